@@ -1,0 +1,119 @@
+/**
+ * The seam between a connection and whoever handles its requests.
+ *
+ * Role: what a handler adapter (fetch, node:http, static files) sees of one request and how it answers.
+ * Thread: a worker. The connection code implements `Exchange`; adapters only use it.
+ * May not: touch a descriptor, the scoreboard or a connection buffer; those stay behind this seam.
+ */
+
+/** The parsed head of the request that is current on a worker; overwritten by the next parse. */
+export interface FieldTable {
+  /** Rises with every parse; a table is valid only while this equals the value captured with it. */
+  readonly serial: number;
+  /** Number of header fields in the current head. */
+  readonly fieldCount: number;
+  /**
+   * Four offsets a field, relative to the first byte of the head: name start, name end, value start,
+   * value end (value without the white space around it).
+   */
+  readonly fields: Int32Array;
+}
+
+/** Why an exchange ended before its response was complete. */
+export type AbortReason = 'peer-gone' | 'timeout' | 'shutdown';
+
+export interface Exchange {
+  /** Objects are reused once their request ended; compare before a late use. Rises with every request. */
+  readonly serial: number;
+  /** As sent, e.g. `GET`. */
+  readonly method: string;
+  /** The request-target as sent (RFC 9112, section 3.2): `/path?query`, an absolute URI, or `*`. */
+  readonly target: string;
+  /** The whole head as latin1, first byte of the method to the empty line; already validated. */
+  readonly head: string;
+  /** Offsets into `head`, see `FieldTable`. */
+  readonly table: FieldTable;
+  /** 0 for HTTP/1.0, 1 for HTTP/1.1. */
+  readonly minorVersion: 0 | 1;
+  /** False when the connection closes after this response. */
+  readonly keepAlive: boolean;
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+  readonly localAddress: string;
+  readonly localPort: number;
+
+  /** Bytes of a body that has wholly arrived (0: there is none); -1: it has to be streamed. */
+  readonly bodyLength: number;
+  /** Declared Content-Length, or -1 where the body is chunked or absent. */
+  readonly contentLength: number;
+  /** A private copy of a body that has wholly arrived. Valid until the exchange ended. */
+  takeBody(): Uint8Array;
+  /**
+   * The next piece of a streamed body, null at its end. One call at a time. Rejects when the peer
+   * leaves, is too slow, sends a malformed chunk or more than limitRequestBody.
+   */
+  readBody(): Promise<Uint8Array | null>;
+
+  /**
+   * Answers with a complete response; the exchange has ended after it. The connection adds Date,
+   * Content-Length and Connection, and applies the rules for HEAD, 1xx, 204 and 304.
+   * @param statusText reason phrase, '' for the standard one
+   * @param headers flat list name, value, name, value ...; validated by the caller; without
+   *   Content-Length, Transfer-Encoding, Connection and Keep-Alive (a caller's Content-Length is
+   *   dropped, except for HEAD and 304). A shared (same identity) list is served from a cache.
+   */
+  respond(
+    status: number,
+    statusText: string,
+    headers: readonly string[],
+    body: Uint8Array | string | null,
+  ): void;
+
+  /**
+   * Starts a response whose body follows by `write` and `end`. With `contentLength` -1 it is chunked
+   * on HTTP/1.1 and ended by closing on HTTP/1.0.
+   */
+  start(
+    status: number,
+    statusText: string,
+    headers: readonly string[],
+    contentLength: number,
+  ): void;
+  /** Sends part of the body; false: wait for `onDrain`. The chunk must not be changed before it has drained. */
+  write(chunk: Uint8Array): boolean;
+  /** Ends a response begun with `start`. */
+  end(): void;
+
+  /**
+   * For adapters that frame the message themselves (node:http's ServerResponse): bytes as they go on
+   * the wire, head included. False: wait for `onDrain`.
+   */
+  writeRaw(chunk: Uint8Array): boolean;
+  /** Ends such a response; `keepAlive` false closes the connection once all has left. */
+  endRaw(keepAlive: boolean): void;
+
+  /** True once a byte of the final response was handed over. */
+  readonly headersSent: boolean;
+  /** True once the response ended or was aborted. */
+  readonly ended: boolean;
+
+  /**
+   * The handler failed: 500 without detail where nothing was sent, otherwise the connection closes.
+   * The error is logged once, with method and target.
+   */
+  fail(error: unknown): void;
+  /** Closes the connection at once without answering (res.destroy(), a stream that broke half way). */
+  abort(): void;
+
+  /** Called when all that was written has left after `write` or `writeRaw` answered false. */
+  onDrain: (() => void) | null;
+  /** Called once if the exchange is aborted from outside; never after it has ended. */
+  onAbort: ((reason: AbortReason) => void) | null;
+}
+
+/** What a loaded entry is to the connection code. May answer before it returns, or later. */
+export interface Handler {
+  /** `fetch`, `node` or `static`; shown at start. */
+  readonly kind: 'fetch' | 'node' | 'static';
+  handle(exchange: Exchange): void;
+}
