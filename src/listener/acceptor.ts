@@ -1,0 +1,215 @@
+/**
+ * Listening sockets: open, accept in batches, pause, close.
+ *
+ * Role: admission. Accepts while slots are free and the queue is below its bound; otherwise the
+ * sockets leave the poll set and clients wait in the backlog. EMFILE and ENFILE pause for a while
+ * instead of spinning on a socket that stays readable.
+ * Thread: the listener's.
+ */
+import { nowTicks } from '../scoreboard/clock.ts';
+import { HEADER, SLOT } from '../scoreboard/layout.ts';
+import type { Scoreboard } from '../scoreboard/scoreboard.ts';
+import { ConnectionEvent } from '../scoreboard/states.ts';
+import { incarnationOf } from '../scoreboard/transition.ts';
+import { EAGAIN, EMFILE, ENFILE, ENOBUFS, ENOMEM, type Native, Region } from './native.ts';
+import type { ListenerOptions } from './options.ts';
+import type { Poller } from './poller.ts';
+import type { SlotPool } from './slots.ts';
+
+/** Connections accepted in one turn before others get theirs. */
+const ACCEPT_BATCH = 64;
+const ERROR_PAUSE_MS = 100;
+
+export interface ListenAddress {
+  readonly host: string;
+  readonly port: number;
+  readonly family: 4 | 6;
+}
+
+interface ListeningSocket {
+  readonly fd: number;
+  readonly address: ListenAddress;
+}
+
+/** Tokens of listening sockets in the listener's set: -2, -3, ...; -1 is the listener's eventfd. */
+const TOKEN_BASE = -2;
+
+export class Acceptor {
+  readonly #board: Scoreboard;
+  readonly #native: Native;
+  readonly #poller: Poller;
+  readonly #slots: SlotPool;
+  readonly #options: ListenerOptions;
+  readonly #sockets: ListeningSocket[] = [];
+  readonly #slotOffsets = new Uint32Array(ACCEPT_BATCH);
+  #paused = false;
+  #closed = false;
+  #retry: NodeJS.Timeout | null = null;
+
+  constructor(
+    board: Scoreboard,
+    native: Native,
+    poller: Poller,
+    slots: SlotPool,
+    options: ListenerOptions,
+  ) {
+    this.#board = board;
+    this.#native = native;
+    this.#poller = poller;
+    this.#slots = slots;
+    this.#options = options;
+    native.attach(Region.accept, new Uint8Array(this.#slotOffsets.buffer));
+  }
+
+  /**
+   * @param host numeric address; `::` also takes IPv4 unless `v6Only`
+   * @throws an Error with ERR_MPM_ADDRESS_IN_USE, ERR_MPM_ADDRESS_FORBIDDEN or ERR_MPM_ADDRESS
+   */
+  listen(host: string, port: number, v6Only: boolean): ListenAddress {
+    const native = this.#native;
+    const flags =
+      (this.#options.reusePort ? native.listenReusePort : 0) | (v6Only ? native.listenV6Only : 0);
+    const fd = native.listenTcp(host, port, this.#options.listenBacklog, flags);
+    const where = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+    if (fd < 0) throw listenError(fd, where);
+    const address: ListenAddress = {
+      host,
+      port: port === 0 ? this.#localPort(fd) : port,
+      family: host.includes(':') ? 6 : 4,
+    };
+    this.#sockets.push({ fd, address });
+    return address;
+  }
+
+  #localPort(fd: number): number {
+    this.#native.localName(fd, Region.accept, 0);
+    return this.#slotOffsets[1] as number;
+  }
+
+  get addresses(): readonly ListenAddress[] {
+    return this.#sockets.map(({ address }) => address);
+  }
+
+  /** Lets clients in. */
+  open(): void {
+    this.#paused = true;
+    this.resume();
+  }
+
+  isToken(token: number): boolean {
+    return token <= TOKEN_BASE;
+  }
+
+  accept(token: number): void {
+    const socket = this.#sockets[TOKEN_BASE - token];
+    if (socket === undefined || this.#paused || this.#closed) return;
+    const board = this.#board;
+    const wanted = Math.min(ACCEPT_BATCH, this.#slots.available);
+    if (wanted === 0 || board.queue.length >= this.#options.queueLimit) {
+      this.#pause();
+      return;
+    }
+    for (let index = 0; index < wanted; index++) {
+      this.#slotOffsets[index] = board.slotIndex(this.#slots.peek(index)) * 4;
+    }
+    const accepted = this.#native.accept(socket.fd, Region.accept, wanted);
+    if (accepted < 0) {
+      this.#onError(accepted);
+      return;
+    }
+    const now = nowTicks();
+    for (let index = 0; index < accepted; index++) this.#admit(this.#slots.take(), now);
+    board.count(HEADER.accepted, accepted);
+    board.setHeader(HEADER.openConnections.offset, this.#slots.inUse);
+    board.setHeader(HEADER.slotWatermark.offset, this.#slots.watermark);
+  }
+
+  #admit(slot: number, now: number): void {
+    const board = this.#board;
+    const { words } = board;
+    const index = board.slotIndex(slot);
+    const word = board.word(slot);
+    words[index + (SLOT.sequence.offset >> 2)] =
+      ((words[index + (SLOT.sequence.offset >> 2)] as number) + 1) | 0;
+    for (const field of CLEARED) words[index + (field.offset >> 2)] = 0;
+    words[index + (SLOT.acceptedTicks.offset >> 2)] = now;
+    words[index + (SLOT.sinceTicks.offset >> 2)] = now;
+    board.doubles[(index * 4 + SLOT.sentBytes.offset) >> 3] = 0;
+    board.doubles[(index * 4 + SLOT.receivedBytes.offset) >> 3] = 0;
+    // The state first: from the moment it is in the set an event may be seen.
+    board.move(slot, word, ConnectionEvent.accept);
+    const fd = board.slot(slot, SLOT.fd);
+    const result = this.#poller.addConnection(fd, slot, incarnationOf(word));
+    if (result < 0) this.onRefused(slot);
+  }
+
+  /** A connection that could not be polled (out of memory or epoll watches). */
+  onRefused: (slot: number) => void = () => {};
+
+  #onError(error: number): void {
+    if (error === EAGAIN) return;
+    this.#board.count(HEADER.acceptErrors);
+    if (error === EMFILE || error === ENFILE || error === ENOBUFS || error === ENOMEM) {
+      this.#pause();
+      this.#retry ??= setTimeout(() => {
+        this.#retry = null;
+        this.resume();
+      }, ERROR_PAUSE_MS);
+    }
+  }
+
+  #pause(): void {
+    this.#paused = true;
+    this.#board.count(HEADER.acceptPauses);
+    this.#board.setHeader(HEADER.accepting.offset, 0);
+    for (const { fd } of this.#sockets) this.#poller.removeSource(fd);
+  }
+
+  /** Accepts again if it had paused and there is room; called whenever room may have come. */
+  resume(): void {
+    if (!this.#paused || this.#closed || this.#retry !== null) return;
+    if (this.#slots.available === 0) return;
+    if (this.#board.queue.length >= this.#options.queueLimit) return;
+    this.#paused = false;
+    this.#board.setHeader(HEADER.accepting.offset, 1);
+    this.#sockets.forEach(({ fd }, index) => {
+      const result = this.#poller.addSource(fd, TOKEN_BASE - index);
+      if (result < 0) throw new Error(`epoll_ctl for a listening socket: errno ${-result}`);
+    });
+  }
+
+  /** Refuses new clients from now on. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    if (this.#retry !== null) clearTimeout(this.#retry);
+    this.#board.setHeader(HEADER.accepting.offset, 0);
+    for (const { fd } of this.#sockets) this.#native.close(fd);
+  }
+}
+
+const CLEARED = [
+  SLOT.buffer,
+  SLOT.dataStart,
+  SLOT.dataEnd,
+  SLOT.requestSinceTicks,
+  SLOT.requestBytes,
+  SLOT.requests,
+  SLOT.inListenerSet,
+  SLOT.readPhase,
+  SLOT.nextInInbox,
+  SLOT.resumeReason,
+  SLOT.lastChild,
+  SLOT.drainedBytes,
+  SLOT.endOfStream,
+];
+
+function listenError(errno: number, where: string): Error & { code: string } {
+  const [code, message] =
+    errno === -98
+      ? ['ERR_MPM_ADDRESS_IN_USE', `listen ${where}: the address is in use`]
+      : errno === -13
+        ? ['ERR_MPM_ADDRESS_FORBIDDEN', `listen ${where}: permission denied`]
+        : ['ERR_MPM_ADDRESS', `listen ${where}: errno ${-errno}`];
+  return Object.assign(new Error(message), { code: code as string });
+}

@@ -1,0 +1,110 @@
+/**
+ * The ends of connections: half-close, drain, close, free the slot.
+ *
+ * Role: the only place that closes a connection's descriptor. Closing is put off to the end of the
+ * event batch, so that no descriptor number is reused while tickets of the batch still name it.
+ * Thread: the listener's.
+ */
+import { nowTicks } from '../scoreboard/clock.ts';
+import { CloseReason, HEADER, SLOT } from '../scoreboard/layout.ts';
+import type { Scoreboard } from '../scoreboard/scoreboard.ts';
+import { ConnectionEvent, ConnectionState } from '../scoreboard/states.ts';
+import { incarnationOf, Outcome, stateOf } from '../scoreboard/transition.ts';
+import { EAGAIN, type Native, Region } from './native.ts';
+import type { SlotPool } from './slots.ts';
+
+const DISCARD_BYTES = 1 << 20;
+const DISCARD_TURNS = 16;
+
+const TIMEOUT_RESPONSE = Buffer.from(
+  'HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n',
+  'latin1',
+);
+
+export class Closer {
+  readonly #board: Scoreboard;
+  readonly #native: Native;
+  readonly #slots: SlotPool;
+  readonly #closing: number[] = [];
+  /** Called when a slot became free. */
+  onFreed: () => void = () => {};
+
+  constructor(board: Scoreboard, native: Native, slots: SlotPool) {
+    this.#board = board;
+    this.#native = native;
+    this.#slots = slots;
+    native.attach(Region.constants, TIMEOUT_RESPONSE);
+  }
+
+  /** Moves to closing by `event`; the descriptor goes with the end of the batch. */
+  close(slot: number, word: number, event: ConnectionEvent, reason: CloseReason): void {
+    if (this.#board.move(slot, word, event) === Outcome.moved) this.closed(slot, reason);
+  }
+
+  /** For a connection that is in closing already. */
+  closed(slot: number, reason: CloseReason): void {
+    this.#board.count(HEADER.closed, 1, reason);
+    this.#closing.push(slot);
+  }
+
+  /**
+   * Shuts the write side and waits shortly for the client to finish, so that what was sent is read and
+   * not lost to a reset. Apache's short linger.
+   */
+  linger(slot: number, word: number, event: ConnectionEvent, say408 = false): void {
+    const board = this.#board;
+    const fd = board.slot(slot, SLOT.fd);
+    if (say408) this.#native.send(fd, Region.constants, 0, TIMEOUT_RESPONSE.length);
+    this.#native.shutdownWrite(fd);
+    this.#releaseBuffer(slot);
+    board.setSlot(slot, SLOT.sinceTicks, nowTicks());
+    board.setSlot(slot, SLOT.drainedBytes, 0);
+    if (board.move(slot, word, event) !== Outcome.moved) return;
+    // The peer may have finished before; its event has been and gone.
+    this.drain(slot, board.word(slot), CloseReason.lingered);
+  }
+
+  /** Throws away what a lingering client still sends; closes at its end of stream or an error. */
+  drain(slot: number, word: number, reason: CloseReason): void {
+    const board = this.#board;
+    const fd = board.slot(slot, SLOT.fd);
+    for (let turn = 0; turn < DISCARD_TURNS; turn++) {
+      const count = this.#native.discard(fd, DISCARD_BYTES);
+      if (count === EAGAIN) return;
+      if (count <= 0) {
+        this.close(slot, word, ConnectionEvent.drained, reason);
+        return;
+      }
+      board.setSlot(slot, SLOT.drainedBytes, (board.slot(slot, SLOT.drainedBytes) + count) | 0);
+    }
+    // A client that sends without end is cut off: its event would not come again (edge-triggered).
+    this.close(slot, word, ConnectionEvent.drained, reason);
+  }
+
+  /** Closes what the batch collected. */
+  flush(): void {
+    if (this.#closing.length === 0) return;
+    const board = this.#board;
+    for (const slot of this.#closing) {
+      const word = board.word(slot);
+      if (stateOf(word) !== ConnectionState.closing) {
+        throw new Error(`slot ${slot} (incarnation ${incarnationOf(word)}) left closing by itself`);
+      }
+      this.#releaseBuffer(slot);
+      this.#native.close(board.slot(slot, SLOT.fd));
+      board.setSlot(slot, SLOT.fd, -1);
+      board.move(slot, word, ConnectionEvent.reclaimed);
+      this.#slots.give(slot);
+    }
+    this.#closing.length = 0;
+    board.setHeader(HEADER.openConnections.offset, this.#slots.inUse);
+    this.onFreed();
+  }
+
+  #releaseBuffer(slot: number): void {
+    const buffer = this.#board.slot(slot, SLOT.buffer);
+    if (buffer === 0) return;
+    this.#board.setSlot(slot, SLOT.buffer, 0);
+    this.#board.freeBuffers.add(buffer - 1);
+  }
+}

@@ -1,0 +1,136 @@
+/**
+ * The native part, typed: system calls on descriptors and offsets into attached memory.
+ *
+ * Role: loads the addon, checks that both sides agree on the layout, names its calls.
+ * Thread: any; each thread loads its own instance. May not: decide anything.
+ * Every call returns a count or descriptor, or a negative errno.
+ */
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import { SLOT, SLOT_BYTES } from '../scoreboard/layout.ts';
+
+/** Memory a call may point into; the first two have a fixed meaning on the C side. */
+export const Region = { board: 0, batch: 1, buffers: 2, out: 3, constants: 4, accept: 5 } as const;
+export type Region = (typeof Region)[keyof typeof Region];
+
+/** Answer of a watch callback: back to the loop, or call again after ticks and promise jobs. */
+export const WatchAnswer = { done: 0, again: 1 } as const;
+export type WatchAnswer = (typeof WatchAnswer)[keyof typeof WatchAnswer];
+
+/** The system calls a poll loop and a connection need; a fake one stands in for it in tests. */
+export interface Native {
+  readonly epollIn: number;
+  readonly epollOut: number;
+  readonly epollErr: number;
+  readonly epollHup: number;
+  readonly epollRdHup: number;
+  readonly epollEdge: number;
+  readonly epollOneShot: number;
+  /** int32 words a ticket in the batch region: slot, incarnation, events. */
+  readonly ticketWords: number;
+  readonly maxBatch: number;
+  readonly listenReusePort: number;
+  readonly listenV6Only: number;
+  readonly familyIpv6: number;
+
+  /** Pins memory for later calls by offset. */
+  attach(region: Region, memory: Uint8Array): number;
+  epollCreate(): number;
+  epollAdd(set: number, fd: number, events: number, slot: number, incarnation: number): number;
+  epollModify(set: number, fd: number, events: number, slot: number, incarnation: number): number;
+  epollDelete(set: number, fd: number): number;
+  /** Tickets into the batch region, without waiting. */
+  epollWait(set: number): number;
+  eventfdCreate(): number;
+  eventfdSignal(fd: number): number;
+  eventfdDrain(fd: number): number;
+  /** @param readsBatch 1: `fd` is a poll set, its tickets are in the batch region at the call */
+  watch(fd: number, readsBatch: 0 | 1, callback: (count: number) => WatchAnswer): number;
+  unwatch(watch: number): number;
+  listenTcp(address: string, port: number, backlog: number, flags: number): number;
+  /** The region holds `count` byte offsets (uint32) of free slots; fd and peer go into them. */
+  accept(listening: number, region: Region, count: number): number;
+  recv(fd: number, region: Region, offset: number, length: number): number;
+  send(fd: number, region: Region, offset: number, length: number): number;
+  /** Attached memory and then `array` from `arrayOffset` on, in one call. */
+  sendPair(
+    fd: number,
+    region: Region,
+    offset: number,
+    length: number,
+    array: Uint8Array,
+    arrayOffset: number,
+  ): number;
+  discard(fd: number, length: number): number;
+  /** 1: bytes wait, 0: end of stream, -EAGAIN: neither. */
+  pending(fd: number): number;
+  shutdownWrite(fd: number): number;
+  close(fd: number): number;
+  /** Family and port (int32), address (16 bytes). */
+  localName(fd: number, region: Region, offset: number): number;
+}
+
+interface Addon extends Native {
+  readonly regionBoard: number;
+  readonly regionBatch: number;
+  readonly slotFd: number;
+  readonly slotPeerFamily: number;
+  readonly slotPeerPort: number;
+  readonly slotPeerAddress: number;
+  readonly slotBytes: number;
+}
+
+export const EAGAIN = -11;
+export const EMFILE = -24;
+export const ENFILE = -23;
+export const ENOBUFS = -105;
+export const ENOMEM = -12;
+
+class NativeError extends Error {
+  readonly code: string;
+  constructor(code: string, message: string, cause?: unknown) {
+    super(message, { cause });
+    this.code = code;
+  }
+}
+
+const path = fileURLToPath(new URL('../../build/Release/mpm.node', import.meta.url));
+
+/**
+ * @throws an Error whose `code` is ERR_MPM_NO_EPOLL on a platform without epoll,
+ *   ERR_MPM_NATIVE_MISSING where the addon was not built, ERR_MPM_NATIVE_LAYOUT where it is of
+ *   another version
+ */
+export function loadNative(): Native {
+  if (process.platform !== 'linux') {
+    throw new NativeError(
+      'ERR_MPM_NO_EPOLL',
+      `hybrid-mpm needs epoll, which ${process.platform} does not have; run it on Linux`,
+    );
+  }
+  let addon: Addon;
+  try {
+    addon = createRequire(import.meta.url)(path) as Addon;
+  } catch (cause) {
+    throw new NativeError(
+      'ERR_MPM_NATIVE_MISSING',
+      `the native part is not built (${path}): run npm run build`,
+      cause,
+    );
+  }
+  const agreed =
+    addon.regionBoard === Region.board &&
+    addon.regionBatch === Region.batch &&
+    addon.slotFd === SLOT.fd.offset &&
+    addon.slotPeerFamily === SLOT.peerFamily.offset &&
+    addon.slotPeerPort === SLOT.peerPort.offset &&
+    addon.slotPeerAddress === SLOT.peerAddress.offset &&
+    addon.slotBytes === SLOT_BYTES;
+  if (!agreed) {
+    throw new NativeError(
+      'ERR_MPM_NATIVE_LAYOUT',
+      'the native part was built for another version: run npm run build',
+    );
+  }
+  return addon;
+}

@@ -1,0 +1,93 @@
+// Module set-up and tear-down, and the argument helpers of every call.
+#include "addon.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+call_t call_begin(napi_env env, napi_callback_info info, size_t arguments) {
+  call_t call = {.addon = NULL, .env = env, .ok = true};
+  size_t count = MAX_ARGUMENTS;
+  void *data = NULL;
+  napi_value receiver;
+  if (napi_get_cb_info(env, info, &count, call.value, &receiver, NULL) != napi_ok ||
+      count < arguments || napi_get_instance_data(env, &data) != napi_ok || data == NULL) {
+    call.ok = false;
+  }
+  call.addon = data;
+  return call;
+}
+
+int32_t call_int(call_t *call, size_t index) {
+  int32_t result = 0;
+  if (!call->ok || napi_get_value_int32(call->env, call->value[index], &result) != napi_ok) {
+    call->ok = false;
+  }
+  return result;
+}
+
+int64_t call_offset(call_t *call, size_t index) {
+  int64_t result = 0;
+  if (!call->ok || napi_get_value_int64(call->env, call->value[index], &result) != napi_ok) {
+    call->ok = false;
+  }
+  return result;
+}
+
+napi_value call_return(call_t *call, int32_t result) {
+  napi_value value = NULL;
+  napi_create_int32(call->env, call->ok ? result : -EINVAL, &value);
+  return value;
+}
+
+void define_function(napi_env env, napi_value exports, const char *name, napi_callback function) {
+  napi_value value;
+  if (napi_create_function(env, name, NAPI_AUTO_LENGTH, function, NULL, &value) == napi_ok) {
+    napi_set_named_property(env, exports, name, value);
+  }
+}
+
+void define_constant(napi_env env, napi_value exports, const char *name, int32_t number) {
+  napi_value value;
+  if (napi_create_int32(env, number, &value) == napi_ok) {
+    napi_set_named_property(env, exports, name, value);
+  }
+}
+
+// A plain clean-up hook that closed uv handles crashed in workers (nodejs/node#43534): the
+// environment waits for an asynchronous one until the handles have really gone.
+static void on_environment_cleanup(napi_async_cleanup_hook_handle handle, void *data) {
+  (void)handle;
+  addon_t *addon = data;
+  addon->cleaning_up = true;
+  if (addon->open_watches == 0) {
+    watch_cleanup_finished(addon);
+    return;
+  }
+  watch_close_all(addon);
+}
+
+void watch_cleanup_finished(addon_t *addon) {
+  // The references to attached memory belong to the environment and go with it.
+  napi_remove_async_cleanup_hook(addon->cleanup);
+  free(addon);
+}
+
+NAPI_MODULE_INIT() {
+  addon_t *addon = calloc(1, sizeof *addon);
+  if (addon == NULL) {
+    napi_throw_error(env, "ERR_MPM_NO_MEMORY", "no memory for the native part");
+    return NULL;
+  }
+  addon->env = env;
+  if (napi_set_instance_data(env, addon, NULL, NULL) != napi_ok ||
+      napi_add_async_cleanup_hook(env, on_environment_cleanup, addon, &addon->cleanup) != napi_ok) {
+    free(addon);
+    napi_throw_error(env, "ERR_MPM_NATIVE", "the native part could not be set up");
+    return NULL;
+  }
+  memory_register(env, exports);
+  epoll_register(env, exports);
+  socket_register(env, exports);
+  watch_register(env, exports);
+  return exports;
+}

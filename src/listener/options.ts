@@ -1,0 +1,27 @@
+/** What the listener needs to know of the configuration; times in milliseconds. */
+export interface ReadTimeout {
+  /** Allowed at first, 0: no limit. */
+  readonly timeoutMs: number;
+  /** What bytes may extend it to, 0: no bound. */
+  readonly maxTimeoutMs: number;
+  /** Every this many bytes received allow one second more, 0: none do. */
+  readonly minRateBytesPerSecond: number;
+}
+
+export interface ListenerOptions {
+  readonly keepAliveTimeoutMs: number;
+  /** Longest time without progress in a write or a streamed read (Apache's Timeout). */
+  readonly timeoutMs: number;
+  readonly requestHeader: ReadTimeout;
+  readonly requestBody: ReadTimeout;
+  readonly listenBacklog: number;
+  readonly reusePort: boolean;
+  /** Connections waiting for a worker above which accepting pauses. */
+  readonly queueLimit: number;
+}
+
+/** Apache's MAX_SECS_TO_LINGER and SECONDS_TO_LINGER. */
+export const LINGER_NORMAL_MS = 30_000;
+export const LINGER_SHORT_MS = 2_000;
+/** A lingering peer that sends nothing for this long is done (nginx's lingering_timeout is 5 s). */
+export const LINGER_QUIET_MS = 5_000;

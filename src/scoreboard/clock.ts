@@ -1,0 +1,27 @@
+/**
+ * One clock for all threads: milliseconds of CLOCK_MONOTONIC as a wrapping int32.
+ *
+ * Each thread's performance.now() starts at a time of its own, so it is tied once to process.hrtime,
+ * which all threads share. Differences are taken with `| 0` and are right up to 24 days.
+ */
+const [seconds, nanoseconds] = process.hrtime();
+const offsetMs = seconds * 1000 + nanoseconds / 1e6 - performance.now();
+
+/** Milliseconds with fraction, comparable between threads of this process. */
+export const monotonicMs = (): number => performance.now() + offsetMs;
+
+/** The same as a wrapping int32, the form kept in the scoreboard. */
+export const nowTicks = (): number => (performance.now() + offsetMs) | 0;
+
+/** Milliseconds from `earlier` to `later`. */
+export const elapsedTicks = (earlier: number, later: number): number => (later - earlier) | 0;
+
+/** Ticks of a time taken with `performance.now()` before. */
+export const ticksOf = (performanceNow: number): number => (performanceNow + offsetMs) | 0;
+
+/** Microseconds of a time taken with `performance.now()` before. */
+export const microsecondsOf = (performanceNow: number): number =>
+  ((performanceNow + offsetMs) * 1000) | 0;
+
+/** Microseconds as a wrapping int32; differences are right up to 35 minutes. */
+export const nowMicroseconds = (): number => ((performance.now() + offsetMs) * 1000) | 0;

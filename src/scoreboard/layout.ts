@@ -1,0 +1,240 @@
+/**
+ * Where every shared word lives and who writes it.
+ *
+ * Role: the one declaration of bytes. Offsets are literal constants; a test proves that fields do not
+ * overlap and that no cache line has two writers. The C side states the few it uses again and
+ * src/listener/native.ts compares them.
+ * Thread: any; constants only.
+ *
+ * Writers: `main` is the listener's thread, `child` the thread that holds the child slot, `owner` the
+ * thread that owns the connection by its state word (the listener while it waits, a child while it is
+ * processing), `cas` whoever wins a compare-and-swap.
+ */
+import { Bitmap } from './bitmap.ts';
+import { TicketRing } from './ticket-ring.ts';
+
+export type Writer = 'main' | 'child' | 'owner' | 'cas';
+export interface Field {
+  readonly offset: number;
+  /** int32 unless it says otherwise; `count` of them. */
+  readonly type?: 'f64' | 'bytes';
+  readonly count?: number;
+  readonly writer: Writer;
+  readonly meaning: string;
+}
+
+export const CACHE_LINE = 64;
+
+const f = (offset: number, writer: Writer, meaning: string): Field => ({ offset, writer, meaning });
+const f64 = (offset: number, writer: Writer, meaning: string, count = 1): Field => ({
+  offset,
+  writer,
+  meaning,
+  type: 'f64',
+  count,
+});
+
+/** Bytes 0 .. 1023 of the board. */
+export const HEADER = {
+  magic: f(0, 'main', 'MAGIC'),
+  layout: f(4, 'main', 'LAYOUT_VERSION'),
+  connectionSlots: f(8, 'main', 'connection slots'),
+  childSlots: f(12, 'main', 'child slots'),
+  phase: f(16, 'main', 'Phase'),
+  startedTicks: f(20, 'main', 'clock ticks (ms) at start'),
+  generation: f(24, 'main', 'rises with a reload'),
+  handbackFd: f(28, 'main', 'eventfd of the listener'),
+  listenerSet: f(32, 'main', 'poll set for writability, descriptor'),
+  readyChildren: f(36, 'main', 'children that serve'),
+  openConnections: f(40, 'main', 'connections that hold a slot'),
+  slotWatermark: f(44, 'main', 'slots ever used: 0 .. watermark - 1'),
+  accepting: f(48, 'main', '1 while the listening sockets are polled'),
+  heartbeatTicks: f(52, 'main', 'clock ticks of the last turn of the listener'),
+  handbackSignalled: f(64, 'cas', '1 while a wake-up of the listener is under way'),
+  accepted: f64(128, 'main', 'connections accepted'),
+  closed: f64(136, 'main', 'connections closed, by CloseReason', 8),
+  staleEvents: f64(200, 'main', 'poll events for a slot that had another connection by then'),
+  dispatched: f64(208, 'main', 'connections put into the queue'),
+  acceptPauses: f64(216, 'main', 'times accepting was paused'),
+  acceptErrors: f64(224, 'main', 'errors of accept other than would-block'),
+  noticed: f64(232, 'main', 'events for connections that a worker owned'),
+  childStarts: f64(240, 'main', 'children started'),
+  childExits: f64(248, 'main', 'children ended, by ExitReason', 8),
+  wakes: f64(312, 'main', 'workers woken by the listener'),
+  requeuedOrphans: f64(320, 'main', 'queued connections that had lost their ticket'),
+} as const satisfies Record<string, Field>;
+export const HEADER_BYTES = 1024;
+
+export const MAGIC = 0x4d_50_4d_31;
+export const LAYOUT_VERSION = 1;
+
+export const Phase = { starting: 0, running: 1, draining: 2, stopped: 3 } as const;
+export type Phase = (typeof Phase)[keyof typeof Phase];
+
+/** Index into HEADER.closed. */
+export const CloseReason = {
+  peer: 0,
+  keepaliveTimeout: 1,
+  requestTimeout: 2,
+  lingered: 3,
+  worker: 4,
+  childDied: 5,
+  shed: 6,
+  forced: 7,
+} as const;
+export type CloseReason = (typeof CloseReason)[keyof typeof CloseReason];
+
+/** Index into HEADER.childExits. */
+export const ExitReason = {
+  maxConnections: 0,
+  maxRequests: 1,
+  idle: 2,
+  drain: 3,
+  error: 4,
+  outOfMemory: 5,
+  exited: 6,
+} as const;
+export type ExitReason = (typeof ExitReason)[keyof typeof ExitReason];
+
+/** One child slot: 512 bytes. */
+export const CHILD = {
+  life: f(0, 'main', 'number of the child that holds the slot, 0: empty; unique over the run'),
+  command: f(4, 'main', 'ChildCommand'),
+  wakeFd: f(8, 'main', 'eventfd that wakes this worker; made once for the slot'),
+  startedTicks: f(12, 'main', 'clock ticks at start'),
+  status: f(64, 'child', 'ChildStatus; cleared by main when the thread is gone'),
+  retireReason: f(68, 'child', 'ExitReason it wants to retire for'),
+  currentSlot: f(72, 'child', 'connection whose handler runs now, + 1'),
+  handlerSinceTicks: f(76, 'child', 'clock ticks when that handler began'),
+  meanServiceUs: f(80, 'child', 'moving mean of the time a connection is held, microseconds'),
+  spareBuffer0: f(84, 'child', 'connection buffer kept at hand, + 1'),
+  spareBuffer1: f(88, 'child', 'a second one'),
+  lifeConnections: f(92, 'child', 'connections counted in this life'),
+  lifeRequests: f(96, 'child', 'requests served in this life'),
+  pinned: f(100, 'child', 'connections with an unfinished handler or body in this child'),
+  heapUsedKb: f(104, 'child', 'V8 heap in use, KiB, sampled'),
+  inbox: f(128, 'cas', 'first connection of the inbox, + 1'),
+  attention: f(132, 'cas', '1: a connection that this child owns has a hang-up'),
+  requests: f64(192, 'child', 'requests ended'),
+  connections: f64(200, 'child', 'connections served, each once per child'),
+  receivedBytes: f64(208, 'child', 'bytes received'),
+  sentBytes: f64(216, 'child', 'bytes handed to the kernel'),
+  durationMs: f64(224, 'child', 'sum of request durations'),
+  statuses: f64(232, 'child', 'responses by class: 1xx .. 5xx', 5),
+  pipelined: f64(272, 'child', 'requests that were already in the buffer'),
+  aborted: f64(280, 'child', 'requests whose client left'),
+  durations: f64(288, 'child', 'request durations by bucket, see DURATION_BUCKETS_MS', 15),
+  queueWaitMs: f64(408, 'child', 'sum of waits in the queue'),
+  claims: f64(416, 'child', 'connections taken from the queue'),
+  busyMs: f64(424, 'child', 'time spent in turns'),
+  turns: f64(432, 'child', 'turns of the serving loop'),
+} as const satisfies Record<string, Field>;
+export const CHILD_BYTES = 512;
+
+/** `retireIdle`: there are more idle workers than maxSpareThreads. */
+export const ChildCommand = { run: 0, retire: 1, retireIdle: 2 } as const;
+export type ChildCommand = (typeof ChildCommand)[keyof typeof ChildCommand];
+export const ChildStatus = {
+  empty: 0,
+  starting: 1,
+  ready: 2,
+  wantsRetire: 3,
+  draining: 4,
+  ended: 5,
+} as const;
+export type ChildStatus = (typeof ChildStatus)[keyof typeof ChildStatus];
+
+/** Upper bounds in milliseconds; the last bucket is everything above. prom-client's and three below. */
+export const DURATION_BUCKETS_MS = [
+  0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000,
+] as const;
+
+/** One connection slot: 256 bytes. The C side writes fd and peer when it accepts. */
+export const SLOT = {
+  word: f(0, 'cas', 'state word, see transition.ts'),
+  fd: f(4, 'owner', 'descriptor; only the listener closes it'),
+  sequence: f(8, 'owner', 'rises when an owner begins to write'),
+  buffer: f(12, 'owner', 'connection buffer, + 1; 0: none'),
+  dataStart: f(16, 'owner', 'first unread byte in the buffer'),
+  dataEnd: f(20, 'owner', 'behind the last byte in the buffer'),
+  sinceTicks: f(24, 'owner', 'clock ticks when the present wait began'),
+  requestSinceTicks: f(28, 'owner', 'clock ticks of the first byte of the request'),
+  requestBytes: f(32, 'owner', 'bytes of the request received so far'),
+  requests: f(36, 'owner', 'requests answered on this connection'),
+  inListenerSet: f(40, 'owner', '1: registered for writability as well'),
+  readPhase: f(44, 'owner', 'ReadPhase of the incomplete request'),
+  headEnd: f(48, 'owner', 'end of the parsed head of a request whose body is incomplete'),
+  bodyEnd: f(52, 'owner', 'end of the decoded part of that body'),
+  chunkPhase: f(56, 'owner', 'state of the chunked decoder'),
+  chunkRemaining: f(60, 'owner', 'bytes left of the present chunk'),
+  peerFamily: f(64, 'owner', 'address family; written when it is accepted'),
+  peerPort: f(68, 'owner', 'peer port'),
+  peerAddress: { offset: 72, writer: 'owner', meaning: '4 or 16 bytes', type: 'bytes', count: 16 },
+  acceptedTicks: f(88, 'owner', 'clock ticks when it was accepted'),
+  nextInInbox: f(92, 'owner', 'next connection of the inbox it is in, + 1'),
+  resumeReason: f(96, 'owner', 'ResumeReason, written before it enters an inbox'),
+  chunkTrailerBytes: f(100, 'owner', 'bytes of trailers seen by the decoder'),
+  lastChild: f(104, 'owner', 'child slot that served it last, + 1'),
+  drainedBytes: f(108, 'owner', 'bytes thrown away while it lingers'),
+  sentBytes: f64(112, 'owner', 'bytes handed to the kernel'),
+  receivedBytes: f64(120, 'owner', 'bytes received'),
+  endOfStream: f(128, 'owner', '1: the peer shut its write side; seen with the event'),
+  parsedEnd: f(136, 'owner', 'bytes of an incomplete head that were parsed in vain'),
+  queuedUs: f(132, 'owner', 'clock microseconds (wrapping) when it was queued'),
+} as const satisfies Record<string, Field>;
+export const SLOT_BYTES = 256;
+
+export const ReadPhase = { head: 0, body: 1, chunkedBody: 2 } as const;
+export type ReadPhase = (typeof ReadPhase)[keyof typeof ReadPhase];
+export const ResumeReason = { io: 0, timeout: 1, shutdown: 2 } as const;
+export type ResumeReason = (typeof ResumeReason)[keyof typeof ResumeReason];
+
+/** Connection buffers a worker keeps at hand (Varnish adjusts its http_conns to 2). */
+export const SPARE_BUFFERS = 2;
+
+/** Sizes that fix where everything is. */
+export interface Dimensions {
+  readonly connectionSlots: number;
+  readonly childSlots: number;
+  readonly bufferBytes: number;
+}
+
+export interface Sections {
+  readonly children: number;
+  readonly connections: number;
+  readonly ring: number;
+  readonly ringCapacity: number;
+  readonly handback: number;
+  readonly idle: number;
+  readonly freeBuffers: number;
+  /** Connection buffers: one for each slot and the spares of the workers. */
+  readonly bufferCount: number;
+  readonly totalBytes: number;
+}
+
+const powerOfTwo = (least: number): number => 2 ** Math.ceil(Math.log2(least));
+
+/** Byte offsets of the parts of the board for these sizes. */
+export function sectionsFor({ connectionSlots, childSlots }: Dimensions): Sections {
+  // Twice the slots: a consumer that sleeps on a cell must not make the ring look full.
+  const ringCapacity = powerOfTwo(Math.max(1024, connectionSlots * 2));
+  const children = HEADER_BYTES;
+  const connections = children + childSlots * CHILD_BYTES;
+  const ring = connections + connectionSlots * SLOT_BYTES;
+  const handback = ring + TicketRing.bytes(ringCapacity);
+  const idle = handback + TicketRing.bytes(ringCapacity);
+  const freeBuffers = idle + Bitmap.bytes(childSlots);
+  const bufferCount = connectionSlots + SPARE_BUFFERS * childSlots;
+  const totalBytes = freeBuffers + Bitmap.bytes(bufferCount);
+  return {
+    children,
+    connections,
+    ring,
+    ringCapacity,
+    handback,
+    idle,
+    freeBuffers,
+    bufferCount,
+    totalBytes,
+  };
+}

@@ -1,0 +1,158 @@
+/**
+ * The scoreboard: typed views over the shared memory that every thread attaches to.
+ *
+ * Role: makes or attaches the memory and hands out its parts; the small protocols over several words
+ * (waking, inboxes, hand-back) live beside it.
+ * Thread: any. May not: decide anything; policy is the listener's, the workers' or main's.
+ */
+import { Bitmap } from './bitmap.ts';
+import {
+  CHILD_BYTES,
+  type Dimensions,
+  HEADER,
+  LAYOUT_VERSION,
+  MAGIC,
+  type Sections,
+  SLOT,
+  SLOT_BYTES,
+  sectionsFor,
+} from './layout.ts';
+import type { ConnectionEvent } from './states.ts';
+import { TicketRing } from './ticket-ring.ts';
+import { type Outcome, transition } from './transition.ts';
+
+/** What a thread needs to attach; travels once, in the start message. */
+export interface SharedScoreboard extends Dimensions {
+  readonly board: SharedArrayBuffer;
+  readonly buffers: SharedArrayBuffer;
+}
+
+export class Scoreboard {
+  readonly shared: SharedScoreboard;
+  readonly sections: Sections;
+  /** All of the board as int32. Index of a field: (base byte + offset) >> 2. */
+  readonly words: Int32Array;
+  readonly doubles: Float64Array;
+  readonly bytes: Uint8Array;
+  /** Connection buffers, `bufferBytes` each. */
+  readonly buffers: Buffer;
+  readonly queue: TicketRing;
+  readonly handback: TicketRing;
+  readonly idle: Bitmap;
+  readonly freeBuffers: Bitmap;
+  readonly connectionSlots: number;
+  readonly childSlots: number;
+  readonly bufferBytes: number;
+
+  private constructor(shared: SharedScoreboard) {
+    this.shared = shared;
+    this.connectionSlots = shared.connectionSlots;
+    this.childSlots = shared.childSlots;
+    this.bufferBytes = shared.bufferBytes;
+    const sections = sectionsFor(shared);
+    this.sections = sections;
+    this.words = new Int32Array(shared.board);
+    this.doubles = new Float64Array(shared.board);
+    this.bytes = new Uint8Array(shared.board);
+    this.buffers = Buffer.from(shared.buffers);
+    const part = (start: number, bytes: number) => new Int32Array(shared.board, start, bytes >> 2);
+    const ringBytes = TicketRing.bytes(sections.ringCapacity);
+    this.queue = new TicketRing(part(sections.ring, ringBytes), sections.ringCapacity);
+    this.handback = new TicketRing(part(sections.handback, ringBytes), sections.ringCapacity);
+    this.idle = new Bitmap(part(sections.idle, Bitmap.bytes(shared.childSlots)));
+    this.freeBuffers = new Bitmap(part(sections.freeBuffers, Bitmap.bytes(sections.bufferCount)));
+  }
+
+  /** New memory; untouched slots and buffers cost address space only. */
+  static create(dimensions: Dimensions): Scoreboard {
+    const { totalBytes, bufferCount } = sectionsFor(dimensions);
+    const board = new Scoreboard({
+      ...dimensions,
+      board: new SharedArrayBuffer(totalBytes),
+      buffers: new SharedArrayBuffer(bufferCount * dimensions.bufferBytes),
+    });
+    board.setHeader(HEADER.layout.offset, LAYOUT_VERSION);
+    board.setHeader(HEADER.connectionSlots.offset, dimensions.connectionSlots);
+    board.setHeader(HEADER.childSlots.offset, dimensions.childSlots);
+    board.queue.initialise();
+    board.handback.initialise();
+    board.freeBuffers.fill(bufferCount);
+    board.setHeader(HEADER.magic.offset, MAGIC);
+    return board;
+  }
+
+  static attach(shared: SharedScoreboard): Scoreboard {
+    const board = new Scoreboard(shared);
+    if (
+      board.header(HEADER.magic.offset) !== MAGIC ||
+      board.header(HEADER.layout.offset) !== LAYOUT_VERSION ||
+      board.header(HEADER.connectionSlots.offset) !== shared.connectionSlots ||
+      board.header(HEADER.childSlots.offset) !== shared.childSlots
+    ) {
+      throw new Error('this memory is not a scoreboard of this version');
+    }
+    return board;
+  }
+
+  header(offset: number): number {
+    return Atomics.load(this.words, offset >> 2);
+  }
+
+  setHeader(offset: number, value: number): void {
+    Atomics.store(this.words, offset >> 2, value);
+  }
+
+  /** Index of a child's first word; add `CHILD.x.offset >> 2`. */
+  childIndex(child: number): number {
+    return (this.sections.children + child * CHILD_BYTES) >> 2;
+  }
+
+  /** Index of a connection's first word; add `SLOT.x.offset >> 2`. */
+  slotIndex(slot: number): number {
+    return (this.sections.connections + slot * SLOT_BYTES) >> 2;
+  }
+
+  child(child: number, field: { readonly offset: number }): number {
+    return Atomics.load(this.words, this.childIndex(child) + (field.offset >> 2));
+  }
+
+  setChild(child: number, field: { readonly offset: number }, value: number): void {
+    Atomics.store(this.words, this.childIndex(child) + (field.offset >> 2), value);
+  }
+
+  slot(slot: number, field: { readonly offset: number }): number {
+    return this.words[this.slotIndex(slot) + (field.offset >> 2)] as number;
+  }
+
+  setSlot(slot: number, field: { readonly offset: number }, value: number): void {
+    this.words[this.slotIndex(slot) + (field.offset >> 2)] = value;
+  }
+
+  /** The state word as it is now. */
+  word(slot: number): number {
+    return Atomics.load(this.words, this.slotIndex(slot) + (SLOT.word.offset >> 2));
+  }
+
+  /** See `transition`. */
+  move(slot: number, expected: number, event: ConnectionEvent, child = 0, flags = 0): Outcome {
+    const index = this.slotIndex(slot) + (SLOT.word.offset >> 2);
+    return transition(this.words, index, expected, event, child, flags);
+  }
+
+  /** Adds to a double of the header; main only. */
+  count(field: { readonly offset: number }, amount = 1, entry = 0): void {
+    const index = (field.offset >> 3) + entry;
+    this.doubles[index] = (this.doubles[index] as number) + amount;
+  }
+
+  /** A double of a child slot. */
+  childDouble(child: number, field: { readonly offset: number }, entry = 0): number {
+    return this.doubles[
+      ((this.sections.children + child * CHILD_BYTES + field.offset) >> 3) + entry
+    ] as number;
+  }
+
+  headerDouble(field: { readonly offset: number }, entry = 0): number {
+    return this.doubles[(field.offset >> 3) + entry] as number;
+  }
+}

@@ -1,0 +1,157 @@
+/**
+ * The law: connection states, the events that move them, and who may.
+ *
+ * Role: one literal table. The transition function, the model tests, the status legend and the
+ * diagram in ARCHITECTURE.md derive from it.
+ * Thread: any; constants only.
+ */
+
+export const ConnectionState = {
+  free: 0,
+  waitRequest: 1,
+  readRequest: 2,
+  keepalive: 3,
+  queued: 4,
+  processing: 5,
+  suspended: 6,
+  resuming: 7,
+  lingerNormal: 8,
+  lingerShort: 9,
+  closing: 10,
+} as const;
+export type ConnectionStateName = keyof typeof ConnectionState;
+export type ConnectionState = (typeof ConnectionState)[ConnectionStateName];
+
+export const ConnectionEvent = {
+  accept: 0,
+  readable: 1,
+  claim: 2,
+  notice: 3,
+  attend: 4,
+  nothingRead: 5,
+  needRead: 6,
+  responseSent: 7,
+  requeue: 8,
+  suspend: 9,
+  ready: 10,
+  resume: 11,
+  lastResponseSent: 12,
+  close: 13,
+  timeout: 14,
+  shed: 15,
+  peerGone: 16,
+  drained: 17,
+  childDied: 18,
+  force: 19,
+  reclaimed: 20,
+} as const;
+export type ConnectionEventName = keyof typeof ConnectionEvent;
+export type ConnectionEvent = (typeof ConnectionEvent)[ConnectionEventName];
+
+export type Party = 'listener' | 'worker';
+
+export interface TransitionRow {
+  readonly from: readonly ConnectionStateName[];
+  readonly event: ConnectionEventName;
+  readonly to: ConnectionStateName;
+  readonly by: Party;
+  /** What becomes of the owner bits: taken by the caller, kept, or cleared. */
+  readonly owner: 'take' | 'keep' | 'clear';
+  readonly why: string;
+}
+
+const row = (
+  from: readonly ConnectionStateName[],
+  event: ConnectionEventName,
+  to: ConnectionStateName,
+  by: Party,
+  owner: TransitionRow['owner'],
+  why: string,
+): TransitionRow => ({ from, event, to, by, owner, why });
+
+/** States in which a connection waits for a request and is held by the listener alone. */
+export const WAITING = ['waitRequest', 'readRequest', 'keepalive'] as const;
+/** States in which a child owns the connection. */
+export const OWNED = ['processing', 'suspended', 'resuming'] as const;
+/** States after the last response, drained by the listener. */
+export const LINGERING = ['lingerNormal', 'lingerShort'] as const;
+
+export const TRANSITIONS: readonly TransitionRow[] = [
+  row(['free'], 'accept', 'waitRequest', 'listener', 'clear', 'a client connected'),
+  row(WAITING, 'readable', 'queued', 'listener', 'clear', 'bytes or end of stream arrived'),
+  row(['queued'], 'claim', 'processing', 'worker', 'take', 'a free worker took the ticket'),
+  row(
+    ['processing'],
+    'notice',
+    'processing',
+    'listener',
+    'keep',
+    'an event came while a worker owns it: flags are set and its release fails once',
+  ),
+  row(['processing'], 'attend', 'processing', 'worker', 'keep', 'the owner takes the flags'),
+  row(['processing'], 'nothingRead', 'waitRequest', 'worker', 'clear', 'woken for no bytes'),
+  row(['processing'], 'needRead', 'readRequest', 'worker', 'clear', 'the request is incomplete'),
+  row(['processing'], 'responseSent', 'keepalive', 'worker', 'clear', 'hand-back, no wake-up'),
+  row(['processing'], 'requeue', 'queued', 'worker', 'clear', 'pipelined requests take turns'),
+  row(
+    ['processing'],
+    'suspend',
+    'suspended',
+    'worker',
+    'keep',
+    'handler unfinished, waits for the socket; pinned to its child',
+  ),
+  row(['suspended'], 'ready', 'resuming', 'listener', 'keep', 'the socket is ready: inbox'),
+  row(
+    ['suspended'],
+    'timeout',
+    'resuming',
+    'listener',
+    'keep',
+    'no progress: inbox, to be aborted',
+  ),
+  row(['suspended'], 'resume', 'processing', 'worker', 'keep', 'its own child goes on by itself'),
+  row(['resuming'], 'claim', 'processing', 'worker', 'take', 'taken out of the inbox'),
+  row(
+    ['processing'],
+    'lastResponseSent',
+    'lingerNormal',
+    'worker',
+    'clear',
+    'write side shut; wait for the client to finish',
+  ),
+  row(['processing'], 'close', 'closing', 'worker', 'clear', 'nothing more to say to this peer'),
+  row(WAITING, 'timeout', 'lingerShort', 'listener', 'clear', 'too slow or idle too long'),
+  row(WAITING, 'shed', 'lingerShort', 'listener', 'clear', 'room is needed, or the server stops'),
+  row([...WAITING, ...LINGERING], 'peerGone', 'closing', 'listener', 'clear', 'the client left'),
+  row(LINGERING, 'drained', 'closing', 'listener', 'clear', 'end of stream or error'),
+  row(LINGERING, 'timeout', 'closing', 'listener', 'clear', 'lingered long enough'),
+  row(OWNED, 'childDied', 'closing', 'listener', 'clear', 'its child is gone'),
+  row(
+    [...WAITING, 'queued', ...LINGERING],
+    'force',
+    'closing',
+    'listener',
+    'clear',
+    'forced stop, all children are gone',
+  ),
+  row(['closing'], 'reclaimed', 'free', 'listener', 'clear', 'descriptor closed; incarnation + 1'),
+];
+
+/** Letters of the scoreboard line, Apache's where it has one. */
+export const STATE_LETTER: Readonly<Record<ConnectionStateName, string>> = {
+  free: '.',
+  waitRequest: 'a',
+  readRequest: 'r',
+  keepalive: 'K',
+  queued: 'Q',
+  processing: 'W',
+  suspended: 's',
+  resuming: 'u',
+  lingerNormal: 'C',
+  lingerShort: 'c',
+  closing: 'x',
+};
+
+export const STATE_NAMES = Object.keys(ConnectionState) as readonly ConnectionStateName[];
+export const EVENT_NAMES = Object.keys(ConnectionEvent) as readonly ConnectionEventName[];

@@ -1,0 +1,66 @@
+/**
+ * Waking: who sleeps, who is woken, once.
+ *
+ * Role: the two sleep protocols. A worker that finds nothing to do says so (its bit in `idle`), looks
+ * once more, and only then sleeps; whoever has work first publishes it, then takes a bit out. Both are
+ * sequentially consistent, so at least one of the two sees the other: no wake-up is lost. The one that
+ * took the bit writes the eventfd, so a sleeping worker is signalled exactly once.
+ * Thread: any.
+ */
+import { CHILD, ChildCommand, HEADER } from './layout.ts';
+import type { Scoreboard } from './scoreboard.ts';
+
+export type Signal = (eventfd: number) => void;
+
+/** True where connections of this child wait for it: an inbox, or a hang-up. */
+export const hasWaiting = (board: Scoreboard, child: number): boolean =>
+  board.child(child, CHILD.inbox) !== 0 || board.child(child, CHILD.attention) !== 0;
+
+const isRetiring = (board: Scoreboard, child: number): boolean =>
+  board.child(child, CHILD.command) !== ChildCommand.run;
+
+/**
+ * Called by a worker that found nothing, after it drained its eventfd. True: it may sleep; false: work
+ * came meanwhile.
+ */
+export function goIdle(board: Scoreboard, child: number): boolean {
+  board.idle.add(child);
+  if (board.queue.length === 0 && !hasWaiting(board, child) && !isRetiring(board, child))
+    return true;
+  // Where somebody else took the bit, a signal is on its way and wakes for nothing later; harmless.
+  board.idle.remove(child);
+  return false;
+}
+
+/**
+ * Wakes this child if it sleeps; if it does not, it looks at its slot before it does. One that retires
+ * is not among the idle, since it takes nothing new, and is always signalled.
+ */
+export function wakeChild(board: Scoreboard, child: number, signal: Signal): void {
+  if (board.idle.remove(child) || isRetiring(board, child)) {
+    signal(board.child(child, CHILD.wakeFd));
+  }
+}
+
+/** Wakes the idle child with the lowest slot; false where none is idle. */
+export function wakeLowestIdle(board: Scoreboard, signal: Signal): boolean {
+  const child = board.idle.takeLowest();
+  if (child < 0) return false;
+  signal(board.child(child, CHILD.wakeFd));
+  return true;
+}
+
+/** A worker gives a closing connection to the listener; one signal however many follow. */
+export function handBack(board: Scoreboard, slot: number, signal: Signal): void {
+  // As long as every slot enters once before it is reclaimed, a ring of twice the slots is never full.
+  if (!board.handback.push(slot)) throw new Error('handback ring is full');
+  const index = HEADER.handbackSignalled.offset >> 2;
+  if (Atomics.exchange(board.words, index, 1) === 0) {
+    signal(board.header(HEADER.handbackFd.offset));
+  }
+}
+
+/** The listener, before it empties the handback ring: what is pushed from now on signals again. */
+export function beginHandback(board: Scoreboard): void {
+  board.setHeader(HEADER.handbackSignalled.offset, 0);
+}
