@@ -1,0 +1,70 @@
+/**
+ * One child's life: the Piscina task that a worker thread runs from start to retirement.
+ *
+ * Role: attaches the scoreboard, loads the application, serves until told to retire.
+ * Thread: a worker of the pool. May not: close a descriptor of a connection.
+ */
+import { parentPort } from 'node:worker_threads';
+import { loadNative } from '../listener/native.ts';
+import { CHILD, ChildStatus, type ExitReason } from '../scoreboard/layout.ts';
+import { Scoreboard, type SharedScoreboard } from '../scoreboard/scoreboard.ts';
+import { WorkerContext, type WorkerOptions } from './context.ts';
+import { installGlobals } from './fetch/globals.ts';
+import { loadHandler } from './handler-loader.ts';
+import { ServingLoop } from './serving-loop.ts';
+
+export interface ChildTask {
+  readonly shared: SharedScoreboard;
+  /** Child slot. */
+  readonly child: number;
+  /** Number of this life, unique over the run. */
+  readonly life: number;
+  /** Module or folder to serve. */
+  readonly entry: string;
+  readonly options: WorkerOptions;
+}
+
+/** What a child tells main, besides its task's result. */
+export type ChildMessage =
+  | {
+      readonly kind: 'ready';
+      readonly child: number;
+      readonly life: number;
+      readonly handler: string;
+    }
+  | {
+      readonly kind: 'retire';
+      readonly child: number;
+      readonly life: number;
+      readonly reason: ExitReason;
+    };
+
+/** Lives one life; resolves with the reason for its end when nothing is unfinished. */
+export default async function live(task: ChildTask): Promise<ExitReason> {
+  const { child, life } = task;
+  const native = loadNative();
+  const board = Scoreboard.attach(task.shared);
+  installGlobals();
+  const handler = await loadHandler(task.entry);
+  const tell = (message: ChildMessage): void => parentPort?.postMessage(message);
+  const context = new WorkerContext(board, native, child, task.options, handler);
+  const reason = await new Promise<ExitReason>((resolve) => {
+    const loop = new ServingLoop(context, {
+      wantsRetire: (why) => tell({ kind: 'retire', child, life, reason: why }),
+      ended: (why) => {
+        native.unwatch(watch);
+        resolve(why);
+      },
+    });
+    const watch = native.watch(board.child(child, CHILD.wakeFd), 0, () => loop.turn());
+    if (watch < 0) throw new Error(`uv_poll: errno ${-watch}`);
+    context.setWord(CHILD.status, ChildStatus.ready);
+    tell({ kind: 'ready', child, life, handler: handler.kind });
+    // A first turn finds what waits already, or says that this worker is idle.
+    context.wakeSelf();
+  });
+  // The thread has had one life and ends by itself once Piscina has the result; `exit` handlers of
+  // the application run. A terminated thread would skip them.
+  setImmediate(() => process.exit(0));
+  return reason;
+}

@@ -1,0 +1,130 @@
+/**
+ * What all connections of one worker share.
+ *
+ * Role: the worker's views, limits, scratch memory and counters, in one object made once.
+ * Thread: one worker.
+ */
+import { type Native, Region } from '../listener/native.ts';
+import { CHILD, HEADER } from '../scoreboard/layout.ts';
+import type { Scoreboard } from '../scoreboard/scoreboard.ts';
+import { handBack } from '../scoreboard/wake.ts';
+import { BufferStore } from './buffer-store.ts';
+import type { Handler } from './exchange.ts';
+import { RequestParser } from './http1/request-parser.ts';
+import { ResponseHeads } from './http1/response-head.ts';
+import type { RawBuffer } from './raw-buffer.ts';
+
+/** Limits and switches a worker needs; from the directives. */
+export interface WorkerOptions {
+  readonly limitRequestLine: number;
+  readonly limitRequestFieldSize: number;
+  readonly limitRequestFields: number;
+  /** Bytes, 0: unlimited. */
+  readonly limitRequestBody: number;
+  readonly keepAlive: boolean;
+  /** Requests on one connection, 0: unlimited. */
+  readonly maxKeepAliveRequests: number;
+  /** Connections in one life, each counted once, 0: unlimited. */
+  readonly maxConnectionsPerChild: number;
+  /** Requests in one life, 0: unlimited. */
+  readonly maxRequestsPerChild: number;
+  /** Value of the Server field, '' for none. */
+  readonly server: string;
+}
+
+/** Scratch memory that responses are put together in. */
+export const OUT_BYTES = 64 * 1024;
+
+/** A connection as its worker's shared parts see it. */
+export interface Corked {
+  /** Sends what of this connection stands in the scratch memory. */
+  flush(): void;
+}
+
+export class WorkerContext {
+  readonly board: Scoreboard;
+  readonly native: Native;
+  readonly child: number;
+  readonly options: WorkerOptions;
+  readonly handler: Handler;
+  readonly parser: RequestParser;
+  readonly heads: ResponseHeads;
+  readonly buffers: BufferStore;
+  readonly out = Buffer.allocUnsafeSlow(OUT_BYTES) as RawBuffer;
+  /** Bytes of `out` in use, and by whom. */
+  outLength = 0;
+  outOwner: Corked | null = null;
+  /** Milliseconds of `performance.now()`, taken at the last flush. */
+  now = performance.now();
+  /** int32 index of the child slot, and the same for its doubles. */
+  readonly childIndex: number;
+  readonly childDoubles: number;
+
+  constructor(
+    board: Scoreboard,
+    native: Native,
+    child: number,
+    options: WorkerOptions,
+    handler: Handler,
+  ) {
+    this.board = board;
+    this.native = native;
+    this.child = child;
+    this.options = options;
+    this.handler = handler;
+    this.parser = new RequestParser({
+      requestLine: options.limitRequestLine,
+      fieldSize: options.limitRequestFieldSize,
+      fields: options.limitRequestFields,
+    });
+    this.heads = new ResponseHeads(options.server);
+    this.buffers = new BufferStore(board, child);
+    this.childIndex = board.childIndex(child);
+    this.childDoubles = this.childIndex >> 1;
+    native.attach(Region.board, board.bytes);
+    native.attach(Region.buffers, board.buffers);
+    native.attach(Region.out, this.out);
+  }
+
+  /** Scratch memory for `owner`; another connection's bytes leave first. */
+  takeOut(owner: Corked): void {
+    if (this.outOwner === owner) return;
+    if (this.outOwner !== null && this.outLength > 0) this.outOwner.flush();
+    this.outOwner = owner;
+    this.outLength = 0;
+  }
+
+  /** Adds to one of this child's counters. */
+  add(field: { readonly offset: number }, amount: number): void {
+    const index = this.childDoubles + (field.offset >> 3);
+    const { doubles } = this.board;
+    doubles[index] = (doubles[index] as number) + amount;
+  }
+
+  setWord(field: { readonly offset: number }, value: number): void {
+    this.board.words[this.childIndex + (field.offset >> 2)] = value;
+  }
+
+  getWord(field: { readonly offset: number }): number {
+    return this.board.words[this.childIndex + (field.offset >> 2)] as number;
+  }
+
+  get phase(): number {
+    return this.board.header(HEADER.phase.offset);
+  }
+
+  /** Gives a connection in closing to the listener. */
+  handBack(slot: number): void {
+    handBack(this.board, slot, (fd) => this.native.eventfdSignal(fd));
+  }
+
+  /** So that the serving loop comes back although nobody signalled. */
+  wakeSelf(): void {
+    this.native.eventfdSignal(this.getWord(CHILD.wakeFd));
+  }
+
+  logError(error: unknown, method: string, target: string): void {
+    const detail = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    process.stderr.write(`hybrid-mpm: error in the handler of ${method} ${target}: ${detail}\n`);
+  }
+}

@@ -1,0 +1,388 @@
+/**
+ * Puts a response on an exchange.
+ *
+ * Role: from a light or native Response to `respond`, or to `start`, `write` and `end`.
+ * Thread: a worker.
+ * May not: use an exchange whose serial has moved on; every step after a wait checks first.
+ */
+import type { AbortReason, Exchange } from '../exchange.ts';
+import { type ChunkSource, chunkBytes, knownBytes } from './body.ts';
+import type { FlatHeaders } from './headers.ts';
+import { abortRequest, type ExchangeRequest } from './request.ts';
+import {
+  bodyOfResponse,
+  isLightResponse,
+  type LightBody,
+  type LightResponse,
+  listOfResponse,
+  markUsed,
+  NativeResponse,
+} from './response.ts';
+
+/** A blob up to this size is read whole and goes out in one piece. */
+const MAX_WHOLE_BLOB = 256 * 1024;
+/**
+ * How many microtask turns a stream gets to show its first chunk and its end before the head goes
+ * out without a length. A native Response made from a string needs 6 on Node 20.
+ */
+const PATIENCE = 12;
+
+interface Chunks {
+  next(): Promise<{ done?: boolean | undefined; value?: unknown }>;
+  /** Stops the producer; never rejects. */
+  cancel(reason: unknown): void;
+}
+
+const ignore = (): void => {};
+
+/** Whether a value may be sent as a response. */
+export function isResponse(value: unknown): value is LightResponse | globalThis.Response {
+  if (typeof value !== 'object' || value === null) return false;
+  if (isLightResponse(value) || value instanceof NativeResponse) return true;
+  // A Response of another realm or of a package of its own (undici, a polyfill).
+  const foreign = value as Partial<globalThis.Response> & { [Symbol.toStringTag]?: string };
+  return foreign[Symbol.toStringTag] === 'Response' && typeof foreign.status === 'number';
+}
+
+/**
+ * Sends a value that `isResponse` accepts. Whatever goes wrong ends in `exchange.fail`; never throws.
+ * The exchange has to be current.
+ */
+export function sendResponse(
+  exchange: Exchange,
+  request: ExchangeRequest,
+  response: LightResponse | globalThis.Response,
+): void {
+  if (isLightResponse(response)) {
+    const body = bodyOfResponse(response);
+    if (body === null || typeof body === 'string' || body instanceof Uint8Array) {
+      const { status } = response;
+      if (status === 0) {
+        exchange.fail(new TypeError('The handler returned Response.error()'));
+        return;
+      }
+      const list = framed(listOfResponse(response));
+      if (body === null && exchange.method === 'HEAD') {
+        sendHead(exchange, status, response.statusText, list);
+      } else {
+        exchange.respond(status, response.statusText, list, body);
+      }
+      return;
+    }
+    sendStreamed(exchange, request, response, body, framed(listOfResponse(response)));
+    return;
+  }
+  sendForeign(exchange, request, response);
+}
+
+/**
+ * To HEAD, without a body: a declared length is the one GET would have (RFC 9110, section 9.3.2), and
+ * must not become 0.
+ */
+function sendHead(exchange: Exchange, status: number, statusText: string, list: FlatHeaders): void {
+  const length = declaredLength(list);
+  if (length < 0) {
+    exchange.respond(status, statusText, list, null);
+    return;
+  }
+  exchange.start(status, statusText, list, length);
+  exchange.end();
+}
+
+/** A Response that is not ours: its fields through its public face. */
+function sendForeign(
+  exchange: Exchange,
+  request: ExchangeRequest,
+  response: globalThis.Response,
+): void {
+  const { status, statusText, body } = response;
+  if (status < 200 || status > 599) {
+    exchange.fail(new TypeError(`The handler returned a response of status ${status}`));
+    return;
+  }
+  const list: string[] = [];
+  for (const [name, value] of response.headers) list.push(name, value);
+  if (body === null || body === undefined) {
+    if (exchange.method === 'HEAD') sendHead(exchange, status, statusText, framed(list));
+    else exchange.respond(status, statusText, framed(list), null);
+    return;
+  }
+  sendStreamed(exchange, request, response, body as LightBody & object, framed(list));
+}
+
+function sendStreamed(
+  exchange: Exchange,
+  request: ExchangeRequest,
+  response: LightResponse | globalThis.Response,
+  body: LightBody & object,
+  list: FlatHeaders,
+): void {
+  if (response.bodyUsed || (body instanceof ReadableStream && body.locked)) {
+    exchange.fail(new TypeError('The body of the returned Response was read or is being read'));
+    return;
+  }
+  if (isLightResponse(response)) markUsed(response);
+  const { status, statusText } = response;
+  if (body instanceof Blob) {
+    if (body.size <= MAX_WHOLE_BLOB && exchange.method !== 'HEAD') {
+      sendBlob(exchange, request, status, statusText, list, body);
+      return;
+    }
+    const source = body.stream() as ReadableStream<Uint8Array>;
+    new Pump(exchange, request, chunksOf(source)).run(status, statusText, list, body.size);
+    return;
+  }
+  const source = body as ChunkSource;
+  if (source instanceof ReadableStream) {
+    const known = knownBytes(source);
+    if (known !== null) {
+      void source.cancel().catch(ignore);
+      exchange.respond(status, statusText, list, known);
+      return;
+    }
+  }
+  const length = declaredLength(list);
+  new Pump(exchange, request, chunksOf(source)).run(status, statusText, list, length);
+}
+
+function sendBlob(
+  exchange: Exchange,
+  request: ExchangeRequest,
+  status: number,
+  statusText: string,
+  list: FlatHeaders,
+  blob: Blob,
+): void {
+  const { serial } = exchange;
+  exchange.onAbort = (reason) => abortRequest(request, reason);
+  blob.arrayBuffer().then(
+    (buffer) => {
+      if (isGone(exchange, serial)) return;
+      exchange.onAbort = null;
+      exchange.respond(status, statusText, list, new Uint8Array(buffer));
+    },
+    (error) => {
+      if (!isGone(exchange, serial)) exchange.fail(error);
+    },
+  );
+}
+
+/** Frees what a response holds that nobody will get any more. */
+export function discardResponse(value: unknown): void {
+  if (!isResponse(value)) return;
+  const body = isLightResponse(value) ? bodyOfResponse(value) : value.body;
+  if (body instanceof ReadableStream && !body.locked) {
+    void body.cancel(new DOMException('The client has gone', 'AbortError')).catch(ignore);
+  }
+}
+
+export function isGone(exchange: Exchange, serial: number): boolean {
+  return exchange.serial !== serial || exchange.ended;
+}
+
+/**
+ * The list without the fields that describe this hop, which belong to the connection (RFC 9110,
+ * section 7.6.1); the same list where it has none.
+ */
+function framed(list: FlatHeaders): FlatHeaders {
+  for (let i = 0; i < list.length; i += 2) {
+    if (!isOfConnection(list[i])) continue;
+    const kept: string[] = [];
+    for (let j = 0; j < list.length; j += 2) {
+      if (!isOfConnection(list[j])) kept.push(list[j], list[j + 1]);
+    }
+    return kept;
+  }
+  return list;
+}
+
+function isOfConnection(name: string): boolean {
+  switch (name.length) {
+    case 10:
+      return name === 'connection' || name === 'keep-alive';
+    case 16:
+      return name === 'proxy-connection';
+    case 17:
+      return name === 'transfer-encoding';
+    default:
+      return false;
+  }
+}
+
+/** The Content-Length among the headers in bytes, -1 where there is none that can be used. */
+function declaredLength(list: FlatHeaders): number {
+  for (let i = 0; i < list.length; i += 2) {
+    if (list[i] !== 'content-length') continue;
+    const length = /^[0-9]{1,15}$/.test(list[i + 1]) ? Number(list[i + 1]) : -1;
+    return length;
+  }
+  return -1;
+}
+
+function chunksOf(source: ChunkSource): Chunks {
+  if (source instanceof ReadableStream) {
+    const reader = source.getReader();
+    return {
+      next: () => reader.read(),
+      cancel: (reason) => void reader.cancel(reason).catch(ignore),
+    };
+  }
+  const iterator = source[Symbol.asyncIterator]();
+  return {
+    next: async () => iterator.next(),
+    cancel: () => {
+      // A generator that is between two yields runs its `finally` only at the next one.
+      const done = iterator.return?.();
+      if (done !== undefined) Promise.resolve(done).catch(ignore);
+    },
+  };
+}
+
+/** Moves one body from its producer to the exchange, no faster than the peer takes it. */
+class Pump {
+  readonly #exchange: Exchange;
+  readonly #serial: number;
+  readonly #chunks: Chunks;
+  #stopped = false;
+  #wake: (() => void) | null = null;
+
+  constructor(exchange: Exchange, request: ExchangeRequest, chunks: Chunks) {
+    this.#exchange = exchange;
+    this.#serial = exchange.serial;
+    this.#chunks = chunks;
+    exchange.onAbort = (reason) => {
+      abortRequest(request, reason);
+      this.#stop(reason);
+    };
+  }
+
+  #stop(reason: AbortReason): void {
+    this.#stopped = true;
+    this.#chunks.cancel(new DOMException(`The response was aborted: ${reason}`, 'AbortError'));
+    this.#wake?.();
+  }
+
+  #isGone(): boolean {
+    return this.#stopped || isGone(this.#exchange, this.#serial);
+  }
+
+  /** @param length bytes of the body, -1 where unknown */
+  run(status: number, statusText: string, list: FlatHeaders, length: number): void {
+    const exchange = this.#exchange;
+    if (exchange.method === 'HEAD') {
+      exchange.start(status, statusText, list, length);
+      exchange.end();
+      this.#chunks.cancel(new DOMException('HEAD needs no body', 'AbortError'));
+      return;
+    }
+    this.#send(status, statusText, list, length).catch((error) => {
+      if (this.#isGone()) return;
+      this.#chunks.cancel(error);
+      exchange.fail(error);
+    });
+  }
+
+  async #send(
+    status: number,
+    statusText: string,
+    list: FlatHeaders,
+    declared: number,
+  ): Promise<void> {
+    const exchange = this.#exchange;
+    // A body that is there already leaves in one piece, with its length; one that is not does not
+    // hold the head back (an event stream may be silent for minutes).
+    const first = new Peek(this.#chunks.next());
+    await first.wait();
+    let next = first;
+    if (first.settled && !first.done) {
+      const chunk = chunkBytes(await first.value());
+      next = new Peek(this.#chunks.next());
+      await next.wait();
+      if (this.#isGone()) return;
+      if (next.done && (declared < 0 || declared === chunk.byteLength)) {
+        exchange.respond(status, statusText, list, chunk);
+        return;
+      }
+      exchange.start(status, statusText, list, declared);
+      await this.#rest(chunk, next, declared);
+      return;
+    }
+    if (first.failed) await first.value();
+    if (this.#isGone()) return;
+    if (first.done && declared <= 0) {
+      exchange.respond(status, statusText, list, '');
+      return;
+    }
+    exchange.start(status, statusText, list, declared);
+    await this.#rest(null, next, declared);
+  }
+
+  async #rest(firstChunk: Uint8Array | null, peeked: Peek, declared: number): Promise<void> {
+    let sent = firstChunk?.byteLength ?? 0;
+    if (declared >= 0 && sent > declared) throw lengthMismatch(declared);
+    if (firstChunk !== null && !(await this.#write(firstChunk))) return;
+    let { done, value } = await peeked.result();
+    while (!done) {
+      const chunk = chunkBytes(value);
+      sent += chunk.byteLength;
+      // More or fewer bytes than declared would be read as the next response (RFC 9112, section 6.3).
+      if (declared >= 0 && sent > declared) throw lengthMismatch(declared);
+      if (!(await this.#write(chunk))) return;
+      ({ done, value } = await this.#chunks.next());
+    }
+    if (this.#isGone()) return;
+    if (declared >= 0 && sent !== declared) throw lengthMismatch(declared);
+    this.#exchange.end();
+  }
+
+  /** False where the exchange has gone meanwhile. */
+  async #write(chunk: Uint8Array): Promise<boolean> {
+    if (this.#isGone()) return false;
+    // An empty chunk would be the last one of a chunked body.
+    if (chunk.byteLength > 0 && !this.#exchange.write(chunk)) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+        this.#exchange.onDrain = resolve;
+      });
+      this.#wake = null;
+    }
+    return !this.#isGone();
+  }
+}
+
+function lengthMismatch(declared: number): RangeError {
+  return new RangeError(`The body does not have the ${declared} bytes its Content-Length declares`);
+}
+
+/** One pending chunk that can be looked at without waiting for it. */
+class Peek {
+  settled = false;
+  failed = false;
+  done = false;
+  readonly #promise: Promise<{ done?: boolean | undefined; value?: unknown }>;
+
+  constructor(promise: Promise<{ done?: boolean | undefined; value?: unknown }>) {
+    this.#promise = promise;
+    promise.then(
+      (result) => {
+        this.settled = true;
+        this.done = result.done === true;
+      },
+      () => {
+        this.failed = true;
+      },
+    );
+  }
+
+  async wait(): Promise<void> {
+    for (let turn = 0; turn < PATIENCE && !this.settled && !this.failed; turn++) await null;
+  }
+
+  result(): Promise<{ done?: boolean | undefined; value?: unknown }> {
+    return this.#promise;
+  }
+
+  async value(): Promise<unknown> {
+    return (await this.#promise).value;
+  }
+}

@@ -1,0 +1,83 @@
+/**
+ * The URL of a request, from its target and its Host field.
+ *
+ * Role: makes `request.url` without parsing a URL for ordinary requests.
+ * Thread: a worker. One bounded cache of hosts.
+ * May not: trust X-Forwarded-* fields; whoever is behind a proxy looks at them itself.
+ */
+
+/** Where the exchange arrived, for requests without a Host field (HTTP/1.0). */
+export interface LocalEnd {
+  readonly localAddress: string;
+  readonly localPort: number;
+}
+
+/**
+ * Targets whose serialisation is themselves: an absolute path without dot segments and without any
+ * character the URL standard would encode or rewrite.
+ */
+const PLAIN_TARGET = /^\/[!$&()*+,;=:@/?\-._~%0-9A-Za-z]*$/;
+const DOT_SEGMENT = /\/\.|%2e/i;
+const ABSOLUTE = /^https?:\/\//i;
+/** Hosts come from clients; beyond the bound they are parsed each time. */
+const MAX_CACHED_HOSTS = 256;
+const MAX_CACHED_HOST_LENGTH = 100;
+
+const origins = new Map<string, string>();
+
+/** Answered with 400, since the client sent it. */
+export class BadHostError extends TypeError {
+  readonly code = 'ERR_MPM_BAD_HOST';
+}
+
+/** The serialised origin of a Host value: lower case, without a default port. */
+function originOf(host: string): string {
+  const known = origins.get(host);
+  if (known !== undefined) return known;
+  const origin = parseOrigin(host);
+  if (origins.size < MAX_CACHED_HOSTS && host.length <= MAX_CACHED_HOST_LENGTH) {
+    origins.set(host, origin);
+  }
+  return origin;
+}
+
+function parseOrigin(host: string): string {
+  let url: URL;
+  try {
+    url = new URL(`http://${host}`);
+  } catch (cause) {
+    throw new BadHostError(`Invalid Host: ${JSON.stringify(host)}`, { cause });
+  }
+  // A host may not bring a path, a query or a user along (RFC 9110, section 7.2).
+  if (url.href !== `${url.origin}/` || /[/?#@\\]/.test(host)) {
+    throw new BadHostError(`Invalid Host: ${JSON.stringify(host)}`);
+  }
+  return url.origin;
+}
+
+function localOrigin(local: LocalEnd | null): string {
+  if (local === null || local.localAddress === '') return 'http://localhost';
+  const { localAddress: address, localPort: port } = local;
+  return originOf(`${address.includes(':') ? `[${address}]` : address}:${port}`);
+}
+
+/**
+ * The target URI of RFC 9112, section 3.3.
+ * @param target as sent: origin-form, absolute-form or `*`
+ * @param local used where there is no Host; null where it is no longer known
+ * @throws BadHostError where host and target make no URL
+ */
+export function requestUrl(target: string, host: string | null, local: LocalEnd | null): string {
+  if (ABSOLUTE.test(target)) {
+    try {
+      return new URL(target).href;
+    } catch (cause) {
+      throw new BadHostError('Invalid request target', { cause });
+    }
+  }
+  const origin = host === null || host === '' ? localOrigin(local) : originOf(host);
+  if (PLAIN_TARGET.test(target) && !DOT_SEGMENT.test(target)) return origin + target;
+  if (!target.startsWith('/')) return `${origin}/`;
+  // Concatenated, not resolved: `//other.host/` is a path here and must not become an authority.
+  return new URL(origin + target).href;
+}

@@ -1,0 +1,70 @@
+/**
+ * Runs a `(req, res)` handler: a plain function, Express, Connect, Koa's callback.
+ *
+ * Role: the adapter between an exchange and node:http's classes.
+ * Thread: a worker.
+ * May not: let anything the application does escape as an exception into the connection code.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Exchange, Handler } from '../exchange.ts';
+import { IncomingRequest } from './incoming.ts';
+import { OutgoingResponse } from './outgoing.ts';
+import { ExchangeSocket } from './socket.ts';
+
+/** An application's handler; what it returns is ignored, except that a rejection fails the request. */
+export type NodeFunction = (request: IncomingMessage, response: ServerResponse) => unknown;
+
+export class NodeHandler implements Handler {
+  readonly kind = 'node';
+  readonly #listener: NodeFunction;
+
+  constructor(listener: NodeFunction) {
+    this.#listener = listener;
+  }
+
+  handle(exchange: Exchange): void {
+    const socket = new ExchangeSocket(exchange);
+    const request = new IncomingRequest(exchange, socket);
+    const response = new OutgoingResponse(exchange, request, socket);
+    forwardTimeout(socket, request, response);
+    try {
+      const value = this.#listener(request, response);
+      if (isThenable(value)) value.then(undefined, (error) => fail(response, error));
+    } catch (error) {
+      fail(response, error);
+    }
+  }
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    typeof (value as Partial<PromiseLike<unknown>>).then === 'function'
+  );
+}
+
+function fail(response: OutgoingResponse, error: unknown): void {
+  if (!response.isOver) {
+    response.fail(error);
+    return;
+  }
+  // The response is out, so nobody can be told but the operator.
+  process.emitWarning(error instanceof Error ? error : new Error(String(error)));
+}
+
+/** As node:http: a timeout nobody listens to cuts the connection off. */
+function forwardTimeout(
+  socket: ExchangeSocket,
+  request: IncomingRequest,
+  response: OutgoingResponse,
+): void {
+  socket.onTimeout = () => {
+    const handled = [
+      request.emit('timeout', socket),
+      response.emit('timeout', socket),
+      socket.emit('timeout'),
+    ];
+    if (!handled.includes(true)) socket.destroy();
+  };
+}

@@ -1,0 +1,342 @@
+/**
+ * `res` of a `(req, res)` handler: a real http.ServerResponse that writes to an exchange.
+ *
+ * Role: takes over below `_send` and `_writeRaw`, where OutgoingMessage would reach for its socket;
+ * headers, chunking and every check above that are Node's own.
+ * Thread: a worker.
+ * May not: use the exchange after `endRaw`, `abort` or an abort from outside.
+ *
+ * Small writes of one tick, head included, leave in one `writeRaw`.
+ */
+import { type IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import type { AbortReason, Exchange } from '../exchange.ts';
+import { connectionReset, type IncomingRequest } from './incoming.ts';
+import type { ExchangeSocket } from './socket.ts';
+
+type WriteCallback = (error?: Error | null) => void;
+
+/** Parts of ServerResponse that its types leave out; the same on Node 20, 22, 24 and 26. */
+interface ResponseInternals {
+  _header: string | null;
+  _headerSent: boolean;
+  _hasBody: boolean;
+  _last: boolean;
+  _closed: boolean;
+  _sent100: boolean;
+  _contentLength: number | null;
+  _removedContLen: boolean;
+}
+
+/** Held back bytes beyond this go out at once. */
+const HIGH_WATER_MARK = 16 * 1024;
+
+let needsDrain: (response: OutgoingResponse) => boolean;
+
+export class OutgoingResponse extends ServerResponse<IncomingMessage> {
+  readonly #exchange: Exchange;
+  readonly #serial: number;
+  readonly #request: IncomingRequest;
+  readonly #stand: ExchangeSocket;
+  readonly #internals: ResponseInternals;
+  /** Pieces held back: data and its encoding, alternating. */
+  #pieces: (string | Uint8Array)[] = [];
+  #size = 0;
+  /** Body bytes given so far, to hold a declared Content-Length against. */
+  #bodyBytes = 0;
+  #callbacks: WriteCallback[] = [];
+  /** The exchange said to wait. */
+  #blocked = false;
+  /** A write answered false, so `drain` is owed. */
+  #owesDrain = false;
+  #scheduled = false;
+  /** `end` was called, so what is held back goes out with the end of the message. */
+  #ending = false;
+  /** The exchange is no longer ours. */
+  #over = false;
+
+  static {
+    needsDrain = (response) =>
+      response.#owesDrain && !response.destroyed && !response.writableEnded;
+  }
+
+  constructor(exchange: Exchange, request: IncomingRequest, socket: ExchangeSocket) {
+    super(request);
+    this.#exchange = exchange;
+    this.#serial = exchange.serial;
+    this.#request = request;
+    this.#stand = socket;
+    this.#internals = this as unknown as ResponseInternals;
+    this.shouldKeepAlive = exchange.keepAlive;
+    (this as { socket: Socket | null }).socket = socket as unknown as Socket;
+    request.onBroken = (error) => this.fail(error);
+    socket.onDestroy = (error) => this.#cut(error);
+    exchange.onAbort = (reason) => this.#aborted(reason);
+  }
+
+  /** OutgoingMessage's way to the wire, with the head in front of the first piece. */
+  _send(
+    data: string | Uint8Array,
+    encoding?: BufferEncoding | null,
+    callback?: WriteCallback | null,
+    byteLength?: number,
+  ): boolean {
+    const internals = this.#internals;
+    if (!internals._headerSent && internals._header !== null) {
+      internals._headerSent = true;
+      this.#hold(internals._header, 'latin1', internals._header.length);
+    }
+    const size = byteLength ?? sizeOf(data, encoding);
+    if (!this.chunkedEncoding) this.#bodyBytes += size;
+    return this._writeRaw(data, encoding, callback, size);
+  }
+
+  /** As they go on the wire: heads, chunk frames, informational responses. */
+  _writeRaw(
+    data: string | Uint8Array,
+    encoding?: BufferEncoding | WriteCallback | null,
+    callback?: WriteCallback | null,
+    size?: number,
+  ): boolean {
+    if (typeof encoding === 'function') return this._writeRaw(data, null, encoding, size);
+    if (this.#over) {
+      if (callback) process.nextTick(callback, connectionReset());
+      return false;
+    }
+    const length = size ?? sizeOf(data, encoding);
+    if (length > 0) this.#hold(data, encoding || 'utf8', length);
+    if (callback) this.#callbacks.push(callback);
+    if (this.#size >= HIGH_WATER_MARK) this.#flush();
+    else if (!this.#scheduled && !this.#ending) this.#schedule();
+    if (this.#blocked) this.#owesDrain = true;
+    return !this.#blocked;
+  }
+
+  #hold(data: string | Uint8Array, encoding: BufferEncoding, length: number): void {
+    this.#pieces.push(data, encoding);
+    this.#size += length;
+    this.#stand.writableLength = this.#size;
+  }
+
+  #schedule(): void {
+    this.#scheduled = true;
+    process.nextTick(() => {
+      this.#scheduled = false;
+      if (!this.#over) this.#flush();
+    });
+  }
+
+  /** Hands what is held back to the exchange, as far as it does not have to be waited for. */
+  #flush(): void {
+    while (this.#size > 0 && !this.#blocked) {
+      this.#stand.touch();
+      if (!this.#exchange.writeRaw(this.#takeRun())) {
+        this.#blocked = true;
+        this.#exchange.onDrain = () => this.#drained();
+      }
+    }
+    this.#stand.writableLength = this.#size;
+    if (!this.#blocked && !this.#ending && this.#callbacks.length > 0) this.#settle(null);
+  }
+
+  /** Either one large piece of bytes as it is, or all up to the next of them in one array. */
+  #takeRun(): Uint8Array {
+    const pieces = this.#pieces;
+    let end = 0;
+    while (end < pieces.length && !isLarge(pieces[end])) end += 2;
+    const run = pieces.splice(0, end === 0 ? 2 : end);
+    const bytes = gather(run);
+    this.#size -= bytes.byteLength;
+    return bytes;
+  }
+
+  #settle(error: Error | null): void {
+    const callbacks = this.#callbacks;
+    this.#callbacks = [];
+    process.nextTick(() => {
+      for (const callback of callbacks) callback(error);
+    });
+  }
+
+  #drained(): void {
+    if (this.#over) return;
+    this.#blocked = false;
+    this.#exchange.onDrain = null;
+    if (this.writableEnded) {
+      this.#complete();
+      return;
+    }
+    this.#flush();
+    if (!this.#blocked && this.#owesDrain) {
+      this.#owesDrain = false;
+      this.emit('drain');
+    }
+  }
+
+  override end(chunk?: unknown, encoding?: unknown, callback?: unknown): this {
+    this.#ending = true;
+    try {
+      super.end(chunk, encoding as BufferEncoding, callback as () => void);
+    } catch (error) {
+      // Invalid arguments: the response can still be ended properly.
+      this.#ending = false;
+      throw error;
+    }
+    if (this.writableEnded && !this.#over) this.#complete();
+    return this;
+  }
+
+  /** All has been said: the last bytes and the end of the message. */
+  #complete(): void {
+    this.#flush();
+    if (this.#size > 0) return;
+    const keepAlive = !this.#internals._last && this.#lengthHolds();
+    this.#request.keepBody();
+    this.#leave();
+    this.#exchange.endRaw(keepAlive);
+    // What a real response emits once the kernel has taken the last byte: `finish`, then `close`.
+    process.nextTick(() => {
+      const callbacks = this.#callbacks;
+      this.#callbacks = [];
+      for (const callback of callbacks) callback();
+      this.#request.detach();
+      process.nextTick(() => this.#emitClose());
+    });
+  }
+
+  /**
+   * Whether the body has the length its head declares. Where it has not, the peer would take the next
+   * response for the rest of this one (RFC 9112, section 6.3), so the connection must not go on.
+   */
+  #lengthHolds(): boolean {
+    const {
+      _contentLength: declared,
+      _hasBody: hasBody,
+      _removedContLen: removed,
+    } = this.#internals;
+    if (!hasBody || this.chunkedEncoding || removed || declared === null) return true;
+    return declared === this.#bodyBytes;
+  }
+
+  /** The exchange still serves this request; it may have been ended and reused behind our back. */
+  #isOurs(): boolean {
+    return this.#exchange.serial === this.#serial && !this.#exchange.ended;
+  }
+
+  /** From here on the exchange belongs to somebody else. */
+  #leave(): void {
+    this.#over = true;
+    if (this.#isOurs()) {
+      this.#exchange.onDrain = null;
+      this.#exchange.onAbort = null;
+    }
+    const listened = this.listenerCount('finish') > 0 || this.listenerCount('close') > 0;
+    this.#stand.release(listened);
+  }
+
+  #emitClose(): void {
+    const internals = this.#internals;
+    if (internals._closed) return;
+    internals._closed = true;
+    this.destroyed = true;
+    this.emit('close');
+  }
+
+  /** The peer left, or the server gave up on it. */
+  #aborted(_reason: AbortReason): void {
+    if (this.#over) return;
+    this.#leave();
+    this.#stand.close();
+    this.#break(connectionReset());
+  }
+
+  /** `res.destroy()`, `req.destroy()` or `socket.destroy()`. */
+  #cut(_error: Error | undefined): void {
+    if (this.#over) return;
+    this.#leave();
+    if (this.#isOurs()) this.#exchange.abort();
+    this.#break(connectionReset());
+  }
+
+  /** Ends everything on this side after the connection has gone. */
+  #break(error: Error): void {
+    this.destroyed = true;
+    this.#pieces = [];
+    this.#size = 0;
+    this.#stand.writableLength = 0;
+    if (this.#callbacks.length > 0) this.#settleBroken();
+    this.#request.destroy(error);
+    process.nextTick(() => this.#emitClose());
+  }
+
+  #settleBroken(): void {
+    // The callback of `end` is the one that emits `finish`, which must not come any more.
+    if (this.writableEnded) this.#callbacks.pop();
+    this.#settle(connectionReset());
+  }
+
+  /** The handler threw, or the body could not be read: the exchange knows what to answer. */
+  fail(error: unknown): void {
+    if (this.#over) return;
+    this.#leave();
+    this.#stand.close();
+    if (this.#isOurs()) this.#exchange.fail(error);
+    this.#break(error instanceof Error ? error : new Error(String(error)));
+  }
+
+  /** True once the exchange was ended or lost. */
+  get isOver(): boolean {
+    return this.#over;
+  }
+
+  override destroy(error?: Error): this {
+    super.destroy(error);
+    this.#stand.destroy(error);
+    return this;
+  }
+
+  /** The exchange sends `100 Continue` itself as soon as the body is read. */
+  override writeContinue(callback?: () => void): void {
+    this.#internals._sent100 = true;
+    if (callback) process.nextTick(callback);
+  }
+}
+
+Object.defineProperty(OutgoingResponse.prototype, 'writableNeedDrain', {
+  configurable: true,
+  get(this: OutgoingResponse) {
+    return needsDrain(this);
+  },
+});
+
+function sizeOf(data: string | Uint8Array, encoding: BufferEncoding | null | undefined): number {
+  if (typeof data !== 'string') return data.byteLength;
+  return data.length === 0 ? 0 : Buffer.byteLength(data, encoding ?? 'utf8');
+}
+
+/** Bytes not worth copying to save a write. */
+function isLarge(piece: string | Uint8Array): boolean {
+  return typeof piece !== 'string' && piece.byteLength >= HIGH_WATER_MARK;
+}
+
+/** All pieces in one array; a single array of bytes is passed on as it is. */
+function gather(pieces: (string | Uint8Array)[]): Uint8Array {
+  const first = pieces[0];
+  if (pieces.length === 2 && typeof first !== 'string') return first;
+  let size = 0;
+  for (let i = 0; i < pieces.length; i += 2) {
+    size += sizeOf(pieces[i], pieces[i + 1] as BufferEncoding);
+  }
+  const bytes = Buffer.allocUnsafe(size);
+  let at = 0;
+  for (let i = 0; i < pieces.length; i += 2) {
+    const data = pieces[i];
+    if (typeof data === 'string') {
+      at += bytes.write(data, at, pieces[i + 1] as BufferEncoding);
+    } else {
+      bytes.set(data, at);
+      at += data.byteLength;
+    }
+  }
+  return bytes;
+}

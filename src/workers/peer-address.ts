@@ -1,0 +1,38 @@
+/**
+ * Addresses as the native part leaves them: family, port (int32 each), then 4 or 16 bytes.
+ */
+
+/** Textual form, RFC 5952 as far as it matters for logs; IPv4 within IPv6 is shown as IPv4. */
+export function formatAddress(bytes: Uint8Array, at: number, familyIpv6: number): string {
+  const family = (bytes[at] as number) | ((bytes[at + 1] as number) << 8);
+  const address = bytes.subarray(at + 8, at + 24);
+  if (family === 0) return '';
+  if (family !== familyIpv6) return address.subarray(0, 4).join('.');
+  const mapped =
+    address.subarray(0, 10).every((byte) => byte === 0) &&
+    address[10] === 255 &&
+    address[11] === 255;
+  if (mapped) return address.subarray(12, 16).join('.');
+  const groups: number[] = [];
+  for (let index = 0; index < 16; index += 2) {
+    groups.push(((address[index] as number) << 8) | (address[index + 1] as number));
+  }
+  return compress(groups);
+}
+
+/** Replaces the longest run of zero groups (two or more) by `::`. */
+function compress(groups: readonly number[]): string {
+  let bestAt = -1;
+  let bestLength = 1;
+  for (let at = 0; at < 8; at++) {
+    let length = 0;
+    while (at + length < 8 && groups[at + length] === 0) length++;
+    if (length > bestLength) {
+      bestAt = at;
+      bestLength = length;
+    }
+  }
+  const hex = (part: readonly number[]) => part.map((group) => group.toString(16)).join(':');
+  if (bestAt < 0) return hex(groups);
+  return `${hex(groups.slice(0, bestAt))}::${hex(groups.slice(bestAt + bestLength))}`;
+}

@@ -1,0 +1,443 @@
+/**
+ * The receiving half of a connection: from bytes to one complete request, or a body in pieces.
+ *
+ * Role: owns the connection buffer while the worker owns the connection. Half a head, the part of a
+ * body that has come, read-ahead and pipelined requests stay in the buffer and go with the slot to
+ * whichever worker serves the connection next.
+ * Thread: one worker. May not: write to the socket or move the state word.
+ */
+import { EAGAIN, Region } from '../listener/native.ts';
+import { ticksOf } from '../scoreboard/clock.ts';
+import { CHILD, ReadPhase, SLOT } from '../scoreboard/layout.ts';
+import type { WorkerContext } from './context.ts';
+import { ChunkedDecoder } from './http1/chunked-decoder.ts';
+import type { RawBuffer } from './raw-buffer.ts';
+
+export const Read = { ready: 0, incomplete: 1, refused: 2 } as const;
+export type Read = (typeof Read)[keyof typeof Read];
+
+/** What `receive` found besides bytes. */
+export const Received = { nothing: 0, endOfStream: -1, error: -2 } as const;
+
+const LINE_FEED = 10;
+/** An incomplete head is parsed again for a new line end, or this many further bytes. */
+const REPARSE_BYTES = 512;
+
+/** A streamed body that cannot go on; `status` is the answer where none was begun. */
+export class BodyError extends Error {
+  readonly code: string;
+  readonly status: number;
+  constructor(code: string, status: number, message: string) {
+    super(message);
+    this.code = code;
+    this.status = status;
+  }
+}
+
+export class RequestReader {
+  readonly #context: WorkerContext;
+  readonly #decoder = new ChunkedDecoder();
+  readonly #bytes: RawBuffer;
+  readonly #bufferBytes: number;
+  #slotIndex = 0;
+  #fd = -1;
+  /** Number of the connection buffer, -1: none. */
+  #buffer = -1;
+  /** Where the buffer begins in the buffer memory; all other positions are relative to it. */
+  #base = 0;
+  #start = 0;
+  #end = 0;
+  #phase: ReadPhase = ReadPhase.head;
+  #headEnd = 0;
+  #bodyEnd = 0;
+  #parsedEnd = 0;
+  /** The last receive emptied the socket; only a new event brings more. */
+  #dry = false;
+  #endOfStream = false;
+  /** Where the request ends in the buffer, its body included. */
+  #requestEnd = 0;
+
+  /** Of a complete request: length of its body; -1 where it has to be streamed. */
+  bodyLength = 0;
+  /** Of a refused one. */
+  refusalStatus = 0;
+  refusalCode = '';
+
+  /** Of a streamed body: payload bytes still to come (Content-Length), or Infinity (chunked). */
+  #streamLeft = 0;
+  #streamChunked = false;
+  #streamDone = true;
+  #streamed = 0;
+  #continueDue = false;
+
+  constructor(context: WorkerContext) {
+    this.#context = context;
+    this.#bytes = context.board.buffers as RawBuffer;
+    this.#bufferBytes = context.board.bufferBytes;
+  }
+
+  /** Takes over what the slot holds; call as the owner. */
+  load(slotIndex: number, fd: number): void {
+    const { words } = this.#context.board;
+    this.#slotIndex = slotIndex;
+    this.#fd = fd;
+    this.#buffer = (words[slotIndex + (SLOT.buffer.offset >> 2)] as number) - 1;
+    this.#endOfStream = words[slotIndex + (SLOT.endOfStream.offset >> 2)] === 1;
+    this.#dry = false;
+    this.#streamDone = true;
+    this.#continueDue = false;
+    this.#phase = ReadPhase.head;
+    this.#start = 0;
+    this.#end = 0;
+    this.#parsedEnd = 0;
+    if (this.#buffer < 0) return;
+    this.#base = this.#buffer * this.#bufferBytes;
+    this.#start = words[slotIndex + (SLOT.dataStart.offset >> 2)] as number;
+    this.#end = words[slotIndex + (SLOT.dataEnd.offset >> 2)] as number;
+    this.#phase = words[slotIndex + (SLOT.readPhase.offset >> 2)] as ReadPhase;
+    this.#parsedEnd = words[slotIndex + (SLOT.parsedEnd.offset >> 2)] as number;
+    this.#headEnd = words[slotIndex + (SLOT.headEnd.offset >> 2)] as number;
+    this.#bodyEnd = words[slotIndex + (SLOT.bodyEnd.offset >> 2)] as number;
+    this.#decoder.phase = words[slotIndex + (SLOT.chunkPhase.offset >> 2)] as number;
+    this.#decoder.remaining = words[slotIndex + (SLOT.chunkRemaining.offset >> 2)] as number;
+    this.#decoder.trailerBytes = words[slotIndex + (SLOT.chunkTrailerBytes.offset >> 2)] as number;
+  }
+
+  /**
+   * Leaves what the next worker needs in the slot. Without a byte left over the buffer is given up.
+   */
+  store(): void {
+    const { words } = this.#context.board;
+    const at = this.#slotIndex;
+    if (this.#buffer >= 0 && this.#start === this.#end && this.#phase === ReadPhase.head) {
+      this.release();
+    }
+    words[at + (SLOT.buffer.offset >> 2)] = this.#buffer + 1;
+    if (this.#buffer < 0) {
+      words[at + (SLOT.readPhase.offset >> 2)] = ReadPhase.head;
+      return;
+    }
+    words[at + (SLOT.dataStart.offset >> 2)] = this.#start;
+    words[at + (SLOT.dataEnd.offset >> 2)] = this.#end;
+    words[at + (SLOT.readPhase.offset >> 2)] = this.#phase;
+    words[at + (SLOT.parsedEnd.offset >> 2)] = this.#parsedEnd;
+    words[at + (SLOT.headEnd.offset >> 2)] = this.#headEnd;
+    words[at + (SLOT.bodyEnd.offset >> 2)] = this.#bodyEnd;
+    words[at + (SLOT.chunkPhase.offset >> 2)] = this.#decoder.phase;
+    words[at + (SLOT.chunkRemaining.offset >> 2)] = this.#decoder.remaining;
+    words[at + (SLOT.chunkTrailerBytes.offset >> 2)] = this.#decoder.trailerBytes;
+  }
+
+  /** Gives the buffer back. */
+  release(): void {
+    if (this.#buffer < 0) return;
+    this.#context.board.words[this.#slotIndex + (SLOT.buffer.offset >> 2)] = 0;
+    this.#context.buffers.give(this.#buffer);
+    this.#buffer = -1;
+  }
+
+  /** Bytes of the next request are there already. */
+  get hasLeftover(): boolean {
+    return this.#start < this.#end;
+  }
+
+  /** An incomplete request, or part of one, is there. */
+  get hasPart(): boolean {
+    return this.#start < this.#end || this.#phase !== ReadPhase.head;
+  }
+
+  /** Nothing can be gained from another receive before a new event. */
+  get dry(): boolean {
+    return this.#dry;
+  }
+
+  /** After an event that came while the connection was owned. */
+  wet(): void {
+    this.#dry = false;
+  }
+
+  /** All of the request, body included, has been taken from the socket. */
+  get requestConsumed(): boolean {
+    return this.#streamDone;
+  }
+
+  /** True once for a request whose client waits for 100 Continue before it sends the body. */
+  takeContinue(): boolean {
+    const due = this.#continueDue && this.#phase !== ReadPhase.head;
+    this.#continueDue = false;
+    return due;
+  }
+
+  /** Bytes received (> 0), or one of `Received`. */
+  receive(): number {
+    if (this.#buffer < 0) {
+      this.#buffer = this.#context.buffers.take();
+      this.#base = this.#buffer * this.#bufferBytes;
+      this.#start = 0;
+      this.#end = 0;
+      // A dead worker's buffer is found through the slot it serves.
+      this.#context.board.words[this.#slotIndex + (SLOT.buffer.offset >> 2)] = this.#buffer + 1;
+    }
+    const room = this.#bufferBytes - this.#end;
+    const count = this.#context.native.recv(this.#fd, Region.buffers, this.#base + this.#end, room);
+    if (count > 0) {
+      const { words } = this.#context.board;
+      const bytesAt = this.#slotIndex + (SLOT.requestBytes.offset >> 2);
+      if (this.#start === this.#end && this.#phase === ReadPhase.head) {
+        words[this.#slotIndex + (SLOT.requestSinceTicks.offset >> 2)] = ticksOf(this.#context.now);
+        words[bytesAt] = count;
+      } else {
+        words[bytesAt] = ((words[bytesAt] as number) + count) | 0;
+      }
+      this.#end += count;
+      // Fewer than asked for: the socket is empty, unless its end has been seen coming.
+      this.#dry = count < room && !this.#endOfStream;
+      this.#context.add(CHILD.receivedBytes, count);
+      return count;
+    }
+    if (count === 0) return Received.endOfStream;
+    if (count === EAGAIN) {
+      this.#dry = true;
+      return Received.nothing;
+    }
+    return Received.error;
+  }
+
+  /** Whether a whole request is in the buffer. */
+  next(): Read {
+    switch (this.#phase) {
+      case ReadPhase.head:
+        return this.#start < this.#end ? this.#parseHead() : Read.incomplete;
+      case ReadPhase.body:
+        return this.#end < this.#bodyEnd ? Read.incomplete : this.#completeBody();
+      default:
+        return this.#decodeBody();
+    }
+  }
+
+  #parseHead(): Read {
+    const parser = this.#context.parser;
+    if (this.#parsedEnd > this.#start && this.#end - this.#parsedEnd < REPARSE_BYTES) {
+      const from = this.#base + this.#parsedEnd;
+      const lineEnd = this.#bytes.indexOf(LINE_FEED, from);
+      if (lineEnd < 0 || lineEnd >= this.#base + this.#end) return this.#incompleteHead();
+    }
+    const head = parser.parse(this.#bytes, this.#base + this.#start, this.#base + this.#end);
+    if (head < 0) return this.refuse(-head, parser.error);
+    if (head === 0) {
+      this.#parsedEnd = this.#end;
+      return this.#incompleteHead();
+    }
+    this.#parsedEnd = 0;
+    this.#headEnd = head - this.#base;
+    this.#streamDone = true;
+    this.#continueDue = parser.expectContinue && this.#headEnd === this.#end;
+    if (parser.chunked) {
+      this.#decoder.reset();
+      this.#phase = ReadPhase.chunkedBody;
+      this.#bodyEnd = this.#headEnd;
+      return this.#decodeBody();
+    }
+    const length = parser.contentLength;
+    if (length <= 0) {
+      this.bodyLength = 0;
+      this.#requestEnd = this.#headEnd;
+      return Read.ready;
+    }
+    const limit = this.#context.options.limitRequestBody;
+    if (limit > 0 && length > limit) return this.refuse(413, 'body-too-large');
+    const bodyEnd = this.#headEnd + length;
+    if (bodyEnd <= this.#end) {
+      this.#bodyEnd = bodyEnd;
+      return this.#bodyIsComplete(bodyEnd);
+    }
+    if (bodyEnd - this.#start > this.#bufferBytes) return this.#beginStream(length, false);
+    this.#bodyEnd = bodyEnd;
+    this.#phase = ReadPhase.body;
+    this.#compact();
+    return Read.incomplete;
+  }
+
+  #incompleteHead(): Read {
+    if (this.#end < this.#bufferBytes) return Read.incomplete;
+    if (this.#start === 0) return this.refuse(431, 'head-too-large');
+    this.#compact();
+    return Read.incomplete;
+  }
+
+  /** Moves the request to the front of the buffer, so that the rest has room. */
+  #compact(): void {
+    const shift = this.#start;
+    if (shift === 0) return;
+    this.#bytes.copyWithin(this.#base, this.#base + shift, this.#base + this.#end);
+    this.#start = 0;
+    this.#end -= shift;
+    this.#headEnd -= shift;
+    this.#bodyEnd -= shift;
+    this.#parsedEnd = Math.max(0, this.#parsedEnd - shift);
+  }
+
+  /** Another worker may have parsed it, and the table of offsets is this worker's own. */
+  #parseAgain(): void {
+    const end = this.#context.parser.parse(
+      this.#bytes,
+      this.#base + this.#start,
+      this.#base + this.#headEnd,
+    );
+    if (end !== this.#base + this.#headEnd) throw new Error('a parsed head has changed');
+  }
+
+  #completeBody(): Read {
+    this.#parseAgain();
+    return this.#bodyIsComplete(this.#bodyEnd);
+  }
+
+  #bodyIsComplete(requestEnd: number): Read {
+    this.bodyLength = this.#bodyEnd - this.#headEnd;
+    this.#requestEnd = requestEnd;
+    this.#streamDone = true;
+    return Read.ready;
+  }
+
+  #decodeBody(): Read {
+    const decoder = this.#decoder;
+    const base = this.#base;
+    const from = base + this.#bodyEnd;
+    const result = decoder.decode(this.#bytes, from, base + this.#end, from);
+    if (result < 0) return this.refuse(-result, decoder.error);
+    this.#bodyEnd = decoder.written - base;
+    const limit = this.#context.options.limitRequestBody;
+    if (limit > 0 && this.#bodyEnd - this.#headEnd > limit)
+      return this.refuse(413, 'body-too-large');
+    if (result === 1) {
+      this.#parseAgain();
+      return this.#bodyIsComplete(decoder.consumed - base);
+    }
+    // All that came is decoded; what follows goes right behind the payload.
+    this.#end = this.#bodyEnd;
+    if (this.#start > 0) this.#compact();
+    // Counted here, so that what is stored of the decoder always fits its int32 fields.
+    const fits = decoder.remaining < this.#bufferBytes - this.#end;
+    if (fits) return Read.incomplete;
+    this.#parseAgain();
+    return this.#beginStream(Number.POSITIVE_INFINITY, true);
+  }
+
+  refuse(status: number, code: string): Read {
+    this.refusalStatus = status;
+    this.refusalCode = code;
+    return Read.refused;
+  }
+
+  /** Too large for the buffer: the handler gets it in pieces. */
+  #beginStream(length: number, chunked: boolean): Read {
+    this.#phase = ReadPhase.head;
+    this.bodyLength = -1;
+    this.#streamLeft = length;
+    this.#streamChunked = chunked;
+    this.#streamDone = false;
+    this.#streamed = 0;
+    this.#requestEnd = this.#headEnd;
+    return Read.ready;
+  }
+
+  /** The head as latin1. */
+  headText(): string {
+    const { parser } = this.#context;
+    return this.#bytes.latin1Slice(parser.headStart, this.#base + this.#headEnd);
+  }
+
+  /** A copy of a complete body. */
+  bodyCopy(): Uint8Array {
+    const from = this.#base + this.#headEnd;
+    return Uint8Array.prototype.slice.call(this.#bytes, from, from + this.bodyLength);
+  }
+
+  /** Behind the request that was answered; keeps read-ahead. */
+  advance(): void {
+    if (!this.#streamDone) throw new Error('the body was not read to its end');
+    this.#start = Math.max(this.#start, this.#requestEnd);
+    this.#phase = ReadPhase.head;
+    this.#parsedEnd = 0;
+    this.#requestEnd = 0;
+    if (this.#start >= this.#end) {
+      this.#start = 0;
+      this.#end = 0;
+      return;
+    }
+    const { words } = this.#context.board;
+    words[this.#slotIndex + (SLOT.requestSinceTicks.offset >> 2)] = ticksOf(this.#context.now);
+    words[this.#slotIndex + (SLOT.requestBytes.offset >> 2)] = this.#end - this.#start;
+  }
+
+  /**
+   * The next piece of a streamed body from what is in the buffer: bytes, null at the end, undefined
+   * where more has to be received first.
+   * @throws BodyError
+   */
+  nextPiece(): Uint8Array | null | undefined {
+    if (this.#streamDone) return null;
+    if (this.#streamChunked && this.#bodyEnd > this.#headEnd) {
+      // What was decoded while the body still seemed to fit.
+      const piece = this.#copy(this.#headEnd, this.#bodyEnd);
+      this.#bodyEnd = this.#headEnd;
+      this.#empty();
+      return this.#counted(piece);
+    }
+    if (this.#streamed === 0 && this.#start < this.#headEnd) this.#start = this.#headEnd;
+    if (this.#start >= this.#end) {
+      this.#empty();
+      return undefined;
+    }
+    return this.#streamChunked ? this.#chunkedPiece() : this.#lengthPiece();
+  }
+
+  #lengthPiece(): Uint8Array {
+    const to = Math.min(this.#end, this.#start + this.#streamLeft);
+    const piece = this.#copy(this.#start, to);
+    this.#streamLeft -= piece.length;
+    this.#start = to;
+    if (this.#streamLeft === 0) this.#endStream(to);
+    else this.#empty();
+    return this.#counted(piece);
+  }
+
+  #chunkedPiece(): Uint8Array | null | undefined {
+    const decoder = this.#decoder;
+    const from = this.#base + this.#start;
+    const result = decoder.decode(this.#bytes, from, this.#base + this.#end, from);
+    if (result < 0) throw new BodyError(decoder.error, -result, 'malformed chunked body');
+    const piece = this.#copy(this.#start, decoder.written - this.#base);
+    if (result === 1) this.#endStream(decoder.consumed - this.#base);
+    else this.#empty();
+    if (piece.length > 0) return this.#counted(piece);
+    return result === 1 ? null : undefined;
+  }
+
+  #endStream(at: number): void {
+    this.#streamDone = true;
+    this.#requestEnd = at;
+    this.#start = at;
+  }
+
+  #empty(): void {
+    this.#start = 0;
+    this.#end = 0;
+    this.#requestEnd = 0;
+    this.#headEnd = 0;
+    this.#bodyEnd = 0;
+  }
+
+  #copy(from: number, to: number): Uint8Array {
+    return Uint8Array.prototype.slice.call(this.#bytes, this.#base + from, this.#base + to);
+  }
+
+  #counted(piece: Uint8Array): Uint8Array {
+    this.#streamed += piece.length;
+    const limit = this.#context.options.limitRequestBody;
+    if (limit > 0 && this.#streamed > limit) {
+      throw new BodyError('body-too-large', 413, `body larger than ${limit} bytes`);
+    }
+    return piece;
+  }
+}

@@ -1,0 +1,250 @@
+/**
+ * The sending half of a connection: what the socket takes at once goes now, the rest waits here.
+ *
+ * Role: puts responses together in the worker's scratch memory, sends head and body in one call, holds
+ * back while more follows at once (pipelined requests), and keeps what did not fit.
+ * Thread: one worker. May not: move the state word or read.
+ */
+import { EAGAIN, Region } from '../listener/native.ts';
+import { CHILD } from '../scoreboard/layout.ts';
+import { type Corked, OUT_BYTES, type WorkerContext } from './context.ts';
+
+/** Room that must be left for a head with its length, or a chunk's size line. */
+const HEAD_ROOM = 64;
+/** Bodies up to this are copied behind their head; larger ones are sent from where they are. */
+const COPY_BYTES = 16 * 1024;
+/** Strings up to this are copied byte by byte if they are ASCII, cheaper than a call. */
+const SHORT_STRING = 48;
+
+const NEW_LINE = Buffer.from('\r\n', 'latin1');
+
+export class ResponseWriter implements Corked {
+  readonly #context: WorkerContext;
+  #fd = -1;
+  /** What the socket did not take, in order. */
+  #pending: Uint8Array[] = [];
+  /** Bytes of the first one that have left. */
+  #pendingOffset = 0;
+  /** The peer has reset the connection; everything further is thrown away. */
+  broken = false;
+  /** Bytes handed to the kernel for this connection since `open`. */
+  sentBytes = 0;
+
+  constructor(context: WorkerContext) {
+    this.#context = context;
+  }
+
+  open(fd: number): void {
+    this.#fd = fd;
+    this.#pending.length = 0;
+    this.#pendingOffset = 0;
+    this.broken = false;
+    this.sentBytes = 0;
+  }
+
+  /** Something waits for the socket to become writable. */
+  get blocked(): boolean {
+    return this.#pending.length > 0;
+  }
+
+  /** Bytes are put together but not sent yet. */
+  get corked(): boolean {
+    return this.#context.outOwner === this && this.#context.outLength > 0;
+  }
+
+  /** A head up to `Content-Length: `, and the body. */
+  respond(head: Buffer, body: Uint8Array | string | null, bodyless: boolean): void {
+    const context = this.#context;
+    context.takeOut(this);
+    if (typeof body === 'string') {
+      if (body.length <= SHORT_STRING && this.#shortString(head, body, bodyless)) return;
+      body = Buffer.from(body, 'utf8');
+    }
+    const length = body === null ? 0 : body.length;
+    this.#room(head.length + HEAD_ROOM);
+    this.#putHead(head, length);
+    if (bodyless || body === null || length === 0) return;
+    if (length <= COPY_BYTES && length <= OUT_BYTES - context.outLength) {
+      context.out.set(body, context.outLength);
+      context.outLength += length;
+    } else {
+      this.#sendWith(body);
+    }
+  }
+
+  /** Copies an ASCII string byte by byte; false where it is not one. */
+  #shortString(head: Buffer, body: string, bodyless: boolean): boolean {
+    const context = this.#context;
+    this.#room(head.length + HEAD_ROOM + SHORT_STRING);
+    const begin = context.outLength;
+    this.#putHead(head, body.length);
+    const { out } = context;
+    let at = context.outLength;
+    for (let index = 0; index < body.length; index++) {
+      const code = body.charCodeAt(index);
+      if (code > 0x7f) {
+        context.outLength = begin;
+        return false;
+      }
+      out[at++] = code;
+    }
+    if (!bodyless) context.outLength = at;
+    return true;
+  }
+
+  #putHead(head: Buffer, length: number): void {
+    const context = this.#context;
+    const { out } = context;
+    out.set(head, context.outLength);
+    let at = context.outLength + head.length;
+    at = putDecimal(out, at, length);
+    out[at] = 13;
+    out[at + 1] = 10;
+    out[at + 2] = 13;
+    out[at + 3] = 10;
+    context.outLength = at + 4;
+  }
+
+  /** A head that is complete in itself. */
+  head(bytes: Uint8Array): void {
+    this.#context.takeOut(this);
+    this.#put(bytes);
+  }
+
+  /** One chunk of a chunked body (RFC 9112, section 7.1). */
+  chunk(data: Uint8Array): void {
+    const context = this.#context;
+    context.takeOut(this);
+    this.#room(HEAD_ROOM);
+    const size = data.length.toString(16);
+    context.outLength += context.out.latin1Write(`${size}\r\n`, context.outLength);
+    this.#put(data);
+    this.#put(NEW_LINE);
+  }
+
+  /** Bytes as they are. */
+  raw(data: Uint8Array): void {
+    this.#context.takeOut(this);
+    this.#put(data);
+  }
+
+  #put(data: Uint8Array): void {
+    const context = this.#context;
+    if (data.length <= COPY_BYTES) {
+      this.#room(data.length);
+      context.out.set(data, context.outLength);
+      context.outLength += data.length;
+    } else {
+      this.#sendWith(data);
+    }
+  }
+
+  /** Makes room in the scratch memory. */
+  #room(bytes: number): void {
+    if (this.#context.outLength + bytes > OUT_BYTES) this.flush();
+    if (bytes > OUT_BYTES) throw new RangeError(`a head of ${bytes} bytes is too large`);
+  }
+
+  /** Sends what was put together; the rest waits. */
+  flush(): void {
+    const context = this.#context;
+    const length = context.outLength;
+    if (context.outOwner !== this || length === 0) return;
+    context.outLength = 0;
+    if (this.broken) return;
+    let sent = 0;
+    if (this.#pending.length === 0) {
+      sent = context.native.send(this.#fd, Region.out, 0, length);
+      if (sent < 0) {
+        if (sent !== EAGAIN) {
+          this.#break();
+          return;
+        }
+        sent = 0;
+      }
+      this.#count(sent);
+      if (sent === length) return;
+    }
+    this.#pending.push(Uint8Array.prototype.slice.call(context.out, sent, length));
+  }
+
+  /** Sends what was put together and then `data`, from where it is. */
+  #sendWith(data: Uint8Array): void {
+    const context = this.#context;
+    const length = context.outLength;
+    if (this.#pending.length > 0) this.flush();
+    if (this.broken) return;
+    if (this.#pending.length > 0) {
+      this.#pending.push(data);
+      return;
+    }
+    context.outLength = 0;
+    let sent = context.native.sendPair(this.#fd, Region.out, 0, length, data, 0);
+    if (sent < 0) {
+      if (sent !== EAGAIN) {
+        this.#break();
+        return;
+      }
+      sent = 0;
+    }
+    this.#count(sent);
+    if (sent < length) {
+      this.#pending.push(Uint8Array.prototype.slice.call(context.out, sent, length), data);
+    } else if (sent < length + data.length) {
+      this.#pending.push(data);
+      this.#pendingOffset = sent - length;
+    }
+  }
+
+  /** The socket may take bytes again; true once nothing waits any more. */
+  resume(): boolean {
+    while (this.#pending.length > 0 && !this.broken) {
+      const data = this.#pending[0] as Uint8Array;
+      const sent = this.#context.native.sendPair(
+        this.#fd,
+        Region.out,
+        0,
+        0,
+        data,
+        this.#pendingOffset,
+      );
+      if (sent === EAGAIN) return false;
+      if (sent < 0) {
+        this.#break();
+        break;
+      }
+      this.#count(sent);
+      this.#pendingOffset += sent;
+      if (this.#pendingOffset < data.length) continue;
+      this.#pending.shift();
+      this.#pendingOffset = 0;
+    }
+    return true;
+  }
+
+  #break(): void {
+    this.broken = true;
+    this.#pending.length = 0;
+    this.#pendingOffset = 0;
+  }
+
+  #count(bytes: number): void {
+    this.sentBytes += bytes;
+    this.#context.add(CHILD.sentBytes, bytes);
+  }
+}
+
+function putDecimal(out: Buffer, at: number, number: number): number {
+  if (number < 10) {
+    out[at] = 48 + number;
+    return at + 1;
+  }
+  let digits = 1;
+  for (let rest = number; rest >= 10; rest = Math.floor(rest / 10)) digits++;
+  let position = at + digits;
+  for (let rest = number; position > at; rest = Math.floor(rest / 10)) {
+    position--;
+    out[position] = 48 + (rest % 10);
+  }
+  return at + digits;
+}

@@ -1,0 +1,248 @@
+/**
+ * A worker's loop: takes connections from the queue and serves them, turn by turn.
+ *
+ * Role: inbox first (connections this child has begun), then the shared queue; says when it is idle;
+ * keeps the list of unfinished ones; counts; notices when it should retire.
+ * Thread: one worker, called by libuv when its eventfd is signalled. The eventfd stays signalled while
+ * there is work, so that the application's timers and sockets get their turn between two of ours, and
+ * is emptied only before sleeping.
+ */
+import { WatchAnswer } from '../listener/native.ts';
+import { microsecondsOf } from '../scoreboard/clock.ts';
+import { NOBODY, nextInInbox, takeInbox } from '../scoreboard/inbox.ts';
+import { CHILD, ChildCommand, ChildStatus, ExitReason, SLOT } from '../scoreboard/layout.ts';
+import { ConnectionEvent, ConnectionState } from '../scoreboard/states.ts';
+import { incarnationOf, Outcome, stateOf, successor } from '../scoreboard/transition.ts';
+import { goIdle, hasWaiting, wakeLowestIdle } from '../scoreboard/wake.ts';
+import { Connection, type ServingLoop as ConnectionHost } from './connection.ts';
+import type { WorkerContext } from './context.ts';
+
+/** Connections taken in one call before promise jobs and ticks run. */
+const CLAIMS_PER_CALL = 16;
+/** Calls before libuv's loop turns. */
+const CALLS_PER_TURN = 4;
+/** Weight of the newest time in the moving mean. */
+const MEAN_WEIGHT = 1 / 64;
+const HEAP_SAMPLE_MS = 1_000;
+
+export interface LoopEvents {
+  /** A limit of this life is reached; asked for once. */
+  wantsRetire(reason: ExitReason): void;
+  /** Retired: nothing is unfinished and nothing more is taken. */
+  ended(reason: ExitReason): void;
+}
+
+export class ServingLoop implements ConnectionHost {
+  readonly #context: WorkerContext;
+  readonly #events: LoopEvents;
+  readonly #pinned = new Set<Connection>();
+  readonly #bySlot = new Map<number, Connection>();
+  readonly #spare: Connection[] = [];
+  #soon: Connection[] = [];
+  #inTurn = false;
+  #calls = 0;
+  #ended = false;
+  #retireReason: ExitReason | null = null;
+  /** Incarnation + 1 of the last connection counted for each slot: each counts once a life. */
+  readonly #counted: Int32Array;
+  #meanUs = 0;
+  #heapSampledMs = 0;
+
+  constructor(context: WorkerContext, events: LoopEvents) {
+    this.#context = context;
+    this.#events = events;
+    this.#counted = new Int32Array(context.board.connectionSlots);
+  }
+
+  // ---- ConnectionHost -----------------------------------------------------------------------------
+
+  pin(connection: Connection): void {
+    this.#pinned.add(connection);
+    this.#bySlot.set(connection.slot, connection);
+    this.#context.setWord(CHILD.pinned, this.#pinned.size);
+  }
+
+  unpin(connection: Connection): void {
+    this.#pinned.delete(connection);
+    this.#bySlot.delete(connection.slot);
+    this.#context.setWord(CHILD.pinned, this.#pinned.size);
+    if (this.#pinned.size === 0 && !this.#inTurn && this.#draining) this.#context.wakeSelf();
+  }
+
+  recycle(connection: Connection): void {
+    this.#spare.push(connection);
+  }
+
+  soon(connection: Connection): void {
+    this.#soon.push(connection);
+    if (!this.#inTurn) this.#context.wakeSelf();
+  }
+
+  requeue(slot: number): void {
+    const { board, native } = this.#context;
+    // Twice as many cells as slots; the listener finds it again should it ever be full.
+    board.queue.push(slot);
+    wakeLowestIdle(board, (fd) => native.eventfdSignal(fd));
+  }
+
+  // ---- turns --------------------------------------------------------------------------------------
+
+  /** The callback of the watch on this worker's eventfd. */
+  turn(): WatchAnswer {
+    if (this.#ended) return WatchAnswer.done;
+    this.#inTurn = true;
+    const context = this.#context;
+    context.now = performance.now();
+    context.heads.tick(Date.now());
+    const began = context.now;
+    context.add(CHILD.turns, 1);
+    const idle = this.#serve();
+    this.#inTurn = false;
+    const now = performance.now();
+    context.add(CHILD.busyMs, now - began);
+    this.#sampleHeap(now);
+    this.#checkLimits();
+    if (idle) {
+      this.#calls = 0;
+      return WatchAnswer.done;
+    }
+    this.#calls++;
+    if (this.#calls < CALLS_PER_TURN) return WatchAnswer.again;
+    this.#calls = 0;
+    return WatchAnswer.done;
+  }
+
+  /** True: nothing is left to do and the eventfd is empty. */
+  #serve(): boolean {
+    const { board, native, child } = this.#context;
+    for (let claims = 0; claims < CLAIMS_PER_CALL; ) {
+      this.#serveOwn();
+      if (this.#ended) return true;
+      const ticket = this.#draining ? NOBODY : board.queue.pop();
+      if (ticket !== NOBODY) {
+        claims++;
+        // Promise jobs of an unfinished handler run before the next, possibly long, handler.
+        if (this.#claim(ticket)) continue;
+        return false;
+      }
+      native.eventfdDrain(this.#context.getWord(CHILD.wakeFd));
+      if (this.#draining ? !hasWaiting(board, child) : goIdle(board, child)) return true;
+      // Something came in between; as nobody may signal again, the eventfd must not stay empty.
+      this.#context.wakeSelf();
+      claims++;
+    }
+    return false;
+  }
+
+  get #draining(): boolean {
+    return this.#context.getWord(CHILD.command) !== ChildCommand.run;
+  }
+
+  /** What concerns only this child: inbox, hang-ups, put-off events, commands. */
+  #serveOwn(): void {
+    const { board, child, native } = this.#context;
+    const soon = this.#soon;
+    if (soon.length > 0) {
+      this.#soon = [];
+      for (const connection of soon) connection.onEvent();
+    }
+    for (let slot = takeInbox(board, child); slot !== NOBODY; ) {
+      const next = nextInInbox(board, slot);
+      this.#resume(slot);
+      slot = next;
+    }
+    const attentionAt = this.#context.childIndex + (CHILD.attention.offset >> 2);
+    if (board.words[attentionAt] !== 0 && Atomics.exchange(board.words, attentionAt, 0) !== 0) {
+      for (const connection of [...this.#pinned]) connection.checkHangup();
+    }
+    if (!this.#draining) return;
+    this.#context.setWord(CHILD.status, ChildStatus.draining);
+    // A wake-up meant for whoever is idle must not end here.
+    if (board.queue.length > 0) wakeLowestIdle(board, (fd) => native.eventfdSignal(fd));
+    if (this.#pinned.size === 0 && this.#soon.length === 0) this.#end();
+  }
+
+  /** False: its handler is unfinished, so promise jobs should run. */
+  #claim(slot: number): boolean {
+    const { board, child } = this.#context;
+    const word = board.word(slot);
+    // A ticket that was put in twice, for fear that it was lost, is served once.
+    if (stateOf(word) !== ConnectionState.queued) return true;
+    if (board.move(slot, word, ConnectionEvent.claim, child) !== Outcome.moved) return true;
+    const context = this.#context;
+    const began = context.now;
+    this.#countClaim(slot, incarnationOf(word));
+    const before = this.#pinned.size;
+    this.#spareConnection().open(slot, successor(word, ConnectionEvent.claim, child, 0));
+    if (context.now === began) context.now = performance.now();
+    this.#meanUs += ((context.now - began) * 1000 - this.#meanUs) * MEAN_WEIGHT;
+    context.setWord(CHILD.meanServiceUs, this.#meanUs | 0);
+    return this.#pinned.size <= before;
+  }
+
+  #countClaim(slot: number, incarnation: number): void {
+    const context = this.#context;
+    const queuedUs = context.board.slot(slot, SLOT.queuedUs);
+    const waitedUs = (microsecondsOf(context.now) - queuedUs) | 0;
+    context.add(CHILD.queueWaitMs, Math.max(0, waitedUs) / 1000);
+    context.add(CHILD.claims, 1);
+    if (this.#counted[slot] === incarnation + 1) return;
+    this.#counted[slot] = incarnation + 1;
+    context.add(CHILD.connections, 1);
+    context.setWord(CHILD.lifeConnections, context.getWord(CHILD.lifeConnections) + 1);
+  }
+
+  #spareConnection(): Connection {
+    return this.#spare.pop() ?? new Connection(this.#context, this);
+  }
+
+  #resume(slot: number): void {
+    const { board, child } = this.#context;
+    const word = board.word(slot);
+    const connection = this.#bySlot.get(slot);
+    if (connection === undefined || stateOf(word) !== ConnectionState.resuming) {
+      throw new Error(`slot ${slot} in the inbox does not belong here`);
+    }
+    if (board.move(slot, word, ConnectionEvent.claim, child) !== Outcome.moved) {
+      throw new Error(`slot ${slot} in the inbox was moved by somebody else`);
+    }
+    connection.resume(successor(word, ConnectionEvent.claim, child, 0));
+  }
+
+  #checkLimits(): void {
+    if (this.#retireReason !== null) return;
+    const { options } = this.#context;
+    const connections = this.#context.getWord(CHILD.lifeConnections);
+    const requests = this.#context.getWord(CHILD.lifeRequests);
+    if (options.maxConnectionsPerChild > 0 && connections >= options.maxConnectionsPerChild) {
+      this.#wantRetire(ExitReason.maxConnections);
+    } else if (options.maxRequestsPerChild > 0 && requests >= options.maxRequestsPerChild) {
+      this.#wantRetire(ExitReason.maxRequests);
+    }
+  }
+
+  #wantRetire(reason: ExitReason): void {
+    this.#retireReason = reason;
+    this.#context.setWord(CHILD.retireReason, reason);
+    this.#context.setWord(CHILD.status, ChildStatus.wantsRetire);
+    this.#events.wantsRetire(reason);
+  }
+
+  #sampleHeap(now: number): void {
+    if (now - this.#heapSampledMs < HEAP_SAMPLE_MS) return;
+    this.#heapSampledMs = now;
+    this.#context.setWord(CHILD.heapUsedKb, process.memoryUsage().heapUsed >> 10);
+  }
+
+  #end(): void {
+    this.#ended = true;
+    const { board, child } = this.#context;
+    board.idle.remove(child);
+    this.#context.buffers.release();
+    const idle = this.#context.getWord(CHILD.command) === ChildCommand.retireIdle;
+    const reason = this.#retireReason ?? (idle ? ExitReason.idle : ExitReason.drain);
+    this.#context.setWord(CHILD.retireReason, reason);
+    board.setChild(child, CHILD.status, ChildStatus.ended);
+    this.#events.ended(reason);
+  }
+}
