@@ -1,0 +1,341 @@
+/**
+ * The children: started, replaced, retired; the only part that talks to Piscina.
+ *
+ * Role: keeps as many children as are wanted, each one Piscina task on a thread of its own, and sees
+ * to it that a successor serves before its predecessor retires.
+ * Thread: main. May not: be on the way of a request.
+ */
+import { fileURLToPath } from 'node:url';
+import { Piscina } from 'piscina';
+import type { Listener } from '../listener/listener.ts';
+import type { Native } from '../listener/native.ts';
+import { nowTicks } from '../scoreboard/clock.ts';
+import { CHILD, ChildCommand, ChildStatus, ExitReason, HEADER } from '../scoreboard/layout.ts';
+import type { Scoreboard } from '../scoreboard/scoreboard.ts';
+import type { ChildMessage, ChildTask } from '../workers/child.ts';
+import type { WorkerOptions } from '../workers/context.ts';
+
+export interface ChildrenOptions {
+  readonly entry: string;
+  readonly worker: WorkerOptions;
+  readonly startServers: number;
+  readonly minSpareThreads: number;
+  readonly maxSpareThreads: number;
+  readonly maxRequestWorkers: number;
+  readonly asyncRequestWorkerFactor: number;
+}
+
+interface Child {
+  readonly slot: number;
+  readonly life: number;
+  state: 'starting' | 'ready' | 'awaiting-successor' | 'draining';
+  /** The child it is to replace. */
+  readonly replaces: Child | null;
+}
+
+const FIRST_BACKOFF_MS = 100;
+const LAST_BACKOFF_MS = 10_000;
+const MAINTENANCE_MS = 1_000;
+/** Children started in one maintenance tick at most, after 1, 2, 4, 8, 16 (Apache's ramp). */
+const MAX_SPAWN_RATE = 32;
+
+/** Slots for `maxRequestWorkers` children and as many that drain while their successors serve. */
+export const childSlotsFor = (maxRequestWorkers: number): number => maxRequestWorkers * 2;
+
+export class Children {
+  readonly #board: Scoreboard;
+  readonly #listener: Listener;
+  readonly #options: ChildrenOptions;
+  readonly #pool: Piscina;
+  readonly #children = new Map<number, Child>();
+  readonly #usedThreads = new Set<number>();
+  #lives = 0;
+  #everReady = false;
+  #stopping = false;
+  #failures = 0;
+  #spawnRate = 1;
+  #restart: NodeJS.Timeout | null = null;
+  #maintenance: NodeJS.Timeout | null = null;
+  #started: { resolve(handler: string): void; reject(error: Error): void } | null = null;
+  #onGone: (() => void) | null = null;
+
+  constructor(board: Scoreboard, listener: Listener, native: Native, options: ChildrenOptions) {
+    this.#board = board;
+    this.#listener = listener;
+    this.#options = options;
+    for (let slot = 0; slot < board.childSlots; slot++) {
+      const fd = native.eventfdCreate();
+      if (fd < 0) throw new Error(`eventfd: errno ${-fd}`);
+      board.setChild(slot, CHILD.wakeFd, fd);
+    }
+    this.#pool = new Piscina({
+      filename: fileURLToPath(new URL('../workers/child.js', import.meta.url)),
+      minThreads: 0,
+      maxThreads: board.childSlots,
+      // A thread that has had its life is not kept.
+      idleTimeout: 0,
+      // The default would freeze the application's timers and sockets between two tasks.
+      atomics: 'disabled',
+      concurrentTasksPerWorker: 1,
+      recordTiming: false,
+      // Every child starts on a fresh thread: a used one still holds the old modules and their leaks.
+      loadBalancer: (_task, workers) => {
+        const fresh = workers.find(
+          (worker) => worker.currentUsage === 0 && !this.#usedThreads.has(worker.id),
+        );
+        if (fresh !== undefined) this.#usedThreads.add(fresh.id);
+        return fresh ?? null;
+      },
+    });
+    this.#pool.on('message', (message: ChildMessage) => this.#onMessage(message));
+    // Faults of tasks reach their promise; what is left concerns threads without one.
+    this.#pool.on('error', () => {});
+  }
+
+  /**
+   * Starts `startServers` children; resolves with the kind of handler when the first one serves.
+   * @throws what the application threw at load, if no child ever became ready
+   */
+  start(): Promise<string> {
+    const started = new Promise<string>((resolve, reject) => {
+      this.#started = { resolve, reject };
+    });
+    for (let count = 0; count < this.#options.startServers; count++) this.#spawn(null);
+    return started;
+  }
+
+  #spawn(replaces: Child | null): boolean {
+    const slot = this.#freeSlot();
+    if (slot < 0) return false;
+    const life = ++this.#lives;
+    const child: Child = { slot, life, state: 'starting', replaces };
+    const board = this.#board;
+    for (const field of CLEARED) board.setChild(slot, field, 0);
+    board.setChild(slot, CHILD.startedTicks, nowTicks());
+    board.setChild(slot, CHILD.status, ChildStatus.starting);
+    board.setChild(slot, CHILD.life, life);
+    board.count(HEADER.childStarts);
+    this.#children.set(slot, child);
+    const { entry, worker } = this.#options;
+    const task: ChildTask = { shared: board.shared, child: slot, life, entry, options: worker };
+    this.#pool.run(task).then(
+      (reason: ExitReason) => this.#onEnd(child, reason, null),
+      (error: Error) => this.#onEnd(child, reasonOf(error), error),
+    );
+    return true;
+  }
+
+  #freeSlot(): number {
+    for (let slot = 0; slot < this.#board.childSlots; slot++) {
+      if (!this.#children.has(slot)) return slot;
+    }
+    return -1;
+  }
+
+  #onMessage(message: ChildMessage): void {
+    const child = this.#children.get(message.child);
+    if (child === undefined || child.life !== message.life) return;
+    if (message.kind === 'ready') this.#onReady(child, message.handler);
+    else if (child.state === 'ready') this.#replace(child);
+  }
+
+  #onReady(child: Child, handler: string): void {
+    if (child.state === 'starting') child.state = 'ready';
+    this.#failures = 0;
+    this.#countReady();
+    if (child.replaces !== null && this.#children.get(child.replaces.slot) === child.replaces) {
+      this.#retire(child.replaces);
+    }
+    if (!this.#everReady) {
+      this.#everReady = true;
+      this.#started?.resolve(handler);
+      this.#maintenance = setInterval(() => this.#maintain(), MAINTENANCE_MS).unref();
+    }
+    if (this.#stopping) this.#retire(child);
+    this.#listener.kick();
+  }
+
+  /** A child reached a limit: it goes on serving until its successor is ready. */
+  #replace(child: Child): void {
+    child.state = 'awaiting-successor';
+    // Without a free slot maintenance tries again when a draining child is gone.
+    if (!this.#stopping && !this.#spawn(child)) child.state = 'ready';
+  }
+
+  #retire(child: Child, command: ChildCommand = ChildCommand.retire): void {
+    if (child.state === 'draining') return;
+    child.state = 'draining';
+    this.#board.setChild(child.slot, CHILD.command, command);
+    this.#listener.wakeChild(child.slot);
+    this.#countReady();
+  }
+
+  /** The thread is gone, or about to go with its life over. */
+  #onEnd(child: Child, failure: ExitReason, thrown: Error | null): void {
+    const { slot, state } = child;
+    const board = this.#board;
+    // A thread that exits after its last act may be seen before the result of its task.
+    const complete = board.child(slot, CHILD.status) === ChildStatus.ended;
+    const error = complete ? null : thrown;
+    const reason = (complete ? board.child(slot, CHILD.retireReason) : failure) as ExitReason;
+    board.idle.remove(slot);
+    board.count(HEADER.childExits, 1, reason);
+    const lost = this.#listener.reclaimChild(slot);
+    for (const field of CLEARED) board.setChild(slot, field, 0);
+    this.#children.delete(slot);
+    this.#countReady();
+    if (this.#children.size === 0) this.#onGone?.();
+    if (this.#stopping) return;
+    if (error === null && state === 'draining') {
+      // Somebody may have waited for the slot.
+      this.#retryReplacements();
+      return;
+    }
+    if (error !== null) {
+      if (state === 'starting' && !this.#everReady) {
+        this.#failStart(error);
+        return;
+      }
+      const cost = lost > 0 ? `, ${lost} connections lost` : '';
+      process.stderr.write(`hybrid-mpm: worker ${slot} died${cost}: ${error.stack ?? error}\n`);
+    }
+    this.#scheduleRestart(state === 'starting');
+  }
+
+  #failStart(error: Error): void {
+    this.#started?.reject(error);
+    this.#stopping = true;
+  }
+
+  #retryReplacements(): void {
+    for (const child of this.#children.values()) {
+      const wants = this.#board.child(child.slot, CHILD.status) === ChildStatus.wantsRetire;
+      if (child.state === 'ready' && wants) this.#replace(child);
+    }
+  }
+
+  /** At once after a single fault, later and later while children die before they are ready. */
+  #scheduleRestart(diedAtStart: boolean): void {
+    if (diedAtStart) this.#failures++;
+    const delay =
+      this.#failures === 0
+        ? 0
+        : Math.min(LAST_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** (this.#failures - 1));
+    this.#restart ??= setTimeout(() => {
+      this.#restart = null;
+      if (this.#stopping) return;
+      while (this.#serving() < this.#options.startServers && this.#spawn(null));
+      this.#retryReplacements();
+    }, delay).unref();
+  }
+
+  /** Children that serve or will: a predecessor and its successor count as one. */
+  #serving(): number {
+    let count = 0;
+    for (const { state, replaces } of this.#children.values()) {
+      if (state === 'draining' || state === 'awaiting-successor') continue;
+      if (state === 'starting' && replaces !== null && !this.#children.has(replaces.slot)) continue;
+      count++;
+    }
+    return count;
+  }
+
+  /**
+   * Once a second: as many children as the connections in demand need (see the design: demand is what
+   * needs a child now, never open connections), the ramp up Apache's 1, 2, 4 .. 32, one down a tick.
+   */
+  #maintain(): void {
+    if (this.#stopping) return;
+    this.#retryReplacements();
+    const board = this.#board;
+    let demand = board.queue.length;
+    let idle = 0;
+    for (const { slot, state } of this.#children.values()) {
+      if (state !== 'ready') continue;
+      demand += board.child(slot, CHILD.pinned);
+      if (board.idle.has(slot)) idle++;
+      else demand++;
+    }
+    const { startServers, minSpareThreads, maxSpareThreads, maxRequestWorkers } = this.#options;
+    const needed = Math.ceil(demand / this.#options.asyncRequestWorkerFactor) + minSpareThreads;
+    const wanted = Math.min(maxRequestWorkers, Math.max(startServers, needed));
+    const serving = this.#serving();
+    if (serving < wanted) {
+      let spawns = Math.min(this.#spawnRate, wanted - serving);
+      while (spawns-- > 0 && this.#spawn(null));
+      this.#spawnRate = Math.min(MAX_SPAWN_RATE, this.#spawnRate * 2);
+      return;
+    }
+    this.#spawnRate = 1;
+    if (serving > wanted && idle > maxSpareThreads) this.#cullHighest();
+  }
+
+  #cullHighest(): void {
+    const ready = [...this.#children.values()].filter(({ state }) => state === 'ready');
+    const highest = ready
+      .filter(({ slot }) => this.#board.idle.has(slot))
+      .sort((one, other) => other.slot - one.slot)[0];
+    if (highest === undefined) return;
+    this.#retire(highest, ChildCommand.retireIdle);
+  }
+
+  #countReady(): void {
+    let ready = 0;
+    for (const { state } of this.#children.values()) {
+      if (state === 'ready' || state === 'awaiting-successor') ready++;
+    }
+    this.#board.setHeader(HEADER.readyChildren.offset, ready);
+  }
+
+  /** Retires all; resolves when the last one has ended. */
+  retireAll(): Promise<void> {
+    this.#stop();
+    if (this.#children.size === 0) return Promise.resolve();
+    const gone = new Promise<void>((resolve) => {
+      this.#onGone = resolve;
+    });
+    for (const child of this.#children.values()) {
+      if (child.state !== 'starting') this.#retire(child);
+    }
+    return gone;
+  }
+
+  /** Ends all threads at once, whatever they do. */
+  async destroy(): Promise<void> {
+    this.#stop();
+    await this.#pool.destroy();
+  }
+
+  #stop(): void {
+    this.#stopping = true;
+    if (this.#maintenance !== null) clearInterval(this.#maintenance);
+    if (this.#restart !== null) clearTimeout(this.#restart);
+  }
+
+  /** After the last child is gone. */
+  closeDescriptors(native: Native): void {
+    for (let slot = 0; slot < this.#board.childSlots; slot++) {
+      native.close(this.#board.child(slot, CHILD.wakeFd));
+    }
+  }
+}
+
+const CLEARED = [
+  CHILD.command,
+  CHILD.status,
+  CHILD.retireReason,
+  CHILD.currentSlot,
+  CHILD.meanServiceUs,
+  CHILD.lifeConnections,
+  CHILD.lifeRequests,
+  CHILD.pinned,
+  CHILD.heapUsedKb,
+  CHILD.attention,
+  CHILD.life,
+];
+
+function reasonOf(error: Error & { code?: string }): ExitReason {
+  if (error.code === 'ERR_WORKER_OUT_OF_MEMORY') return ExitReason.outOfMemory;
+  if (/^worker exited with code/.test(error.message)) return ExitReason.exited;
+  return ExitReason.error;
+}

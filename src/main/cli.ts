@@ -1,0 +1,67 @@
+#!/usr/bin/env node
+/**
+ * The program `hybrid-mpm`.
+ *
+ * Role: dispatches to the commands and gives every outcome its exit code; see `--help`.
+ * Thread: main.
+ * May not: hold any logic of its own that a test would want.
+ */
+import { inspect } from 'node:util';
+import { type Invocation, parseArguments, UsageError } from './cli/arguments.ts';
+import { configurationText } from './cli/check-config.ts';
+import { helpText } from './cli/help.ts';
+import { EXIT_DEFECT, EXIT_FAILED, fail, type Shell, serve } from './cli/serve.ts';
+import { packageVersion } from './cli/version.ts';
+import { ConfigError } from './config/directives.ts';
+import { thisMachine } from './config/machine.ts';
+import { loadConfiguration } from './config/sources.ts';
+
+const EXIT_USAGE = 2;
+
+const shell: Shell = {
+  print: (line) => process.stdout.write(`${line}\n`),
+  complain: (line) => process.stderr.write(`hybrid-mpm: ${line}\n`),
+  exit: (code) => process.exit(code),
+  onSignal: (signal, handler) => process.on(signal, handler),
+};
+
+// A reader that left (`| head`) or a terminal that went away is no reason to end a server.
+process.stdout.on('error', () => {});
+process.stderr.on('error', () => {});
+
+const onDefect = (error: unknown): void => {
+  shell.complain(`ERR_MPM_DEFECT: ${inspect(error)}`);
+  shell.exit(EXIT_DEFECT);
+};
+process.on('uncaughtException', onDefect);
+process.on('unhandledRejection', onDefect);
+
+async function run(invocation: Invocation): Promise<void> {
+  if (invocation.command === 'help') {
+    return shell.print(helpText(packageVersion(), thisMachine()).trimEnd());
+  }
+  if (invocation.command === 'version') return shell.print(packageVersion());
+  const { command, entry, configFile, flags } = invocation;
+  const configuration = await loadConfiguration({
+    directory: process.cwd(),
+    configFile,
+    environment: process.env,
+    flags,
+  });
+  if (command === 'check-config') return shell.print(configurationText(configuration).trimEnd());
+  return serve(entry, configuration.directives, packageVersion(), shell);
+}
+
+try {
+  await run(parseArguments(process.argv.slice(2)));
+} catch (error) {
+  if (error instanceof UsageError) {
+    shell.complain(`${error.message} (see hybrid-mpm --help)`);
+    process.exitCode = EXIT_USAGE;
+  } else if (error instanceof ConfigError) {
+    for (const line of error.lines) shell.complain(line);
+    process.exitCode = EXIT_FAILED;
+  } else {
+    fail(error, shell);
+  }
+}

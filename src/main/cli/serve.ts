@@ -1,0 +1,137 @@
+/**
+ * `hybrid-mpm serve`: starts the server and ends it by signals.
+ *
+ * Role: prints where it listens, turns signals into a drain or a forced stop, turns errors into one
+ * line and an exit code.
+ * Thread: main. May not: know how the server works; src/main/server.ts is all it sees.
+ */
+import { stat } from 'node:fs/promises';
+import { constants } from 'node:os';
+import { resolve } from 'node:path';
+import { inspect } from 'node:util';
+import type { Directives } from '../config/directives.ts';
+import { formatDuration, formatHostPort } from '../config/kinds.ts';
+import type { createServer, ListenAddress, MpmServer } from '../server.ts';
+
+/** What a process may do; an argument, so that tests need no process. */
+export interface Shell {
+  readonly print: (line: string) => void;
+  readonly complain: (line: string) => void;
+  readonly exit: (code: number) => void;
+  readonly onSignal: (signal: NodeJS.Signals, handler: (signal: NodeJS.Signals) => void) => void;
+}
+
+/** The server could not start or go on, or the configuration is invalid. */
+export const EXIT_FAILED = 1;
+/** EX_SOFTWARE of sysexits.h: a defect of the server itself. */
+export const EXIT_DEFECT = 70;
+
+/** After a forced stop, milliseconds; then the process ends whatever the server does. */
+const FORCED_END_MS = 2000;
+
+/** What of src/main/server.ts is used. */
+export interface ServerModule {
+  readonly createServer: typeof createServer;
+}
+/** Only when it is needed: --help and check-config work where the native part was not built. */
+const loadServer = (): Promise<ServerModule> => import('../server.ts');
+
+const url = (address: ListenAddress): string => `http://${formatHostPort(address)}`;
+
+/** An error with a code as one line: the code, unless the message begins with it, and the message. */
+export function errorLine(error: Error & { readonly code: string }): string {
+  const message = error.message.trim().replace(/\s*\n\s*/g, ' | ');
+  return message.startsWith(error.code) ? message : `${error.code}: ${message}`;
+}
+
+const isCoded = (error: unknown): error is Error & { readonly code: string } =>
+  error instanceof Error && 'code' in error && typeof error.code === 'string';
+
+/** The end after an error: a line for an operating fault, which has a code, and a stack for a defect. */
+export function fail(error: unknown, shell: Shell): void {
+  shell.complain(isCoded(error) ? errorLine(error) : `ERR_MPM_DEFECT: ${inspect(error)}`);
+  shell.exit(isCoded(error) ? EXIT_FAILED : EXIT_DEFECT);
+}
+
+/** SIGTERM and SIGINT: the first drains and ends with 0, the second forces and ends with 128 + n. */
+function endBySignals(server: MpmServer, directives: Directives, shell: Shell) {
+  const ending = { begun: false };
+  const end = (promise: Promise<void>, code: number) =>
+    promise.then(
+      () => shell.exit(code),
+      (error: unknown) => fail(error, shell),
+    );
+  const onSignal = (signal: NodeJS.Signals) => {
+    if (!ending.begun) {
+      ending.begun = true;
+      const { gracefulShutdownTimeoutMs: bound } = directives;
+      const within = bound === 0 ? '' : ` within ${formatDuration(bound)}`;
+      shell.print(`${signal}: finishing requests${within}; once more ends at once`);
+      void end(server.close(), 0);
+      return;
+    }
+    const code = 128 + constants.signals[signal];
+    shell.print(`${signal}: ending at once`);
+    void end(server.close({ force: true }), code);
+    // A stop that was forced must not depend on the part that may be stuck.
+    setTimeout(() => shell.exit(code), FORCED_END_MS);
+  };
+  shell.onSignal('SIGTERM', onSignal);
+  shell.onSignal('SIGINT', onSignal);
+  return ending;
+}
+
+/** Signals that a later release acts on; by default they would end the process. */
+function ignoreLaterSignals(shell: Shell): void {
+  for (const signal of ['SIGHUP', 'SIGUSR2'] as const) {
+    shell.onSignal(signal, () =>
+      shell.complain(`${signal} ignored: reload and restart come with a later release`),
+    );
+  }
+}
+
+/**
+ * Runs until a signal or a fatal error.
+ *
+ * @param entry module or folder, relative to the working directory
+ * @param load the server's module; an argument, so that tests need no sockets
+ */
+export async function serve(
+  entry: string,
+  directives: Directives,
+  version: string,
+  shell: Shell,
+  load: () => Promise<ServerModule> = loadServer,
+): Promise<void> {
+  const path = resolve(entry);
+  const found = await stat(path).catch(() => null);
+  if (found === null) {
+    shell.complain(`ERR_MPM_ENTRY_NOT_FOUND: ${entry} does not exist (${path})`);
+    return shell.exit(EXIT_FAILED);
+  }
+  let server: MpmServer;
+  try {
+    server = (await load()).createServer({ entry: path, directives });
+  } catch (error) {
+    return fail(error, shell);
+  }
+  const ending = endBySignals(server, directives, shell);
+  ignoreLaterSignals(shell);
+  server.on('error', (error: unknown) => fail(error, shell));
+  let addresses: readonly ListenAddress[];
+  try {
+    addresses = await server.listen();
+  } catch (error) {
+    // A signal during the start ends it; what the start says then is of no use.
+    if (ending.begun) return;
+    return fail(error, shell);
+  }
+  if (ending.begun) return;
+  const kind = found.isDirectory() ? 'files in' : 'handler';
+  const about = `pid ${process.pid}, ${directives.startServers} .. ${directives.maxRequestWorkers} workers, ${kind} ${entry}`;
+  for (const address of addresses) {
+    shell.print(`hybrid-mpm ${version} listening on ${url(address)} (${about})`);
+  }
+  const { adminAddress } = server;
+  if (adminAddress !== null) shell.print(`status on ${url(adminAddress)}/server-status`);
+}

@@ -1,0 +1,37 @@
+/**
+ * What defaults depend on: cores and descriptors.
+ *
+ * Role: read once at start and passed on as an argument, so that tests choose their machine.
+ * Thread: main.
+ */
+import { readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+
+export interface Machine {
+  /** Threads that can run at the same time, >= 1; respects the process's CPU affinity. */
+  readonly cores: number;
+  /** Soft limit of open descriptors (RLIMIT_NOFILE); Infinity where there is none. */
+  readonly softDescriptors: number;
+}
+
+/** Where /proc cannot be read: the limit that Linux distributions have shipped for decades. */
+const CUSTOMARY_DESCRIPTORS = 1024;
+
+/** Soft limit of open descriptors out of the text of /proc/self/limits. */
+export function softDescriptorsIn(limits: string): number {
+  const soft = /^Max open files\s+(\S+)/m.exec(limits)?.[1];
+  if (soft === 'unlimited') return Number.POSITIVE_INFINITY;
+  const count = Number(soft);
+  return Number.isInteger(count) && count > 0 ? count : CUSTOMARY_DESCRIPTORS;
+}
+
+/** The machine this process runs on. Node has raised the soft limit to the hard one by then. */
+export function thisMachine(): Machine {
+  let limits = '';
+  try {
+    limits = readFileSync('/proc/self/limits', 'latin1');
+  } catch {
+    // No /proc, as in some sandboxes: the customary limit is a safe guess.
+  }
+  return { cores: Math.max(1, availableParallelism()), softDescriptors: softDescriptorsIn(limits) };
+}

@@ -1,0 +1,407 @@
+/**
+ * The table of directives.
+ *
+ * Role: one literal table; defaults, --help, docs/directives.md, variables and flags derive from it.
+ * Its order is the order of every listing.
+ * Thread: main; constants only.
+ */
+import { connectionBufferBytesFor, defaultConnections } from './capacity.ts';
+import type { Directives } from './directives.ts';
+import type { Kind } from './kinds.ts';
+import * as kinds from './kinds.ts';
+import type { Machine } from './machine.ts';
+import { DEFAULT_READ_TIMEOUT, readTimeout } from './read-timeout.ts';
+
+export const GROUPS = {
+  sockets: 'Addresses and sockets',
+  workers: 'Workers',
+  time: 'Keep-alive and timeouts',
+  limits: 'Limits on requests',
+  observation: 'Observation',
+} as const;
+export type Group = keyof typeof GROUPS;
+
+interface Specification<Key extends keyof Directives, Input> {
+  readonly group: Group;
+  /** The member of `Directives` that it fills. */
+  readonly key: Key;
+  readonly kind: Kind<Directives[Key], Input>;
+  /** The default; may depend on what was given for other directives, so that both agree. */
+  readonly initial: (machine: Machine, given: Partial<Directives>) => Directives[Key];
+  /** The default in words where it depends on the machine; otherwise it is rendered. */
+  readonly initially?: string;
+  /** For --help; no full stop. */
+  readonly summary: string;
+  /** What it means. */
+  readonly meaning: string;
+  /** When to change it. */
+  readonly change: string;
+  /** Apache's directive, or where the idea is from. */
+  readonly source: string;
+}
+
+/** Ties a directive's kind and default to the member of `Directives` that it fills. */
+const directive = <const Key extends keyof Directives, Input>(
+  specification: Specification<Key, Input>,
+): Specification<Key, Input> => specification;
+
+const MAX_COUNT = 2 ** 31 - 1;
+const DAY_MS = 86_400_000;
+/**
+ * A retiring child holds a slot beside its successor, and a state word has room for 1,022 owners.
+ */
+const MAX_WORKERS = 511;
+
+/** For n cores: workers at start, idle ones to keep, idle ones to suffer, and the most at all. */
+const startFor = ({ cores }: Machine) => Math.min(16, Math.max(2, cores));
+const spareFor = ({ cores }: Machine) => Math.min(8, Math.max(2, Math.ceil(cores / 2)));
+const mostFor = ({ cores }: Machine) => Math.min(128, Math.max(16, cores * 4));
+
+const mostWorkers = (machine: Machine, given: Partial<Directives>): number =>
+  given.maxRequestWorkers ??
+  Math.max(mostFor(machine), given.startServers ?? 0, given.minSpareThreads ?? 0);
+
+const leastSpare = (machine: Machine, given: Partial<Directives>): number =>
+  given.minSpareThreads ??
+  Math.min(
+    spareFor(machine),
+    given.maxRequestWorkers ?? MAX_WORKERS,
+    given.maxSpareThreads ?? MAX_WORKERS,
+  );
+
+const LINE_BYTES = 8190;
+const FIELD_BYTES = 8190;
+const connections = (machine: Machine, given: Partial<Directives>): number =>
+  given.maxConnections ??
+  defaultConnections(
+    machine,
+    connectionBufferBytesFor(
+      given.limitRequestLineBytes ?? LINE_BYTES,
+      given.limitRequestFieldSizeBytes ?? FIELD_BYTES,
+    ),
+  );
+
+export const DIRECTIVES = {
+  listen: directive({
+    group: 'sockets',
+    key: 'listen',
+    kind: kinds.addresses(),
+    initial: () => [{ host: kinds.EVERY_ADDRESS, port: 8080 }],
+    summary: 'Address to serve on; repeatable. PORT and HOST are honoured as well',
+    meaning:
+      'Addresses to serve on. `host:port`, or a bare port for every address (`[::]`, which takes IPv4 too). Several: a list in a file, `--listen` repeated, commas in the variable. Port 0 lets the kernel choose. The variables `PORT` and `HOST` replace the port and the host of the default, or of the one address in the file.',
+    change:
+      'to serve on another port, or only on some addresses: `127.0.0.1:8080` behind a proxy on the same machine.',
+    source: 'Listen',
+  }),
+  listenBacklog: directive({
+    group: 'sockets',
+    key: 'listenBacklog',
+    kind: kinds.whole(1, 65_535),
+    initial: () => 511,
+    summary: 'Connections the kernel holds until they are accepted',
+    meaning:
+      'Established connections that the kernel holds until the listener accepts them. The kernel caps it at `net.core.somaxconn`.',
+    change: 'where bursts of new connections are refused or time out while the server has room.',
+    source: 'ListenBacklog',
+  }),
+  reusePort: directive({
+    group: 'sockets',
+    key: 'reusePort',
+    kind: kinds.onOff(),
+    initial: () => false,
+    summary: 'SO_REUSEPORT: several processes may share an address',
+    meaning:
+      'Sets `SO_REUSEPORT` on the listening sockets, so that several processes of the same user may listen on the same address; the kernel spreads new connections over them. A port that is taken is then no longer noticed.',
+    change: 'to run two servers side by side, e.g. while one replaces the other.',
+    source: 'ListenCoresBucketsRatio (the same socket option)',
+  }),
+  maxConnections: directive({
+    group: 'sockets',
+    key: 'maxConnections',
+    kind: kinds.whole(1, 200_000),
+    initial: connections,
+    initially:
+      '20000, or what the limit of open descriptors less 256 and 4g of connection buffers allow',
+    summary: 'Most open connections, idle ones included',
+    meaning:
+      'Most connections that are open at the same time, idle ones included; also the number of connection slots (256 bytes each) and connection buffers, which cost memory once they are used. At the bound the listener stops accepting, and new connections wait in the backlog of the kernel (listenBacklog) until one closes.',
+    change:
+      'upwards for more idle clients, together with the limit of open descriptors; downwards to bound memory.',
+    source: 'none; Apache has MaxRequestWorkers and AsyncRequestWorkerFactor bound connections',
+  }),
+  queueLimit: directive({
+    group: 'sockets',
+    key: 'queueLimit',
+    kind: kinds.whole(1, 200_000),
+    initial: connections,
+    initially: 'maxConnections',
+    summary: 'Most connections waiting for a worker',
+    meaning:
+      'Most connections that wait, with a request, for a free worker. At the bound the listener stops accepting, and new connections wait in the backlog of the kernel (listenBacklog). At most maxConnections.',
+    change:
+      'downwards to hold new clients back early rather than answer all of them late: about the requests a second that the workers can do, times the wait that clients accept.',
+    source: 'none; the idea is bounded admission',
+  }),
+  startServers: directive({
+    group: 'workers',
+    key: 'startServers',
+    kind: kinds.whole(1, MAX_WORKERS),
+    initial: (machine, given) =>
+      Math.min(startFor(machine), given.maxRequestWorkers ?? MAX_WORKERS),
+    initially: 'one for each core, 2 .. 16',
+    summary: 'Workers at start, and never fewer',
+    meaning:
+      'Workers that are started with the server; their number never falls below it. A worker is a thread and costs about 9 MB and what the application loads.',
+    change: 'upwards where load arrives at once; downwards, to 1, to save memory.',
+    source: 'StartServers',
+  }),
+  minSpareThreads: directive({
+    group: 'workers',
+    key: 'minSpareThreads',
+    kind: kinds.whole(1, MAX_WORKERS),
+    initial: leastSpare,
+    initially: 'one for every two cores, 2 .. 8',
+    summary: 'Idle workers to keep ready',
+    meaning:
+      'Idle workers to keep ready. With fewer, more are started, 1, 2, 4 ... 32 a tick, up to maxRequestWorkers.',
+    change: 'upwards where slow or blocking requests come in bursts.',
+    source: 'MinSpareThreads',
+  }),
+  maxSpareThreads: directive({
+    group: 'workers',
+    key: 'maxSpareThreads',
+    kind: kinds.whole(1, MAX_WORKERS),
+    initial: (machine, given) => Math.max(3 * spareFor(machine), leastSpare(machine, given)),
+    initially: 'three times the default of minSpareThreads',
+    summary: 'Above this many idle workers, one retires per tick',
+    meaning:
+      'Above this many idle workers one retires per tick, down to startServers. A value of maxRequestWorkers or more keeps every worker that was ever needed.',
+    change:
+      'upwards where load comes in waves and workers are slow to start; downwards to give memory back sooner.',
+    source: 'MaxSpareThreads',
+  }),
+  maxRequestWorkers: directive({
+    group: 'workers',
+    key: 'maxRequestWorkers',
+    kind: kinds.whole(1, MAX_WORKERS),
+    initial: mostWorkers,
+    initially: 'four for each core, 16 .. 128',
+    summary: 'Most workers, so most requests computed at a time',
+    meaning:
+      'Most workers that serve at the same time, so the most handlers that run or block at the same time. Open connections are not bounded by it; see maxConnections.',
+    change:
+      'upwards for handlers that block; towards the number of cores for handlers that only compute and should not take turns.',
+    source: 'MaxRequestWorkers',
+  }),
+  asyncRequestWorkerFactor: directive({
+    group: 'workers',
+    key: 'asyncRequestWorkerFactor',
+    kind: kinds.fraction(0.1, 100),
+    initial: () => 2,
+    summary: 'Connections in demand per worker; fractions count',
+    meaning:
+      'Connections that need a child now (queued, processing, or suspended on a child) for each worker that is wanted: `ceil(demand / asyncRequestWorkerFactor) + minSpareThreads`. Fractions count; Apache cuts them off.',
+    change: 'towards 1 for handlers that block or compute; upwards for handlers that mostly await.',
+    source: 'AsyncRequestWorkerFactor',
+  }),
+  maxConnectionsPerChild: directive({
+    group: 'workers',
+    key: 'maxConnectionsPerChild',
+    kind: kinds.whole(0, MAX_COUNT, 'never'),
+    initial: () => 0,
+    summary: 'Connections after which a child retires; 0: never',
+    meaning:
+      'Connections after which a child retires and a fresh one takes its place, ready before the old one goes; 0: never. A keep-alive connection counts once per child. Connections outlive the child.',
+    change: 'where the application leaks memory and the leak follows connections.',
+    source: 'MaxConnectionsPerChild',
+  }),
+  maxRequestsPerChild: directive({
+    group: 'workers',
+    key: 'maxRequestsPerChild',
+    kind: kinds.whole(0, MAX_COUNT, 'never'),
+    initial: () => 0,
+    summary: 'Requests after which a child retires; 0: never',
+    meaning: 'Requests after which a child retires and a fresh one takes its place; 0: never.',
+    change: 'where the application leaks memory: some ten thousand makes a leak harmless.',
+    source: "none; Apache 2.2's MaxRequestsPerChild counted connections",
+  }),
+  keepAlive: directive({
+    group: 'time',
+    key: 'keepAlive',
+    kind: kinds.onOff(),
+    initial: () => true,
+    summary: 'Several requests on one connection',
+    meaning:
+      'Whether a connection stays open for further requests. Off: every response says `Connection: close`.',
+    change: 'hardly ever: an idle connection holds no worker and about 1 KB.',
+    source: 'KeepAlive',
+  }),
+  keepAliveTimeout: directive({
+    group: 'time',
+    key: 'keepAliveTimeoutMs',
+    kind: kinds.duration(1, DAY_MS),
+    initial: () => 65_000,
+    summary: 'How long an idle connection waits for its next request',
+    meaning:
+      "How long a connection may be idle before its next request's first byte. Apache's default is 5 s because a waiting connection costs it more; here it is idle in the listener. 65 s is above the 60 s of common load balancers, which must be the ones to close first, lest they send a request into a closing connection.",
+    change: 'to a little more than the idle timeout of the load balancer in front.',
+    source: 'KeepAliveTimeout',
+  }),
+  maxKeepAliveRequests: directive({
+    group: 'time',
+    key: 'maxKeepAliveRequests',
+    kind: kinds.whole(0, MAX_COUNT, 'unlimited'),
+    initial: () => 0,
+    summary: 'Requests on one connection; 0: unlimited',
+    meaning:
+      "Requests that one connection may carry; 0: unlimited. Apache's 100 dates from connections that held a worker and children that had to be rid of them. Here connections outlive children and hold nothing, and every close costs the client a new handshake.",
+    change:
+      'to some thousands where a load balancer in front should spread its connections anew now and then.',
+    source: 'MaxKeepAliveRequests',
+  }),
+  timeout: directive({
+    group: 'time',
+    key: 'timeoutMs',
+    kind: kinds.duration(1, DAY_MS),
+    initial: () => 60_000,
+    summary: 'How long a connection may make no progress',
+    meaning:
+      'How long a response may wait for a client that takes no bytes, or a handler for a body that sends none. Any progress starts it anew. It does not bound the time that a handler computes.',
+    change: 'downwards where many clients vanish without closing; upwards for very slow links.',
+    source: 'TimeOut',
+  }),
+  requestReadTimeout: directive({
+    group: 'time',
+    key: 'requestReadTimeout',
+    kind: readTimeout(),
+    initial: () => DEFAULT_READ_TIMEOUT,
+    summary: 'How long head and body of a request may take to arrive',
+    meaning:
+      "How long a request may take to arrive, else 408. `header=20-40,MinRate=500`: 20 s for the head, a second more for every 500 bytes received, 40 s at most. Without a maximum the rate extends it without bound; without a rate nothing extends it; 0: no limit. A stage that is left out keeps its default. The object form: `{ header: { timeout: 20, maxTimeout: 40, minRate: 500 }, body: ... }`. Before the first byte of a keep-alive connection's next request it is keepAliveTimeout that counts.",
+    change: 'for clients that upload slowly, or downwards under an attack by slow requests.',
+    source: 'RequestReadTimeout (mod_reqtimeout)',
+  }),
+  gracefulShutdownTimeout: directive({
+    group: 'time',
+    key: 'gracefulShutdownTimeoutMs',
+    kind: kinds.duration(0, DAY_MS, 'without bound'),
+    initial: () => 30_000,
+    summary: 'How long a drain may take; 0: without bound',
+    meaning:
+      "How long requests that are under way may take when the server stops or a child retires; then they are ended. 0: without bound, which is Apache's default and can leave a stop hanging.",
+    change: 'to a little less than what the process manager grants (Kubernetes: 30 s).',
+    source: 'GracefulShutdownTimeout',
+  }),
+  limitRequestLine: directive({
+    group: 'limits',
+    key: 'limitRequestLineBytes',
+    kind: kinds.size(64, 2 ** 20 - 64),
+    initial: () => LINE_BYTES,
+    summary: 'Longest request line; beyond it: 414',
+    meaning:
+      'Longest request line (method, target and version), else 414. A connection buffer is the next power of two that holds limitRequestLine + limitRequestFieldSize, 4k .. 1m, and a whole head has to fit it.',
+    change: 'for very long query strings.',
+    source: 'LimitRequestLine',
+  }),
+  limitRequestFieldSize: directive({
+    group: 'limits',
+    key: 'limitRequestFieldSizeBytes',
+    kind: kinds.size(64, 2 ** 20 - 64),
+    initial: () => FIELD_BYTES,
+    summary: 'Longest header field; beyond it: 431',
+    meaning:
+      'Longest header field, name and value, else 431. It sizes the connection buffers together with limitRequestLine.',
+    change: 'for large cookies or tokens.',
+    source: 'LimitRequestFieldSize (there 400)',
+  }),
+  limitRequestFields: directive({
+    group: 'limits',
+    key: 'limitRequestFields',
+    kind: kinds.whole(1, 32_767),
+    initial: () => 100,
+    summary: 'Most header fields; beyond it: 431',
+    meaning: 'Most header fields in a request, else 431.',
+    change: 'where a chain of proxies adds many fields.',
+    source: 'LimitRequestFields (there 400)',
+  }),
+  limitRequestBody: directive({
+    group: 'limits',
+    key: 'limitRequestBodyBytes',
+    kind: kinds.size(0, 2 ** 40, 'unlimited'),
+    initial: () => 2 ** 30,
+    summary: 'Longest request body; beyond it: 413. 0: unlimited',
+    meaning:
+      'Longest request body, else 413; 0: unlimited. Bodies are streamed, so it bounds what a handler gets, not memory.',
+    change: 'downwards for an API that never takes more than some kilobytes.',
+    source: 'LimitRequestBody',
+  }),
+  extendedStatus: directive({
+    group: 'observation',
+    key: 'extendedStatus',
+    kind: kinds.onOff(),
+    initial: () => true,
+    summary: 'Client, request and times of each worker on the status page',
+    meaning:
+      'Whether the status page shows client, request and times of each worker. Costs some stores per request.',
+    change: 'where request lines must not be seen by whoever may read the status page.',
+    source: 'ExtendedStatus',
+  }),
+  admin: directive({
+    group: 'observation',
+    key: 'admin',
+    kind: kinds.addressOrOff('127.0.0.1'),
+    initial: () => ({ host: '127.0.0.1', port: 8081 }),
+    summary: 'Address of /server-status, /metrics, /healthz, /readyz',
+    meaning:
+      'Address of the admin server: /server-status, /metrics, /healthz and /readyz. It has a thread and a port of its own, so it answers when every worker is busy. A bare port is that port on 127.0.0.1. `off`: none. It shows clients and request lines: bind it where only operators reach it.',
+    change: 'where health checks or a scraper come from another machine: `[::]:8081`.',
+    source: 'none; Apache serves /server-status from its own workers',
+  }),
+  serverTokens: directive({
+    group: 'observation',
+    key: 'serverTokens',
+    kind: kinds.oneOf('off', 'prod', 'full'),
+    initial: () => 'off',
+    summary: 'What the Server header shows',
+    meaning: 'The Server header: `off` sends none, `prod` the name, `full` name and version.',
+    change: 'hardly ever; a version helps attackers more than clients.',
+    source: 'ServerTokens',
+  }),
+};
+
+export type DirectiveName = keyof typeof DIRECTIVES;
+/** In the order of the table. */
+export const NAMES = Object.keys(DIRECTIVES) as readonly DirectiveName[];
+
+/** What a configuration file or an options object may hold. */
+export type DirectivesInput = {
+  readonly [Name in DirectiveName]?: (typeof DIRECTIVES)[Name]['kind']['schema']['_zod']['input'];
+};
+
+/** An error here: a member of Directives that no directive fills. */
+type Unfilled = Exclude<
+  keyof Directives,
+  (typeof DIRECTIVES)[DirectiveName]['key'] | 'connectionBufferBytes'
+>;
+const COMPLETE: [Unfilled] extends [never] ? true : Unfilled = true;
+void COMPLETE;
+
+const LATER = 'comes with a later release and would have no effect in this one; remove it';
+const ONE_THREAD = 'does not exist here, where a child is one thread; set maxRequestWorkers';
+
+/** Names that are known and refused, so that nobody relies on what is not done. */
+export const REFUSED: Readonly<Record<string, string>> = {
+  maxMemoryPerChild: LATER,
+  requestDeadline: LATER,
+  lengthy: LATER,
+  maxLengthyWorkers: LATER,
+  statusPath: LATER,
+  directPolling: LATER,
+  accessLog: LATER,
+  logFormat: LATER,
+  trustProxy: LATER,
+  proxyProtocol: LATER,
+  threadsPerChild: ONE_THREAD,
+  serverLimit: ONE_THREAD,
+};

@@ -1,0 +1,221 @@
+/**
+ * The server as a program sees it: made from directives, listening, drained, closed.
+ *
+ * Role: puts scoreboard, listener, children and admin thread together and orders start and stop.
+ * Thread: main.
+ */
+
+import { lookup } from 'node:dns/promises';
+import { EventEmitter } from 'node:events';
+import { stat } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import type { ListenAddress } from '../listener/acceptor.ts';
+import { Listener } from '../listener/listener.ts';
+import { loadNative, type Native, Region } from '../listener/native.ts';
+import { EpollPoller } from '../listener/poller.ts';
+import { HEADER, Phase } from '../scoreboard/layout.ts';
+import { Scoreboard } from '../scoreboard/scoreboard.ts';
+import type { WorkerOptions } from '../workers/context.ts';
+import { startAdmin } from './admin.ts';
+import { Children, childSlotsFor } from './children.ts';
+import type { Directives } from './config/directives.ts';
+import { VERSION } from './version.ts';
+
+export type { ListenAddress } from '../listener/acceptor.ts';
+
+export interface ServerOptions {
+  /** Module or folder to serve. */
+  readonly entry: string;
+  readonly directives: Directives;
+}
+
+export interface CloseOptions {
+  /** End at once: what is unfinished is lost. */
+  readonly force?: boolean;
+}
+
+/** Emits `error` with an Error that has a `code` when it cannot go on. */
+export interface MpmServer extends EventEmitter {
+  /**
+   * Resolves when the sockets listen and the first child is ready.
+   * @throws an Error with code ERR_MPM_ADDRESS_IN_USE, ERR_MPM_ADDRESS, ERR_MPM_ENTRY_NOT_FOUND,
+   *   ERR_MPM_ENTRY_FAILED, ERR_MPM_ENTRY_SHAPE, ERR_MPM_NO_EPOLL or ERR_MPM_ADMIN_IN_USE
+   */
+  listen(): Promise<readonly ListenAddress[]>;
+  readonly addresses: readonly ListenAddress[];
+  readonly adminAddress: ListenAddress | null;
+  /**
+   * Drains: no new clients, idle ones are let go, requests finish, within gracefulShutdownTimeout.
+   * A further call with `force` ends at once.
+   */
+  close(options?: CloseOptions): Promise<void>;
+}
+
+/** A new server; nothing happens before `listen`. */
+export function createServer(options: ServerOptions): MpmServer {
+  return new Server(options);
+}
+
+type Admin = Awaited<ReturnType<typeof startAdmin>>;
+
+class Server extends EventEmitter implements MpmServer {
+  readonly #entry: string;
+  readonly #directives: Directives;
+  #native: Native | null = null;
+  #listener: Listener | null = null;
+  #children: Children | null = null;
+  #admin: Admin | null = null;
+  #closing: Promise<void> | null = null;
+  #force: (() => void) | null = null;
+
+  constructor({ entry, directives }: ServerOptions) {
+    super();
+    this.#entry = resolve(entry);
+    this.#directives = directives;
+  }
+
+  get addresses(): readonly ListenAddress[] {
+    return this.#listener?.addresses ?? [];
+  }
+
+  get adminAddress(): ListenAddress | null {
+    return this.#admin?.address ?? null;
+  }
+
+  async listen(): Promise<readonly ListenAddress[]> {
+    if (this.#native !== null) throw new Error('listen was called before');
+    const directives = this.#directives;
+    const native = loadNative();
+    this.#native = native;
+    if ((await stat(this.#entry).catch(() => null)) === null) {
+      throw coded('ERR_MPM_ENTRY_NOT_FOUND', `${this.#entry} does not exist`);
+    }
+    const board = Scoreboard.create({
+      connectionSlots: directives.maxConnections,
+      childSlots: childSlotsFor(directives.maxRequestWorkers),
+      bufferBytes: directives.connectionBufferBytes,
+    });
+    const batch = new Int32Array(native.ticketWords * native.maxBatch);
+    native.attach(Region.board, board.bytes);
+    native.attach(Region.batch, new Uint8Array(batch.buffer));
+    const listener = new Listener(board, native, new EpollPoller(native, batch), {
+      keepAliveTimeoutMs: directives.keepAliveTimeoutMs,
+      timeoutMs: directives.timeoutMs,
+      requestHeader: directives.requestReadTimeout.header,
+      requestBody: directives.requestReadTimeout.body,
+      listenBacklog: directives.listenBacklog,
+      reusePort: directives.reusePort,
+      queueLimit: directives.queueLimit,
+    });
+    this.#listener = listener;
+    try {
+      await this.#bind(listener);
+      if (directives.admin !== null) await this.#startAdmin(board, directives.admin);
+      listener.start();
+      this.#children = new Children(board, listener, native, {
+        ...directives,
+        entry: this.#entry,
+        worker: workerOptions(directives),
+      });
+      await this.#children.start();
+    } catch (error) {
+      await this.#end();
+      throw error;
+    }
+    board.setHeader(HEADER.phase.offset, Phase.running);
+    listener.open();
+    return this.addresses;
+  }
+
+  async #bind(listener: Listener): Promise<void> {
+    for (const { host, port } of this.#directives.listen) {
+      if (host === '::') {
+        bindEverywhere(listener, port);
+        continue;
+      }
+      const { address } = await lookup(host).catch(() => {
+        throw coded('ERR_MPM_ADDRESS', `listen ${host}:${port}: the host name is unknown`);
+      });
+      listener.listen(address, port, true);
+    }
+  }
+
+  async #startAdmin(board: Scoreboard, { host, port }: { host: string; port: number }) {
+    const directives = this.#directives;
+    this.#admin = await startAdmin({
+      shared: board.shared,
+      host,
+      port,
+      version: VERSION,
+      limits: directives,
+      onError: (error: Error) => process.stderr.write(`hybrid-mpm: admin: ${error.message}\n`),
+    });
+  }
+
+  close({ force = false }: CloseOptions = {}): Promise<void> {
+    this.#closing ??= this.#drain();
+    if (force) this.#force?.();
+    return this.#closing;
+  }
+
+  async #drain(): Promise<void> {
+    const listener = this.#listener;
+    if (listener === null || this.#native === null) return;
+    const forced = new Promise<void>((resolveForced) => {
+      this.#force = resolveForced;
+    });
+    const bound = this.#directives.gracefulShutdownTimeoutMs;
+    let timer: NodeJS.Timeout | null = null;
+    const expired =
+      bound === 0
+        ? forced
+        : new Promise<void>((resolveExpired) => {
+            timer = setTimeout(resolveExpired, bound);
+          });
+    const graceful = async () => {
+      await listener.drain();
+      await this.#children?.retireAll();
+    };
+    await Promise.race([graceful(), forced, expired]);
+    if (timer !== null) clearTimeout(timer);
+    await this.#end();
+  }
+
+  async #end(): Promise<void> {
+    await this.#children?.destroy();
+    this.#listener?.stop();
+    if (this.#native !== null) this.#children?.closeDescriptors(this.#native);
+    await this.#admin?.stop();
+    this.#admin = null;
+  }
+}
+
+/** A dual-stack socket, or IPv4 alone where the machine has no IPv6. */
+function bindEverywhere(listener: Listener, port: number): void {
+  try {
+    listener.listen('::', port, false);
+  } catch (error) {
+    if ((error as { code?: string }).code !== 'ERR_MPM_ADDRESS') throw error;
+    listener.listen('0.0.0.0', port, false);
+  }
+}
+
+function workerOptions(directives: Directives): WorkerOptions {
+  return {
+    limitRequestLine: directives.limitRequestLineBytes,
+    limitRequestFieldSize: directives.limitRequestFieldSizeBytes,
+    limitRequestFields: directives.limitRequestFields,
+    limitRequestBody: directives.limitRequestBodyBytes,
+    keepAlive: directives.keepAlive,
+    maxKeepAliveRequests: directives.maxKeepAliveRequests,
+    maxConnectionsPerChild: directives.maxConnectionsPerChild,
+    maxRequestsPerChild: directives.maxRequestsPerChild,
+    server: SERVER_FIELD[directives.serverTokens],
+  };
+}
+
+const SERVER_FIELD = { off: '', prod: 'hybrid-mpm', full: `hybrid-mpm/${VERSION}` } as const;
+
+function coded(code: string, message: string): Error & { code: string } {
+  return Object.assign(new Error(message), { code });
+}

@@ -1,0 +1,8 @@
+/** The package's version, read once. */
+import { readFileSync } from 'node:fs';
+
+const manifest = JSON.parse(
+  readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
+) as { version: string };
+
+export const VERSION = manifest.version;
