@@ -1,0 +1,18 @@
+// Fastify: fastify-app.mjs PORT.
+import fastify from 'fastify';
+import { burn } from './burn.mjs';
+
+const app = fastify({
+  logger: false,
+  keepAliveTimeout: 0,
+  requestTimeout: 0,
+  connectionTimeout: 0,
+  maxRequestsPerSocket: 0,
+});
+app.get('/', (_request, reply) => {
+  reply.type('text/plain').send('Hello, World!');
+});
+app.get('/burn', (request, reply) => {
+  reply.type('text/plain').send(burn(request.url));
+});
+await app.listen({ port: Number(process.argv[2]), host: '127.0.0.1', backlog: 4096 });

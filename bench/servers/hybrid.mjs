@@ -1,0 +1,44 @@
+// This project, as its command line starts it.
+import { existsSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { host } from '../lib/loopback.mjs';
+
+const root = new URL('../../', import.meta.url);
+const cli = fileURLToPath(new URL('dist/main/cli.js', root));
+const handler = fileURLToPath(new URL('hybrid-handler.mjs', import.meta.url));
+
+// As many as the machine has cores and no spare ones to come and go within a window.
+const defaultWorkers = { start: 2, minSpare: 1, maxSpare: 2, max: 2 };
+
+export const hybrid = {
+  name: 'hybrid',
+  about: 'hybrid-mpm, 2 workers (16 for mixed-cpu, 5 to 20 for think-time)',
+  burns: true,
+  probe() {
+    if (!existsSync(cli)) return { missing: 'dist/main/cli.js is not there: npm run build' };
+    const { version } = JSON.parse(readFileSync(new URL('package.json', root), 'utf8'));
+    return { version };
+  },
+  command({ port, adminPort, settings }) {
+    const workers = settings.workers ?? defaultWorkers;
+    const flags = {
+      listen: `${host}:${port}`,
+      admin: `${host}:${adminPort}`,
+      'start-servers': workers.start,
+      'min-spare-threads': workers.minSpare,
+      'max-spare-threads': workers.maxSpare,
+      'max-request-workers': workers.max,
+      'listen-backlog': 4096,
+      'keep-alive-timeout': 600,
+      'max-keep-alive-requests': 0,
+    };
+    return {
+      file: process.execPath,
+      args: [
+        ...[cli, 'serve', handler],
+        ...Object.entries(flags).flatMap(([flag, value]) => [`--${flag}`, String(value)]),
+      ],
+    };
+  },
+  hasAdmin: true,
+};

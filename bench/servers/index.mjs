@@ -1,0 +1,17 @@
+// All servers, in the order of the tables. Each has:
+//   name, about   as printed
+//   burns         whether it answers /burn?ms=N
+//   path          of the small response, where it is not /
+//   packages      npm packages that it needs in bench/node_modules
+//   hasAdmin      whether it serves /server-status?auto on a port of its own
+//   probe({dir})  {version} or {missing: why}; also {runtime} if it is another one than node
+//   command({port, adminPort, dir, settings})  {file, args, cwd?} that runs in the foreground
+import { apache } from './apache.mjs';
+import { floor } from './floor.mjs';
+import { hybrid } from './hybrid.mjs';
+import { bun, fastify, node, nodeCluster2, nodeCluster8 } from './javascript.mjs';
+import { nginx } from './nginx.mjs';
+
+const scriptServers = [bun, node, nodeCluster2, nodeCluster8, fastify];
+
+export const servers = [hybrid, floor, nginx, ...scriptServers, apache];

@@ -1,0 +1,16 @@
+// All workloads, in the order in which they run. Each has:
+//   name, title             as printed
+//   servers, quickServers   which run by default
+//   needsBurn               whether a server must answer /burn?ms=N
+//   settings                what a server's command is told: workers, closeEach, connections
+//   columns, ratio          how the figures are printed
+//   before({say})           once before each server starts
+//   measure({url, base, port, path, adminPort, rootPid, options})  warms up, returns the figures
+import { idle8000 } from './idle.mjs';
+import { mixedCpu } from './mixed-cpu.mjs';
+import { thinkTime } from './think-time.mjs';
+import { browser, newConnection, pipelined, small1, small64 } from './wrk-window.mjs';
+
+const windows = [small64, small1, browser, pipelined, newConnection];
+
+export const workloads = [...windows, mixedCpu, idle8000, thinkTime];
