@@ -1,0 +1,247 @@
+/** What the person who runs the server gets: draining, retiring children, faults, timeouts. */
+import { Agent, request as httpRequest } from 'node:http';
+import { afterEach, describe, expect, it } from 'vitest';
+import { RawClient } from '../support/raw-client.ts';
+import {
+  eventually,
+  fixture,
+  type ServerProcess,
+  startServer,
+  statusOf,
+} from '../support/server-process.ts';
+
+let server: ServerProcess | null = null;
+afterEach(async () => {
+  await server?.stop('SIGKILL');
+  server = null;
+});
+
+const start = async (...flags: string[]): Promise<ServerProcess> => {
+  server = await startServer(fixture('app.mjs'), flags);
+  return server;
+};
+const get = (path: string, more = ''): string => `GET ${path} HTTP/1.1\r\nHost: a\r\n${more}\r\n`;
+
+/** Sends `total` requests over `connections` keep-alive connections; the statuses by count. */
+async function load(port: number, total: number, connections: number, path = '/') {
+  const agent = new Agent({ keepAlive: true, maxSockets: connections });
+  const results = new Map<string, number>();
+  const count = (key: string) => results.set(key, (results.get(key) ?? 0) + 1);
+  const one = () =>
+    new Promise<void>((resolve) => {
+      const request = httpRequest({ port, host: '127.0.0.1', path, agent }, (response) => {
+        response.resume();
+        response.on('end', () => {
+          count(String(response.statusCode));
+          resolve();
+        });
+      });
+      request.on('error', (error) => {
+        count((error as NodeJS.ErrnoException).code ?? error.message);
+        resolve();
+      });
+      request.end();
+    });
+  let left = total;
+  const worker = async () => {
+    while (left-- > 0) await one();
+  };
+  await Promise.all(Array.from({ length: connections }, worker));
+  agent.destroy();
+  return Object.fromEntries(results);
+}
+
+describe('retiring children', () => {
+  it.each(['--max-requests-per-child=150', '--max-connections-per-child=7'])(
+    'with %s no request is lost and children have changed',
+    async (flag) => {
+      const { port } = await start('--start-servers=2', '--max-request-workers=4', flag);
+      let sum = 0;
+      for (let round = 0; round < 8; round++) {
+        const results = await load(port, 500, 16);
+        expect(results).toEqual({ 200: 500 });
+        sum += 500;
+      }
+      const status = await statusOf(server as ServerProcess);
+      expect(Number(status.get('Total Accesses'))).toBe(sum);
+      expect(Number(status.get('MpmChildStarts'))).toBeGreaterThan(4);
+    },
+  );
+
+  it('finishes what a retiring child has begun', async () => {
+    const { port } = await start(
+      '--start-servers=1',
+      '--max-request-workers=1',
+      '--max-requests-per-child=5',
+    );
+    const waiting = await RawClient.open(port);
+    waiting.send(get('/wait?ms=1500'));
+    expect(await load(port, 60, 4)).toEqual({ 200: 60 });
+    expect((await waiting.response()).body.toString()).toBe('waited\n');
+    waiting.close();
+  });
+});
+
+describe('stopping', () => {
+  it('finishes the request that runs, closes the idle connection and exits with 0', async () => {
+    const running = await start();
+    const idle = await RawClient.open(running.port);
+    idle.send(get('/'));
+    await idle.response();
+    const busy = await RawClient.open(running.port);
+    busy.send(get('/wait?ms=500'));
+    const burning = await RawClient.open(running.port);
+    burning.send(get('/burn?ms=400'));
+    await eventually(
+      () => statusOf(running),
+      (status) => Number(status.get('BusyWorkers')) > 0,
+    );
+    const exit = running.stop('SIGTERM');
+    await idle.ended();
+    const { body, headers } = await busy.response();
+    expect(body.toString()).toBe('waited\n');
+    expect((await burning.response()).body.toString()).toBe('burnt\n');
+    expect(headers.get('content-length')).toBe('7');
+    await busy.ended();
+    expect(await exit).toBe(0);
+  });
+
+  it('refuses new clients while it drains', async () => {
+    const running = await start();
+    const busy = await RawClient.open(running.port);
+    busy.send(get('/wait?ms=800'));
+    await eventually(
+      () => statusOf(running),
+      (status) => status.get('ConnsTotal') === '1',
+    );
+    const exit = running.stop('SIGTERM');
+    await eventually(
+      () =>
+        RawClient.open(running.port).then(
+          (client) => {
+            client.close();
+            return 'accepted';
+          },
+          (error: NodeJS.ErrnoException) => error.code,
+        ),
+      (outcome) => outcome === 'ECONNREFUSED',
+    );
+    expect((await busy.response()).status).toBe(200);
+    expect(await exit).toBe(0);
+  });
+
+  it('ends within gracefulShutdownTimeout although a handler never does', async () => {
+    const running = await start('--graceful-shutdown-timeout=500ms');
+    const stuck = await RawClient.open(running.port);
+    stuck.send(get('/wait?ms=60000'));
+    await eventually(
+      () => statusOf(running),
+      (status) => status.get('ConnsTotal') === '1',
+    );
+    const began = performance.now();
+    expect(await running.stop('SIGTERM')).toBe(0);
+    expect(performance.now() - began).toBeLessThan(10_000);
+  });
+
+  it('ends at once on a second signal, even with a worker in an endless loop', async () => {
+    const running = await start();
+    const stuck = await RawClient.open(running.port);
+    stuck.send(get('/burn?ms=600000'));
+    await eventually(
+      () => statusOf(running),
+      (status) => Number(status.get('BusyWorkers')) > 0,
+    );
+    running.process.kill('SIGTERM');
+    await eventually(running.output, (text) => text.includes('SIGTERM'));
+    const began = performance.now();
+    await running.stop('SIGTERM');
+    expect(performance.now() - began).toBeLessThan(10_000);
+  });
+});
+
+describe('a child that crashes', () => {
+  it('costs only its own requests; another takes its place', async () => {
+    const running = await start('--start-servers=2', '--max-request-workers=2');
+    const guilty = await RawClient.open(running.port);
+    guilty.send(get('/crash'));
+    await guilty.ended();
+    expect(await load(running.port, 200, 8)).toEqual({ 200: 200 });
+    expect(running.output()).toContain('crashed on purpose');
+    const status = await eventually(
+      () => statusOf(running),
+      (now) => now.get('IdleWorkers') === '2',
+    );
+    expect(status.get('ConnsTotal')).toBe('0');
+  });
+});
+
+describe('timeouts', () => {
+  it('closes an idle connection after keepAliveTimeout, not one that is used', async () => {
+    const { port } = await start('--keep-alive-timeout=1s');
+    const idle = await RawClient.open(port);
+    idle.send(get('/'));
+    await idle.response();
+    const used = await RawClient.open(port);
+    const end = performance.now() + 2_500;
+    while (performance.now() < end) {
+      used.send(get('/wait?ms=200'));
+      expect((await used.response()).status).toBe(200);
+    }
+    await idle.ended(1_000);
+    used.close();
+  });
+
+  it('answers 408 to half a request and closes a silent connection', async () => {
+    const { port } = await start('--request-read-timeout=header=1 body=1');
+    const half = await RawClient.open(port);
+    half.send('GET / HTTP/1.1\r\nHost:');
+    const silent = await RawClient.open(port);
+    const body = await RawClient.open(port);
+    body.send('POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc');
+    expect((await half.response()).status).toBe(408);
+    expect((await body.response()).status).toBe(408);
+    await half.ended();
+    expect((await silent.ended()).length).toBe(0);
+  });
+
+  it('closes a client that stops reading, after timeout', async () => {
+    const running = await start('--timeout=1s');
+    const client = await RawClient.open(running.port);
+    client.socket.pause();
+    client.send(get('/large?bytes=20000000'));
+    await eventually(
+      () => statusOf(running),
+      (status) => status.get('ConnsTotal') === '1',
+    );
+    await eventually(
+      () => statusOf(running),
+      (status) => status.get('ConnsTotal') === '0',
+      8_000,
+    );
+  });
+});
+
+describe('clients that are no use', () => {
+  it('half heads and silent connections occupy no worker, and nothing is left of them', async () => {
+    const running = await start('--start-servers=1', '--max-request-workers=1');
+    const clients = await Promise.all(
+      Array.from({ length: 500 }, () => RawClient.open(running.port)),
+    );
+    clients.forEach((client, index) => {
+      if (index % 2 === 0) client.send('GET / HTTP/1.1\r\nHost: a\r\nX-Half');
+    });
+    const other = await RawClient.open(running.port);
+    other.send(get('/'));
+    expect((await other.response()).status).toBe(200);
+    const during = await eventually(
+      () => statusOf(running),
+      (status) => status.get('MpmConnectionsReadRequest') === '250',
+    );
+    expect(during.get('BusyWorkers')).toBe('0');
+    for (const client of [...clients, other]) client.socket.resetAndDestroy();
+    await eventually(
+      () => statusOf(running),
+      (status) => status.get('ConnsTotal') === '0',
+    );
+  });
+});

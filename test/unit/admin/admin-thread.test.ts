@@ -1,0 +1,251 @@
+// The page, and the admin thread over HTTP. The thread runs from dist, which `npm run build` makes.
+import { existsSync } from 'node:fs';
+import { request } from 'node:http';
+import { syncBuiltinESMExports } from 'node:module';
+import { createServer } from 'node:net';
+import workerThreads, { type Worker } from 'node:worker_threads';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Admin, AdminOptions } from '../../../src/main/admin.ts';
+import { type AdminLimits, type PageView, statusPage } from '../../../src/main/admin-thread.ts';
+import { CHILD, ChildStatus, HEADER, Phase, SLOT } from '../../../src/scoreboard/layout.ts';
+import { Scoreboard } from '../../../src/scoreboard/scoreboard.ts';
+import { connectionRows, takeSnapshot } from '../../../src/scoreboard/snapshot.ts';
+import { ConnectionEvent } from '../../../src/scoreboard/states.ts';
+
+const LIMITS: AdminLimits = {
+  startServers: 1,
+  maxRequestWorkers: 4,
+  queueLimit: 64,
+  maxConnectionsPerChild: 0,
+  extendedStatus: true,
+};
+
+function makeBoard(): Scoreboard {
+  const board = Scoreboard.create({ connectionSlots: 64, childSlots: 4, bufferBytes: 4096 });
+  board.setHeader(HEADER.phase.offset, Phase.running);
+  board.setHeader(HEADER.slotWatermark.offset, 1);
+  board.move(0, 0, ConnectionEvent.accept);
+  board.setSlot(0, SLOT.peerFamily, 10);
+  board.setSlot(0, SLOT.peerPort, 4711);
+  board.bytes.set([0x20, 1, 0xd, 0xb8], board.slotIndex(0) * 4 + SLOT.peerAddress.offset);
+  return board;
+}
+
+describe('statusPage', () => {
+  const board = makeBoard();
+  const view: PageView = {
+    snapshot: takeSnapshot(board),
+    rows: connectionRows(board, 10),
+    figures: {
+      serverName: '"><img src=x onerror=alert(1)>&amp;',
+      version: "1'2",
+      nodeVersion: '20',
+      platform: 'Li\u0000\u001b[31m\u202enux',
+      builtAt: new Date(0),
+      now: new Date(0),
+      uptimeMs: 1000,
+      loadAverages: [0, 0, 0],
+      cpuUserSeconds: 1,
+      cpuSystemSeconds: 1,
+    },
+    limits: LIMITS,
+  };
+
+  it('escapes whatever it shows', () => {
+    const page = statusPage(view, () => '<script>alert(2)</script>');
+    expect(page).not.toMatch(/<img|<script/);
+    expect(page).toContain('&lt;script&gt;alert(2)&lt;/script&gt;:4711');
+    expect(page).toContain('&quot;&gt;&lt;img src=x onerror=alert(1)&gt;&amp;amp;');
+    expect(page).toContain('1&#39;2');
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not be there
+    expect(page).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u202e]/);
+  });
+
+  it('balances its tags and needs nothing from outside', () => {
+    const page = statusPage(view, () => '192.0.2.1');
+    for (const tag of ['table', 'tr', 'td', 'th', 'dl', 'dd', 'body', 'html']) {
+      const opened = page.match(new RegExp(`<${tag}[ >]`, 'g'))?.length;
+      expect(page.match(new RegExp(`</${tag}>`, 'g'))?.length, tag).toBe(opened);
+    }
+    expect(page).not.toMatch(/<[^>]*\b(src|href)\s*=|\burl\(|@import/);
+    expect(page).not.toContain('undefined');
+    expect(page).not.toContain('[object');
+  });
+
+  it('shows no clients where extendedStatus is off', () => {
+    const page = statusPage({ ...view, rows: null }, () => '192.0.2.1');
+    expect(page).not.toContain('192.0.2.1');
+    expect(page).toContain('extendedStatus is off');
+  });
+});
+
+const BUILT = new URL('../../../dist/main/admin.js', import.meta.url);
+if (!existsSync(BUILT)) throw new Error('dist/main/admin.js is missing: npm run build:ts');
+
+describe('the admin thread', () => {
+  const board = makeBoard();
+  const errors: Error[] = [];
+  let startAdmin: (options: AdminOptions) => Promise<Admin>;
+  let admin: Admin;
+  const options = (port: number, host = '127.0.0.1'): AdminOptions => ({
+    shared: board.shared,
+    host,
+    port,
+    version: '0.1.0',
+    limits: LIMITS,
+    onError: (error) => errors.push(error),
+  });
+
+  interface Answer {
+    status: number;
+    headers: NodeJS.Dict<string | string[]>;
+    body: string;
+  }
+  const ask = (path: string, method = 'GET') =>
+    new Promise<Answer>((resolve, reject) => {
+      const { host, port } = admin.address;
+      const sent = request({ host, port, path, method, agent: false }, (response) => {
+        let body = '';
+        response.setEncoding('utf8');
+        response.on('data', (piece: string) => {
+          body += piece;
+        });
+        response.on('end', () =>
+          resolve({ status: response.statusCode ?? 0, headers: response.headers, body }),
+        );
+      });
+      sent.on('error', reject);
+      sent.end();
+    });
+
+  const threads: Worker[] = [];
+  const { Worker: RealWorker } = workerThreads;
+  beforeAll(async () => {
+    // So that the test can end a thread; bindings of ES modules follow after the synchronisation.
+    workerThreads.Worker = class extends RealWorker {
+      constructor(...args: ConstructorParameters<typeof RealWorker>) {
+        super(...args);
+        threads.push(this);
+      }
+    };
+    syncBuiltinESMExports();
+    ({ startAdmin } = (await import(BUILT.href)) as { startAdmin: typeof startAdmin });
+    admin = await startAdmin(options(0));
+  });
+  afterAll(async () => {
+    workerThreads.Worker = RealWorker;
+    syncBuiltinESMExports();
+    await admin?.stop();
+  });
+
+  it('says where it listens', () => {
+    expect(admin.address).toMatchObject({ host: '127.0.0.1', family: 4 });
+    expect(admin.address.port).toBeGreaterThan(0);
+  });
+
+  it('answers while this thread is stuck', async () => {
+    const answer = ask('/server-status?auto');
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    const stuck = new Int32Array(new SharedArrayBuffer(4));
+    Atomics.wait(stuck, 0, 0, 200);
+    const { status, body, headers } = await answer;
+    expect(status).toBe(200);
+    expect(headers['content-type']).toMatch(/^text\/plain/);
+    expect(body).toMatch(/^.+\nServerVersion: hybrid-mpm\/0\.1\.0 \(Linux\) Node\/\d+\.\d+\.\d+\n/);
+    expect(body).toMatch(/^ConnsTotal: 1$/m);
+  });
+
+  it('shows the page, with a refresh that Apache would set', async () => {
+    const page = await ask('/server-status?refresh=5');
+    expect(page.status).toBe(200);
+    expect(page.headers['content-type']).toBe('text/html; charset=utf-8');
+    expect(page.headers['content-security-policy']).toContain("default-src 'none'");
+    expect(page.headers.refresh).toBe('5');
+    expect(page.body).toContain('[2001:db8::]:4711');
+    const refresh = async (query: string) => (await ask(`/server-status?${query}`)).headers.refresh;
+    expect(await refresh('refresh')).toBe('10');
+    expect(await refresh('refresh=x%0d%0aa:b')).toBe('10');
+    expect(await refresh('refresh=999999')).toBe('3600');
+    expect(await refresh('auto&refresh=2')).toBe('2');
+    expect(await refresh('auto')).toBeUndefined();
+  });
+
+  it('serves metrics', async () => {
+    const { status, headers, body } = await ask('/metrics');
+    expect(status).toBe(200);
+    expect(headers['content-type']).toBe('text/plain; version=0.0.4; charset=utf-8');
+    expect(body).toMatch(/^mpm_connections\{state="wait_request"\} 1$/m);
+  });
+
+  it('tells health from readiness', async () => {
+    const state = async (path: string) => {
+      const { status, body } = await ask(path);
+      return [status, body.trim()];
+    };
+    expect(await state('/readyz')).toEqual([503, 'no-workers']);
+    board.setChild(0, CHILD.life, 1);
+    board.setChild(0, CHILD.status, ChildStatus.ready);
+    expect(await state('/readyz')).toEqual([200, 'ready']);
+    for (const phase of ['starting', 'draining'] as const) {
+      board.setHeader(HEADER.phase.offset, Phase[phase]);
+      expect(await state('/readyz')).toEqual([503, phase]);
+      expect(await state('/healthz')).toEqual([200, 'ok']);
+    }
+    board.setHeader(HEADER.phase.offset, Phase.stopped);
+    expect(await state('/healthz')).toEqual([503, 'stopped']);
+    board.setHeader(HEADER.phase.offset, Phase.running);
+  });
+
+  it('refuses other paths and methods, and answers HEAD without a body', async () => {
+    expect((await ask('/')).status).toBe(404);
+    expect((await ask('/__proto__')).status).toBe(404);
+    const refused = await ask('/metrics', 'POST');
+    expect([refused.status, refused.headers.allow]).toEqual([405, 'GET, HEAD']);
+    const head = await ask('/server-status', 'HEAD');
+    expect([head.status, head.body]).toEqual([200, '']);
+    expect(Number(head.headers['content-length'])).toBeGreaterThan(100);
+  });
+
+  it('names an address that is in use', async () => {
+    const taken = createServer();
+    await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
+    const { port } = taken.address() as { port: number };
+    await expect(startAdmin(options(port))).rejects.toMatchObject({
+      code: 'ERR_MPM_ADMIN_IN_USE',
+      message: `admin 127.0.0.1:${port}: the address is in use`,
+    });
+    await new Promise((resolve) => taken.close(resolve));
+  });
+
+  it('answers 500 and lives on where the memory makes no sense', async () => {
+    board.setHeader(HEADER.slotWatermark.offset, board.words.length);
+    expect((await ask('/server-status')).status).toBe(500);
+    board.setHeader(HEADER.slotWatermark.offset, 1);
+    expect((await ask('/server-status')).status).toBe(200);
+  });
+
+  it('comes back on the same port after its thread died', async () => {
+    const before = threads.length;
+    const { port } = admin.address;
+    // The later one could not listen.
+    await threads[0]?.terminate();
+    expect(errors.map(({ message }) => message)).toEqual(['the admin thread ended with code 1']);
+    const answers = () =>
+      ask('/healthz').then(
+        ({ status }) => status,
+        () => 0,
+      );
+    await expect.poll(answers, { timeout: 10_000 }).toBe(200);
+    expect(admin.address.port).toBe(port);
+    expect(threads.length).toBe(before + 1);
+  });
+
+  it('stays away when it is stopped in the pause before its next thread', async () => {
+    const before = threads.length;
+    await threads.at(-1)?.terminate();
+    await admin.stop();
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    await expect(ask('/healthz')).rejects.toMatchObject({ code: 'ECONNREFUSED' });
+    expect(threads.length).toBe(before);
+  });
+});

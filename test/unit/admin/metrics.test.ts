@@ -1,0 +1,173 @@
+// The /metrics text, line by line.
+import { beforeAll, describe, expect, it } from 'vitest';
+import {
+  CHILD,
+  ChildStatus,
+  DURATION_BUCKETS_MS,
+  ExitReason,
+  HEADER,
+} from '../../../src/scoreboard/layout.ts';
+import { createMetrics } from '../../../src/scoreboard/metrics.ts';
+import { Scoreboard } from '../../../src/scoreboard/scoreboard.ts';
+import { ConnectionState } from '../../../src/scoreboard/states.ts';
+
+const OPTIONS = {
+  version: '0.1.0',
+  startServers: 3,
+  maxRequestWorkers: 16,
+  queueLimit: 100,
+  maxConnectionsPerChild: 5000,
+};
+
+interface Family {
+  type: string;
+  help: string;
+  samples: Map<string, number>;
+}
+
+/** The text format: HELP, TYPE, then samples whose names belong to the family. */
+function parse(text: string): Map<string, Family> {
+  const families = new Map<string, Family>();
+  let name = '';
+  for (const line of text.split('\n')) {
+    if (line === '') continue;
+    const comment = /^# (HELP|TYPE) (\S+) (.+)$/.exec(line);
+    if (comment !== null) {
+      const [, kind, of, rest] = comment as unknown as [string, string, string, string];
+      if (kind === 'HELP') {
+        expect(families.has(of), `${of} twice`).toBe(false);
+        families.set(of, { type: '', help: rest, samples: new Map() });
+        name = of;
+      } else {
+        expect(of).toBe(name);
+        (families.get(of) as Family).type = rest;
+      }
+      continue;
+    }
+    const sample = /^([a-zA-Z_:][\w:]*)((?:\{[^{}]*\})?) (\S+)$/.exec(line);
+    expect(sample, line).not.toBeNull();
+    const [, of, labels, value] = sample as unknown as [string, string, string, string];
+    if (labels !== '') expect(labels).toMatch(/^\{\w+="[^"]*"(,\w+="[^"]*")*\}$/);
+    const family = families.get(name) as Family;
+    const suffix = of.slice(name.length);
+    expect(of.startsWith(name), of).toBe(true);
+    if (family.type === 'histogram') expect(suffix).toMatch(/^_(bucket|sum|count)$/);
+    else if (family.type === 'summary') expect(suffix).toMatch(/^_(sum|count)$/);
+    else expect(suffix).toBe('');
+    expect(Number.isFinite(Number(value)), line).toBe(true);
+    expect(family.samples.has(of + labels), line).toBe(false);
+    family.samples.set(of + labels, Number(value));
+  }
+  return families;
+}
+
+function board(): Scoreboard {
+  const made = Scoreboard.create({ connectionSlots: 32, childSlots: 4, bufferBytes: 4096 });
+  made.setHeader(HEADER.phase.offset, 1);
+  made.setHeader(HEADER.slotWatermark.offset, 3);
+  made.words[made.slotIndex(0)] = ConnectionState.keepalive;
+  made.words[made.slotIndex(2)] = ConnectionState.waitRequest;
+  made.setChild(1, CHILD.status, ChildStatus.ready);
+  made.setChild(1, CHILD.life, 9);
+  made.setChild(1, CHILD.heapUsedKb, 2048);
+  made.count(HEADER.childExits, 4, ExitReason.outOfMemory);
+  for (const child of [1, 3]) {
+    const at = made.childIndex(child) >> 1;
+    const set = (field: { offset: number }, entry: number, value: number) => {
+      made.doubles[at + (field.offset >> 3) + entry] = value;
+    };
+    set(CHILD.requests, 0, 10);
+    set(CHILD.durationMs, 0, 12_000);
+    set(CHILD.durations, 0, 6);
+    set(CHILD.durations, 3, 3);
+    set(CHILD.durations, 14, 1);
+    set(CHILD.queueWaitMs, 0, 500);
+    set(CHILD.claims, 0, 8);
+    set(CHILD.statuses, 1, 10);
+  }
+  return made;
+}
+
+describe('metrics', () => {
+  let families = new Map<string, Family>();
+  const made = board();
+  const registry = createMetrics(made, OPTIONS);
+  const value = (sample: string) => families.get(sample.replace(/\{.*/, ''))?.samples.get(sample);
+  beforeAll(async () => {
+    families = parse(await registry.metrics());
+  });
+
+  it('follows the naming rules', () => {
+    for (const [name, { type, help }] of families) {
+      expect(name).toMatch(/^(mpm|http|process)_[a-z_]+$/);
+      expect(help).toMatch(/\S/);
+      expect(name.endsWith('_total'), name).toBe(type === 'counter');
+      expect(name).not.toMatch(/_(ms|milliseconds|kilobytes|kb)(_|$)/);
+    }
+  });
+
+  it('has connections by state, zeros included', () => {
+    expect(value('mpm_connections{state="keepalive"}')).toBe(1);
+    expect(value('mpm_connections{state="wait_request"}')).toBe(1);
+    expect(value('mpm_connections{state="linger_short"}')).toBe(0);
+    expect(value('mpm_connections{state="free"}')).toBeUndefined();
+    expect(value('mpm_connections_max')).toBe(32);
+  });
+
+  it('has workers and their limits', () => {
+    expect(value('mpm_workers{state="busy"}')).toBe(1);
+    expect(value('mpm_workers_max')).toBe(16);
+    expect(value('mpm_worker_connections_limit')).toBe(5000);
+    expect(value('mpm_worker_heap_used_bytes{worker="1"}')).toBe(2048 * 1024);
+    expect(value('mpm_worker_exits_total{reason="oom"}')).toBe(4);
+    expect(value('mpm_worker_exits_total{reason="max_connections"}')).toBe(0);
+    expect(value('mpm_responses_total{class="2xx"}')).toBe(20);
+    expect(value('mpm_accept_paused')).toBe(1);
+  });
+
+  it('has a histogram with cumulative buckets', () => {
+    const { type, samples } = families.get('http_request_duration_seconds') as Family;
+    expect(type).toBe('histogram');
+    const bucket = (le: string) => samples.get(`http_request_duration_seconds_bucket{le="${le}"}`);
+    expect(samples.size).toBe(DURATION_BUCKETS_MS.length + 3);
+    expect([bucket('0.0005'), bucket('0.0025'), bucket('0.005'), bucket('10')]).toEqual([
+      12, 12, 18, 18,
+    ]);
+    expect(bucket('+Inf')).toBe(20);
+    expect(samples.get('http_request_duration_seconds_count')).toBe(20);
+    expect(samples.get('http_request_duration_seconds_sum')).toBe(24);
+    const counts = [...samples].filter(([name]) => name.includes('_bucket')).map(([, at]) => at);
+    expect(counts).toEqual(counts.toSorted((one, other) => one - other));
+  });
+
+  it('has a summary without quantiles', () => {
+    const { type, samples } = families.get('mpm_queue_wait_seconds') as Family;
+    expect(type).toBe('summary');
+    expect([...samples]).toEqual([
+      ['mpm_queue_wait_seconds_sum', 1],
+      ['mpm_queue_wait_seconds_count', 16],
+    ]);
+  });
+
+  it('has the figures of the process', () => {
+    expect(value('process_cpu_seconds_total')).toBeGreaterThan(0);
+    expect(value('process_resident_memory_bytes')).toBeGreaterThan(1e6);
+    expect(value('process_open_fds')).toBeGreaterThan(0);
+    expect(value('process_max_fds')).toBeGreaterThan(0);
+    expect(value('process_start_time_seconds')).toBeLessThanOrEqual(Date.now() / 1000);
+    const node = process.versions.node;
+    expect(value(`mpm_build_info{version="0.1.0",node="${node}"}`)).toBe(1);
+  });
+
+  it('reads the memory anew at each scrape, and counters outlive children', async () => {
+    made.setChild(1, CHILD.life, 0);
+    made.setChild(1, CHILD.status, ChildStatus.empty);
+    made.doubles[(made.childIndex(1) + (CHILD.requests.offset >> 2)) >> 1] = 11;
+    const [now, again] = await Promise.all([registry.metrics(), registry.metrics()]);
+    const later = parse(now);
+    expect(later.get('mpm_requests_total')?.samples.get('mpm_requests_total')).toBe(21);
+    expect(later.get('mpm_worker_heap_used_bytes')?.samples.size).toBe(0);
+    expect(later.get('mpm_workers')?.samples.get('mpm_workers{state="busy"}')).toBe(0);
+    expect(parse(again).size).toBe(later.size);
+  });
+});

@@ -1,0 +1,176 @@
+// What `serve` prints, and how signals and errors end it; the server is a stand-in without sockets.
+import { EventEmitter } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { type ServerModule, type Shell, serve } from '../../../src/main/cli/serve.ts';
+import { resolveDirectives } from '../../../src/main/config/directives.ts';
+import { TWO_CORES } from './helpers.ts';
+
+const ENTRY = fileURLToPath(import.meta.url);
+const ADDRESS = { host: '::', port: 8080, family: 6 } as const;
+const fault = (code: string, message: string) => Object.assign(new Error(message), { code });
+
+/** Listens and closes as it is told to; a promise that is left out never settles. */
+class StandIn extends EventEmitter {
+  readonly closes: string[] = [];
+  readonly addresses = [ADDRESS];
+  readonly adminAddress = { host: '127.0.0.1', port: 8081, family: 4 } as const;
+  start: () => Promise<readonly (typeof ADDRESS)[]> = async () => this.addresses;
+  drained: Promise<void> = new Promise(() => {});
+  forced: Promise<void> = new Promise(() => {});
+
+  listen() {
+    return this.start();
+  }
+  close(options?: { force?: boolean }) {
+    this.closes.push(options?.force ? 'force' : 'drain');
+    return options?.force ? this.forced : this.drained;
+  }
+}
+
+let server = new StandIn();
+let printed: string[] = [];
+let complaints: string[] = [];
+let exits: number[] = [];
+let signals = new EventEmitter();
+beforeEach(() => {
+  server = new StandIn();
+  printed = [];
+  complaints = [];
+  exits = [];
+  signals = new EventEmitter();
+  vi.useFakeTimers();
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+const shell: Shell = {
+  print: (line) => printed.push(line),
+  complain: (line) => complaints.push(line),
+  exit: (code) => exits.push(code),
+  onSignal: (signal, handler) => signals.on(signal, handler),
+};
+const start = (
+  load: () => Promise<ServerModule> = async () => ({ createServer: () => server }),
+  entry = ENTRY,
+) => serve(entry, resolveDirectives({}, 'test', TWO_CORES), '1.2.3', shell, load);
+const send = async (signal: NodeJS.Signals) => {
+  expect(signals.emit(signal, signal), `${signal} is handled`).toBe(true);
+  await vi.advanceTimersByTimeAsync(0);
+};
+
+describe('a start', () => {
+  it('prints each address and where the status page is', async () => {
+    await start();
+    expect(printed).toEqual([
+      `hybrid-mpm 1.2.3 listening on http://[::]:8080 (pid ${process.pid}, 2 .. 16 workers, handler ${ENTRY})`,
+      'status on http://127.0.0.1:8081/server-status',
+    ]);
+    expect(complaints).toEqual([]);
+    expect(exits).toEqual([]);
+  });
+
+  it('that fails is one line with its code, and exit code 1', async () => {
+    server.start = () =>
+      Promise.reject(fault('ERR_MPM_ADDRESS_IN_USE', 'listen :::8080:\n  in use'));
+    await start();
+    expect(printed).toEqual([]);
+    expect(complaints).toEqual(['ERR_MPM_ADDRESS_IN_USE: listen :::8080: | in use']);
+    expect(exits).toEqual([1]);
+  });
+
+  it('without the native part is one line with its code', async () => {
+    await start(() => Promise.reject(fault('ERR_MPM_NATIVE_MISSING', 'not built')));
+    expect(complaints).toEqual(['ERR_MPM_NATIVE_MISSING: not built']);
+    expect(exits).toEqual([1]);
+  });
+
+  it('that meets a defect shows its stack and ends with 70', async () => {
+    server.start = () => Promise.reject(new TypeError('oops'));
+    await start();
+    expect(complaints).toEqual([expect.stringMatching(/^ERR_MPM_DEFECT: TypeError: oops\n +at /)]);
+    expect(exits).toEqual([70]);
+  });
+
+  it('of an entry that does not exist loads no server', async () => {
+    vi.useRealTimers();
+    const load = vi.fn<() => Promise<ServerModule>>();
+    await start(load, 'no/such/entry.mjs');
+    expect(load).not.toHaveBeenCalled();
+    expect(complaints).toEqual([
+      expect.stringMatching(/^ERR_MPM_ENTRY_NOT_FOUND: no\/such\/entry/),
+    ]);
+    expect(exits).toEqual([1]);
+  });
+
+  it('that a signal ends says nothing of its own failure', async () => {
+    let refuse: (error: Error) => void = () => {};
+    server.start = () =>
+      new Promise((_resolve, reject) => {
+        refuse = reject;
+      });
+    server.drained = Promise.resolve();
+    const running = start();
+    await vi.waitUntil(() => signals.listenerCount('SIGTERM') > 0);
+    await send('SIGTERM');
+    refuse(fault('ERR_MPM_ENTRY_FAILED', 'stopped'));
+    await running;
+    expect(complaints).toEqual([]);
+    expect(exits).toEqual([0]);
+  });
+});
+
+describe('a running server', () => {
+  it.each(['SIGTERM', 'SIGINT'] as const)('drains on %s and ends with 0', async (signal) => {
+    let finish = () => {};
+    server.drained = new Promise((resolve) => {
+      finish = resolve;
+    });
+    await start();
+    await send(signal);
+    expect(server.closes).toEqual(['drain']);
+    expect(printed.at(-1)).toBe(`${signal}: finishing requests within 30s; once more ends at once`);
+    expect(exits).toEqual([]);
+    finish();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(exits).toEqual([0]);
+  });
+
+  it.each([
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ] as const)('is forced by a second signal, %s, and ends with %i', async (signal, code) => {
+    server.forced = Promise.resolve();
+    await start();
+    await send('SIGTERM');
+    await send(signal);
+    expect(server.closes).toEqual(['drain', 'force']);
+    expect(exits).toEqual([code]);
+  });
+
+  it('ends two seconds after a forced stop that hangs', async () => {
+    await start();
+    await send('SIGTERM');
+    await send('SIGTERM');
+    await vi.advanceTimersByTimeAsync(1999);
+    expect(exits).toEqual([]);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(exits).toEqual([143]);
+  });
+
+  it.each(['SIGHUP', 'SIGUSR2'] as const)('says that it ignores %s', async (signal) => {
+    await start();
+    await send(signal);
+    expect(complaints).toEqual([expect.stringMatching(`^${signal} ignored: `)]);
+    expect(server.closes).toEqual([]);
+    expect(exits).toEqual([]);
+  });
+
+  it('that fails for good says so and ends with 1', async () => {
+    await start();
+    server.emit('error', fault('ERR_MPM_NO_CHILD', 'no child stays alive'));
+    expect(complaints).toEqual(['ERR_MPM_NO_CHILD: no child stays alive']);
+    expect(exits).toEqual([1]);
+  });
+});

@@ -1,0 +1,95 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type EntryError, loadHandler } from '../../../src/workers/handler-loader.ts';
+import { FakeExchange } from '../../support/fake-exchange.ts';
+
+let folder = '';
+let count = 0;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'mpm-loader-'));
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+function module(text: string, extension = 'mjs'): string {
+  const path = join(folder, `entry-${count++}.${extension}`);
+  writeFileSync(path, text);
+  return path;
+}
+
+async function answer(entry: string): Promise<[string, string]> {
+  const handler = await loadHandler(entry);
+  const exchange = new FakeExchange({ target: '/' });
+  handler.handle(exchange);
+  await exchange.finished();
+  expect(exchange.errors).toEqual([]);
+  return [handler.kind, exchange.body.split('\r\n\r\n').at(-1)!];
+}
+
+async function errorOf(entry: string): Promise<EntryError> {
+  return loadHandler(entry).then(
+    () => expect.fail('loaded'),
+    (error) => error,
+  );
+}
+
+describe('loadHandler', () => {
+  it.each([
+    ['fetch', 'export const fetch = (r) => new Response(r.method);'],
+    ['fetch', 'export default { word: "GET", fetch() { return new Response(this.word); } };'],
+    ['fetch', 'export default () => new Response("GET");'],
+    ['fetch', 'export default async (request) => new Response(request.method);'],
+    ['fetch', 'export default Object.assign((a, b) => 1, { fetch: () => new Response("GET") });'],
+    ['node', 'export default (req, res) => res.end(req.method);'],
+    ['node', 'export default function app(req, res, next) { res.end("GET"); }'],
+  ])('takes a %s handler: %s', async (kind, text) => {
+    expect(await answer(module(text))).toEqual([kind, 'GET']);
+  });
+
+  it('takes CommonJS', async () => {
+    expect(await answer(module('module.exports = (req, res) => res.end("x");', 'cjs'))).toEqual([
+      'node',
+      'x',
+    ]);
+    const compiled =
+      'Object.defineProperty(exports, "__esModule", { value: true }); exports.default = { fetch: () => new Response("y") };';
+    expect(await answer(module(compiled, 'cjs'))).toEqual(['fetch', 'y']);
+  });
+
+  it('takes a file URL and a folder', async () => {
+    const url = pathToFileURL(module('export default () => new Response("u");')).href;
+    expect(await answer(url)).toEqual(['fetch', 'u']);
+    mkdirSync(join(folder, 'public'));
+    writeFileSync(join(folder, 'public', 'index.html'), 'static');
+    expect(await answer(join(folder, 'public'))).toEqual(['static', 'static']);
+  });
+
+  it('names what is wrong with an entry', async () => {
+    const missing = await errorOf(join(folder, 'nowhere.mjs'));
+    expect(missing.code).toBe('ERR_MPM_ENTRY_NOT_FOUND');
+    expect(missing.message).toContain('nowhere.mjs');
+
+    for (const text of ['export const a = 1;', 'export default 3;', 'export default {};']) {
+      const shape = await errorOf(module(text));
+      expect(shape.code).toBe('ERR_MPM_ENTRY_SHAPE');
+      expect(shape.message).not.toContain('\n');
+    }
+
+    const path = module('\nfunction inner() { throw new Error("no database"); }\ninner();');
+    const failed = await errorOf(path);
+    expect(failed.code).toBe('ERR_MPM_ENTRY_FAILED');
+    expect(failed.message).toContain('no database');
+    expect(failed.message).toContain(path);
+    expect((failed.cause as Error).message).toBe('no database');
+
+    const odd = await errorOf(module('throw "just a string";'));
+    expect(odd.code).toBe('ERR_MPM_ENTRY_FAILED');
+    expect(odd.message).toContain('just a string');
+
+    const dependency = await errorOf(module('import "no-such-package";'));
+    expect(dependency.code).toBe('ERR_MPM_ENTRY_FAILED');
+    expect(dependency.message).toContain('no-such-package');
+  });
+});
