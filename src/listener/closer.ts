@@ -26,6 +26,8 @@ export class Closer {
   readonly #native: Native;
   readonly #slots: SlotPool;
   readonly #closing: number[] = [];
+  /** 1 for slots in `#closing`: a slot is closed once, however often it is reported. */
+  readonly #marked: Uint8Array;
   /** Called when a slot became free. */
   onFreed: () => void = () => {};
 
@@ -33,6 +35,7 @@ export class Closer {
     this.#board = board;
     this.#native = native;
     this.#slots = slots;
+    this.#marked = new Uint8Array(board.connectionSlots);
     native.attach(Region.constants, TIMEOUT_RESPONSE);
   }
 
@@ -43,6 +46,8 @@ export class Closer {
 
   /** For a connection that is in closing already. */
   closed(slot: number, reason: CloseReason): void {
+    if (this.#marked[slot] === 1) return;
+    this.#marked[slot] = 1;
     this.#board.count(HEADER.closed, 1, reason);
     this.#closing.push(slot);
   }
@@ -53,13 +58,14 @@ export class Closer {
    */
   linger(slot: number, word: number, event: ConnectionEvent, say408 = false): void {
     const board = this.#board;
+    // First the move: until it succeeded a poller may still give the connection to a worker.
+    if (board.move(slot, word, event) !== Outcome.moved) return;
     const fd = board.slot(slot, SLOT.fd);
+    board.setSlot(slot, SLOT.sinceTicks, nowTicks());
+    board.setSlot(slot, SLOT.drainedBytes, 0);
     if (say408) this.#native.send(fd, Region.constants, 0, TIMEOUT_RESPONSE.length);
     this.#native.shutdownWrite(fd);
     this.#releaseBuffer(slot);
-    board.setSlot(slot, SLOT.sinceTicks, nowTicks());
-    board.setSlot(slot, SLOT.drainedBytes, 0);
-    if (board.move(slot, word, event) !== Outcome.moved) return;
     // The peer may have finished before; its event has been and gone.
     this.drain(slot, board.word(slot), CloseReason.lingered);
   }
@@ -93,6 +99,7 @@ export class Closer {
       this.#releaseBuffer(slot);
       this.#native.close(board.slot(slot, SLOT.fd));
       board.setSlot(slot, SLOT.fd, -1);
+      this.#marked[slot] = 0;
       board.move(slot, word, ConnectionEvent.reclaimed);
       this.#slots.give(slot);
     }

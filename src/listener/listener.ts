@@ -7,35 +7,22 @@
  * Thread: main. May not: run a handler, read a request, block.
  */
 import { nowTicks, ticksOf } from '../scoreboard/clock.ts';
-import { pushInbox, takeInbox } from '../scoreboard/inbox.ts';
-import {
-  CHILD,
-  CloseReason,
-  HEADER,
-  Phase,
-  type ResumeReason,
-  SLOT,
-} from '../scoreboard/layout.ts';
+import { takeInbox } from '../scoreboard/inbox.ts';
+import { CHILD, CloseReason, HEADER, Phase, SLOT } from '../scoreboard/layout.ts';
+import { inheritLead } from '../scoreboard/leader.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';
 import { ConnectionEvent, ConnectionState } from '../scoreboard/states.ts';
-import {
-  FLAG_HANGUP,
-  FLAG_READABLE,
-  FLAG_WRITABLE,
-  flagsOf,
-  incarnationOf,
-  Outcome,
-  ownerOf,
-  stateOf,
-} from '../scoreboard/transition.ts';
+import { flagsOf, incarnationOf, ownerOf, partyFor, stateOf } from '../scoreboard/transition.ts';
 import { beginHandback, wakeChild } from '../scoreboard/wake.ts';
 import { Acceptor, type ListenAddress } from './acceptor.ts';
 import { Closer } from './closer.ts';
 import { Dispatcher } from './dispatcher.ts';
+import { EventRouter, Routed } from './event-router.ts';
 import { EAGAIN, type Native } from './native.ts';
 import type { ListenerOptions } from './options.ts';
 import type { Poller } from './poller.ts';
 import { SlotPool } from './slots.ts';
+import { Standby } from './standby.ts';
 import { Sweeper } from './sweeper.ts';
 
 /** Further asks of a poll set while batches keep coming, before timers and signals get their turn. */
@@ -51,6 +38,8 @@ export class Listener {
   readonly #acceptor: Acceptor;
   readonly #dispatcher: Dispatcher;
   readonly #sweeper: Sweeper;
+  readonly #router: EventRouter;
+  readonly #standby: Standby;
   readonly #signal: (fd: number) => void;
   readonly #handbackFd: number;
   #stopped = false;
@@ -67,8 +56,13 @@ export class Listener {
     this.#closer = new Closer(board, native, this.#slots);
     this.#acceptor = new Acceptor(board, native, poller, this.#slots, options);
     this.#dispatcher = new Dispatcher(board, this.#signal);
+    this.#router = new EventRouter(board, poller, this.#signal);
+    this.#standby = new Standby(board, poller, this.#signal, {
+      wakeOverdue: (tail) => this.#dispatcher.wakeOverdue(tail),
+      admit: () => this.#acceptor.resume(),
+    });
     this.#sweeper = new Sweeper(board, this.#closer, this.#slots, options, {
-      expire: (slot, word, reason) => this.#resume(slot, word, ConnectionEvent.timeout, reason),
+      expire: (slot, word) => this.#router.resume(slot, word, ConnectionEvent.timeout),
       requeueOrphan: (slot) => this.#dispatcher.requeueOrphan(slot),
       passed: () => this.#endTurn(),
     });
@@ -82,6 +76,7 @@ export class Listener {
     if (this.#handbackFd < 0) throw new Error(`eventfd: errno ${-this.#handbackFd}`);
     board.setHeader(HEADER.handbackFd.offset, this.#handbackFd);
     board.setHeader(HEADER.listenerSet.offset, poller.listenerSet);
+    board.setHeader(HEADER.requestSet.offset, poller.requestSet);
     board.setHeader(HEADER.startedTicks.offset, nowTicks());
   }
 
@@ -97,37 +92,50 @@ export class Listener {
   /** Polls from now on; clients are let in when the first worker is ready (`open`). */
   start(): void {
     this.#poller.addSource(this.#handbackFd, TOKEN_HANDBACK);
-    this.#poller.start((count, more) => this.#onBatch(count, more));
+    this.#poller.start(
+      () => this.#onRequests(),
+      (count) => {
+        this.#onTickets(count);
+        this.#heartbeat();
+      },
+    );
   }
 
   open(): void {
     this.#acceptor.open();
   }
 
-  #onBatch(first: number, more: () => number): void {
-    let count = first;
-    for (let asks = 0; ; asks++) {
-      this.#dispatcher.now = performance.now();
-      for (let index = 0; index < count; index++) this.#onTicket(index * 3);
-      this.#dispatcher.wake();
-      this.#closer.flush();
-      if (asks === MAX_FURTHER_ASKS) break;
-      count = more();
-      if (count <= 0) break;
+  /** The request set has something: poll it, or, where a worker does, look after that one. */
+  #onRequests(): void {
+    if (!this.#standby.leads) {
+      this.#standby.watchLeader();
+      return;
+    }
+    for (let asks = 0; asks <= MAX_FURTHER_ASKS; asks++) {
+      const count = this.#poller.pollRequests();
+      if (count === 0) break;
+      this.#onTickets(count);
     }
     this.#heartbeat();
   }
 
+  #onTickets(count: number): void {
+    this.#router.now = performance.now();
+    for (let index = 0; index < count; index++) this.#onTicket(index * 3);
+    this.#dispatcher.wake();
+    this.#closer.flush();
+  }
+
   /** For turns that no batch began. */
   #endTurn(): void {
-    this.#dispatcher.now = performance.now();
+    this.#router.now = performance.now();
     this.#dispatcher.wake();
     this.#closer.flush();
     this.#heartbeat();
   }
 
   #heartbeat(): void {
-    this.#board.words[HEADER.heartbeatTicks.offset >> 2] = ticksOf(this.#dispatcher.now);
+    this.#board.words[HEADER.heartbeatTicks.offset >> 2] = ticksOf(this.#router.now);
     this.#acceptor.resume();
     if (this.#slots.inUse > 0) this.#sweeper.ensureRunning();
   }
@@ -144,89 +152,68 @@ export class Listener {
 
   #onConnection(slot: number, incarnation: number, events: number): void {
     const board = this.#board;
-    // Ends: every pass either moves the word or sees one that somebody else has moved.
+    const { endOfStream, hangup } = this.#poller;
+    // Mostly a client that closed its idle connection; no worker is needed for that.
+    if ((events & (endOfStream | hangup)) !== 0 && this.#closeIfGone(slot, incarnation)) return;
+    switch (this.#router.route(slot, incarnation, events)) {
+      case Routed.queued:
+        board.count(HEADER.dispatched);
+        this.#dispatcher.push(slot);
+        return;
+      case Routed.noticed:
+        board.count(HEADER.noticed);
+        return;
+      case Routed.stale:
+        board.count(HEADER.staleEvents);
+        return;
+      case Routed.lingers:
+        this.#drain(slot);
+        return;
+      default:
+        return;
+    }
+  }
+
+  #closeIfGone(slot: number, incarnation: number): boolean {
+    const board = this.#board;
+    const word = board.word(slot);
+    if (incarnationOf(word) !== incarnation) return false;
+    if (partyFor(stateOf(word), ConnectionEvent.peerGone) === undefined) return false;
+    if (stateOf(word) >= ConnectionState.lingerNormal) return false;
+    const pending = this.#native.pending(board.slot(slot, SLOT.fd));
+    if (pending > 0 || pending === EAGAIN) return false;
+    this.#closer.close(slot, word, ConnectionEvent.peerGone, CloseReason.peer);
+    return true;
+  }
+
+  #drain(slot: number): void {
+    const board = this.#board;
     for (;;) {
       const word = board.word(slot);
       const state = stateOf(word);
-      if (incarnationOf(word) !== incarnation || state === ConnectionState.free) {
-        board.count(HEADER.staleEvents);
+      if (state !== ConnectionState.lingerNormal && state !== ConnectionState.lingerShort) return;
+      if (flagsOf(word) === 0) {
+        this.#closer.drain(slot, word, CloseReason.lingered);
         return;
       }
-      switch (state) {
-        case ConnectionState.waitRequest:
-        case ConnectionState.readRequest:
-        case ConnectionState.keepalive:
-          this.#onReadable(slot, word, events);
-          return;
-        case ConnectionState.processing:
-          if (this.#notice(slot, word, events)) return;
-          continue;
-        case ConnectionState.suspended:
-          if (this.#resume(slot, word, ConnectionEvent.ready, 0)) return;
-          continue;
-        case ConnectionState.lingerNormal:
-        case ConnectionState.lingerShort:
-          this.#closer.drain(slot, word, CloseReason.lingered);
-          return;
-        default:
-          // Queued and resuming: the worker will see for itself. Closing: nothing to do.
-          return;
-      }
+      // Left by a leading worker; taken before the socket is looked at, so that none is missed.
+      board.move(slot, word, ConnectionEvent.attend);
     }
   }
 
-  #onReadable(slot: number, word: number, events: number): void {
-    const board = this.#board;
-    const { endOfStream, hangup } = this.#poller;
-    if ((events & (endOfStream | hangup)) !== 0) {
-      // Mostly a client that closed its idle connection; no worker is needed for that.
-      const pending = this.#native.pending(board.slot(slot, SLOT.fd));
-      if (pending === 0 || (pending < 0 && pending !== EAGAIN)) {
-        this.#closer.close(slot, word, ConnectionEvent.peerGone, CloseReason.peer);
-        return;
-      }
-      board.setSlot(slot, SLOT.endOfStream, 1);
-    }
-    this.#dispatcher.dispatch(slot, word);
-  }
-
-  /** Leaves flags for the worker that owns the connection; false: look again. */
-  #notice(slot: number, word: number, events: number): boolean {
-    const { readable, writable, endOfStream, hangup } = this.#poller;
-    const flags =
-      ((events & (readable | endOfStream | hangup)) !== 0 ? FLAG_READABLE : 0) |
-      ((events & (writable | hangup)) !== 0 ? FLAG_WRITABLE : 0) |
-      ((events & hangup) !== 0 ? FLAG_HANGUP : 0);
-    const board = this.#board;
-    if (board.move(slot, word, ConnectionEvent.notice, 0, flags) !== Outcome.moved) return false;
-    board.count(HEADER.noticed);
-    if ((flags & FLAG_HANGUP) !== 0 && (flagsOf(word) & FLAG_HANGUP) === 0) {
-      const child = ownerOf(word);
-      board.setChild(child, CHILD.attention, 1);
-      wakeChild(board, child, this.#signal);
-    }
-    return true;
-  }
-
-  #resume(slot: number, word: number, event: ConnectionEvent, reason: ResumeReason): boolean {
-    const board = this.#board;
-    // Read by the child after it claimed; a lost move means the child has taken it back by itself.
-    board.setSlot(slot, SLOT.resumeReason, reason);
-    if (board.move(slot, word, event) !== Outcome.moved) return false;
-    const child = ownerOf(word);
-    pushInbox(board, child, slot);
-    wakeChild(board, child, this.#signal);
-    return true;
-  }
-
+  /** What workers left: closing connections, events of lingering ones, and perhaps the lead. */
   #onHandback(): void {
+    const board = this.#board;
     this.#native.eventfdDrain(this.#handbackFd);
-    beginHandback(this.#board);
-    for (;;) {
-      const slot = this.#board.handback.pop();
-      if (slot < 0) return;
-      this.#closer.closed(slot, CloseReason.worker);
+    beginHandback(board);
+    for (let slot = board.handback.pop(); slot >= 0; slot = board.handback.pop()) {
+      if (stateOf(board.word(slot)) === ConnectionState.closing) {
+        this.#closer.closed(slot, CloseReason.worker);
+      } else {
+        this.#drain(slot);
+      }
     }
+    this.#standby.check();
   }
 
   /**
@@ -236,6 +223,7 @@ export class Listener {
   reclaimChild(child: number): number {
     const board = this.#board;
     takeInbox(board, child);
+    if (inheritLead(board, child)) this.#standby.check();
     let lost = 0;
     for (let slot = 0; slot < this.#slots.watermark; slot++) {
       const word = board.word(slot);
@@ -291,6 +279,7 @@ export class Listener {
     }
     this.#closer.flush();
     this.#sweeper.stop();
+    this.#standby.stop();
     this.#dispatcher.stop();
     this.#poller.stop();
     this.#native.close(this.#handbackFd);

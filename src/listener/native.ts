@@ -41,11 +41,16 @@ export interface Native {
   epollDelete(set: number, fd: number): number;
   /** Tickets into the batch region, without waiting. */
   epollWait(set: number): number;
+  /** 1: a read or an epollWait would bring something; takes nothing. */
+  readable(fd: number): number;
   eventfdCreate(): number;
   eventfdSignal(fd: number): number;
   eventfdDrain(fd: number): number;
   /** @param readsBatch 1: `fd` is a poll set, its tickets are in the batch region at the call */
   watch(fd: number, readsBatch: 0 | 1, callback: (count: number) => WatchAnswer): number;
+  /** Takes a watch out of the loop; nothing is lost, `resume` sees what is ready by then. */
+  pause(watch: number): number;
+  resume(watch: number): number;
   unwatch(watch: number): number;
   listenTcp(address: string, port: number, backlog: number, flags: number): number;
   /** The region holds `count` byte offsets (uint32) of free slots; fd and peer go into them. */

@@ -5,25 +5,32 @@
  * Thread: the listener's; a worker arms writability in the listener's set through `armWritable`.
  * May not: know connection states.
  */
-import type { Native, WatchAnswer } from './native.ts';
+import type { EventBits } from './event-router.ts';
+import { type Native, WatchAnswer } from './native.ts';
 
-/** Readiness of one connection or listening socket, as the set's kind defines it. */
-export interface Poller {
-  readonly readable: number;
-  readonly writable: number;
-  readonly hangup: number;
-  readonly endOfStream: number;
-  /** Descriptor of the set, for other threads. */
+export interface Poller extends EventBits {
+  /** Descriptors of the sets, for workers. */
+  readonly requestSet: number;
   readonly listenerSet: number;
   /** A connection, once, at accept: edge-triggered reads and end of stream. */
   addConnection(fd: number, slot: number, incarnation: number): number;
   /** A listening socket or an eventfd: level-triggered, with a token of the caller's. */
   addSource(fd: number, token: number): number;
   removeSource(fd: number): number;
-  /** Calls back with a batch of tickets in `batch`; `more` asks again without waiting. */
-  start(onBatch: (count: number, more: () => number) => void): void;
+  /**
+   * Calls back when the request set has something (nothing is taken yet), and with a batch of the
+   * listener's set.
+   */
+  start(onRequests: () => void, onSources: (count: number) => void): void;
+  /** Takes a batch from the request set, without waiting; how many tickets. */
+  pollRequests(): number;
+  /** Whether `pollRequests` would find any. */
+  requestsReady(): boolean;
+  /** Stops and goes on with the call backs of the request set; nothing is lost in between. */
+  pauseRequests(): void;
+  resumeRequests(): void;
   stop(): void;
-  /** slot, incarnation, events for each ticket. */
+  /** slot, incarnation, events for each ticket of the last batch. */
   readonly batch: Int32Array;
 }
 
@@ -37,11 +44,12 @@ export class EpollPoller implements Poller {
   readonly writable: number;
   readonly hangup: number;
   readonly endOfStream: number;
+  readonly requestSet: number;
   readonly listenerSet: number;
   readonly batch: Int32Array;
   readonly #native: Native;
-  readonly #requestSet: number;
-  #watches: number[] = [];
+  #requestWatch = -1;
+  #sourceWatch = -1;
 
   /** @param batch attached to the native part as its batch region */
   constructor(native: Native, batch: Int32Array) {
@@ -51,13 +59,13 @@ export class EpollPoller implements Poller {
     this.writable = native.epollOut;
     this.hangup = native.epollHup | native.epollErr;
     this.endOfStream = native.epollRdHup;
-    this.#requestSet = failed(native.epollCreate(), 'epoll_create');
+    this.requestSet = failed(native.epollCreate(), 'epoll_create');
     this.listenerSet = failed(native.epollCreate(), 'epoll_create');
   }
 
   addConnection(fd: number, slot: number, incarnation: number): number {
     const events = this.#native.epollIn | this.#native.epollRdHup | this.#native.epollEdge;
-    return this.#native.epollAdd(this.#requestSet, fd, events, slot, incarnation);
+    return this.#native.epollAdd(this.requestSet, fd, events, slot, incarnation);
   }
 
   addSource(fd: number, token: number): number {
@@ -68,27 +76,40 @@ export class EpollPoller implements Poller {
     return this.#native.epollDelete(this.listenerSet, fd);
   }
 
-  start(onBatch: (count: number, more: () => number) => void): void {
-    const done = 0 as WatchAnswer;
-    const watch = (set: number) =>
-      failed(
-        this.#native.watch(set, 1, (count) => {
-          if (count < 0) throw new Error(`epoll_wait: errno ${-count}`);
-          onBatch(count, more.get(set) as () => number);
-          return done;
-        }),
-        'uv_poll',
-      );
-    const more = new Map(
-      [this.#requestSet, this.listenerSet].map((set) => [set, () => this.#native.epollWait(set)]),
-    );
-    this.#watches = [watch(this.#requestSet), watch(this.listenerSet)];
+  start(onRequests: () => void, onSources: (count: number) => void): void {
+    const native = this.#native;
+    const requests = native.watch(this.requestSet, 0, () => {
+      onRequests();
+      return WatchAnswer.done;
+    });
+    const sources = native.watch(this.listenerSet, 1, (count) => {
+      onSources(failed(count, 'epoll_wait'));
+      return WatchAnswer.done;
+    });
+    this.#requestWatch = failed(requests, 'uv_poll');
+    this.#sourceWatch = failed(sources, 'uv_poll');
+  }
+
+  pollRequests(): number {
+    return failed(this.#native.epollWait(this.requestSet), 'epoll_wait');
+  }
+
+  requestsReady(): boolean {
+    return this.#native.readable(this.requestSet) === 1;
+  }
+
+  pauseRequests(): void {
+    this.#native.pause(this.#requestWatch);
+  }
+
+  resumeRequests(): void {
+    failed(this.#native.resume(this.#requestWatch), 'uv_poll');
   }
 
   stop(): void {
-    for (const number of this.#watches) this.#native.unwatch(number);
-    this.#watches = [];
-    this.#native.close(this.#requestSet);
+    if (this.#requestWatch >= 0) this.#native.unwatch(this.#requestWatch);
+    if (this.#sourceWatch >= 0) this.#native.unwatch(this.#sourceWatch);
+    this.#native.close(this.requestSet);
     this.#native.close(this.listenerSet);
   }
 }

@@ -8,7 +8,7 @@
  * Thread: the listener's.
  */
 import { elapsedTicks, nowTicks } from '../scoreboard/clock.ts';
-import { CloseReason, ReadPhase, ResumeReason, SLOT } from '../scoreboard/layout.ts';
+import { CloseReason, ReadPhase, SLOT } from '../scoreboard/layout.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';
 import { ConnectionEvent, ConnectionState } from '../scoreboard/states.ts';
 import { stateOf } from '../scoreboard/transition.ts';
@@ -36,7 +36,7 @@ export function readDeadlineMs(timeout: ReadTimeout, receivedBytes: number): num
 
 export interface SweepTargets {
   /** A suspended connection made no progress. */
-  expire(slot: number, word: number, reason: ResumeReason): void;
+  expire(slot: number, word: number): void;
   requeueOrphan(slot: number): void;
   /** Once a pass, also when nothing was found. */
   passed(): void;
@@ -120,7 +120,7 @@ export class Sweeper {
         }
         return;
       case ConnectionState.suspended:
-        if (waited > timeoutMs) this.#targets.expire(slot, word, ResumeReason.timeout);
+        if (waited > timeoutMs) this.#targets.expire(slot, word);
         return;
       case ConnectionState.queued:
         if (ringEmpty && waited > ORPHAN_MS) this.#targets.requeueOrphan(slot);

@@ -211,6 +211,7 @@ function workerOptions(directives: Directives): WorkerOptions {
     maxConnectionsPerChild: directives.maxConnectionsPerChild,
     maxRequestsPerChild: directives.maxRequestsPerChild,
     server: SERVER_FIELD[directives.serverTokens],
+    directPolling: directives.directPolling,
   };
 }
 

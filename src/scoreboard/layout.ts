@@ -44,12 +44,14 @@ export const HEADER = {
   startedTicks: f(20, 'main', 'clock ticks (ms) at start'),
   generation: f(24, 'main', 'rises with a reload'),
   handbackFd: f(28, 'main', 'eventfd of the listener'),
+  requestSet: f(56, 'main', 'poll set of connections that wait for a request, descriptor'),
   listenerSet: f(32, 'main', 'poll set for writability, descriptor'),
   readyChildren: f(36, 'main', 'children that serve'),
   openConnections: f(40, 'main', 'connections that hold a slot'),
   slotWatermark: f(44, 'main', 'slots ever used: 0 .. watermark - 1'),
   accepting: f(48, 'main', '1 while the listening sockets are polled'),
   heartbeatTicks: f(52, 'main', 'clock ticks of the last turn of the listener'),
+  leader: f(68, 'cas', 'who polls the request set, see leader.ts: 0 the listener, else child + 1'),
   handbackSignalled: f(64, 'cas', '1 while a wake-up of the listener is under way'),
   accepted: f64(128, 'main', 'connections accepted'),
   closed: f64(136, 'main', 'connections closed, by CloseReason', 8),
@@ -61,6 +63,7 @@ export const HEADER = {
   childStarts: f64(240, 'main', 'children started'),
   childExits: f64(248, 'main', 'children ended, by ExitReason', 8),
   wakes: f64(312, 'main', 'workers woken by the listener'),
+  takeBacks: f64(328, 'main', 'times the listener took the lead back from a busy worker'),
   requeuedOrphans: f64(320, 'main', 'queued connections that had lost their ticket'),
 } as const satisfies Record<string, Field>;
 export const HEADER_BYTES = 1024;
@@ -105,7 +108,7 @@ export const CHILD = {
   status: f(64, 'child', 'ChildStatus; cleared by main when the thread is gone'),
   retireReason: f(68, 'child', 'ExitReason it wants to retire for'),
   currentSlot: f(72, 'child', 'connection whose handler runs now, + 1'),
-  handlerSinceTicks: f(76, 'child', 'clock ticks when that handler began'),
+  progress: f(76, 'child', 'rises with every turn, wraps; stands still in a long handler'),
   meanServiceUs: f(80, 'child', 'moving mean of the time a connection is held, microseconds'),
   spareBuffer0: f(84, 'child', 'connection buffer kept at hand, + 1'),
   spareBuffer1: f(88, 'child', 'a second one'),
@@ -128,6 +131,12 @@ export const CHILD = {
   claims: f64(416, 'child', 'connections taken from the queue'),
   busyMs: f64(424, 'child', 'time spent in turns'),
   turns: f64(432, 'child', 'turns of the serving loop'),
+  dispatched: f64(440, 'child', 'connections it put into the queue while it led'),
+  noticed: f64(448, 'child', 'events it found for owned connections while it led'),
+  staleEvents: f64(456, 'child', 'stale poll events it found while it led'),
+  leads: f64(464, 'child', 'times it took or was given the lead'),
+  passes: f64(472, 'child', 'times it passed the lead on before a long handler'),
+  wakes: f64(480, 'child', 'workers it woke'),
 } as const satisfies Record<string, Field>;
 export const CHILD_BYTES = 512;
 
@@ -172,7 +181,7 @@ export const SLOT = {
   peerAddress: { offset: 72, writer: 'owner', meaning: '4 or 16 bytes', type: 'bytes', count: 16 },
   acceptedTicks: f(88, 'owner', 'clock ticks when it was accepted'),
   nextInInbox: f(92, 'owner', 'next connection of the inbox it is in, + 1'),
-  resumeReason: f(96, 'owner', 'ResumeReason, written before it enters an inbox'),
+  resumeReason: f(96, 'owner', 'ResumeReason, written by the child that resumes it'),
   chunkTrailerBytes: f(100, 'owner', 'bytes of trailers seen by the decoder'),
   lastChild: f(104, 'owner', 'child slot that served it last, + 1'),
   drainedBytes: f(108, 'owner', 'bytes thrown away while it lingers'),
@@ -186,11 +195,12 @@ export const SLOT_BYTES = 256;
 
 export const ReadPhase = { head: 0, body: 1, chunkedBody: 2 } as const;
 export type ReadPhase = (typeof ReadPhase)[keyof typeof ReadPhase];
-export const ResumeReason = { io: 0, timeout: 1, shutdown: 2 } as const;
-export type ResumeReason = (typeof ResumeReason)[keyof typeof ResumeReason];
 
 /** Connection buffers a worker keeps at hand (Varnish adjusts its http_conns to 2). */
 export const SPARE_BUFFERS = 2;
+
+export const ResumeReason = { io: 0, timeout: 1 } as const;
+export type ResumeReason = (typeof ResumeReason)[keyof typeof ResumeReason];
 
 /** Sizes that fix where everything is. */
 export interface Dimensions {

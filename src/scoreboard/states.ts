@@ -48,7 +48,8 @@ export const ConnectionEvent = {
 export type ConnectionEventName = keyof typeof ConnectionEvent;
 export type ConnectionEvent = (typeof ConnectionEvent)[ConnectionEventName];
 
-export type Party = 'listener' | 'worker';
+/** `poller`: whoever polls the request set, the listener or the leading worker. */
+export type Party = 'listener' | 'worker' | 'poller';
 
 export interface TransitionRow {
   readonly from: readonly ConnectionStateName[];
@@ -78,16 +79,27 @@ export const LINGERING = ['lingerNormal', 'lingerShort'] as const;
 
 export const TRANSITIONS: readonly TransitionRow[] = [
   row(['free'], 'accept', 'waitRequest', 'listener', 'clear', 'a client connected'),
-  row(WAITING, 'readable', 'queued', 'listener', 'clear', 'bytes or end of stream arrived'),
+  row(WAITING, 'readable', 'queued', 'poller', 'clear', 'bytes or end of stream arrived'),
   row(['queued'], 'claim', 'processing', 'worker', 'take', 'a free worker took the ticket'),
   row(
     ['processing'],
     'notice',
     'processing',
-    'listener',
+    'poller',
     'keep',
     'an event came while a worker owns it: flags are set and its release fails once',
   ),
+  row(
+    ['lingerNormal'],
+    'notice',
+    'lingerNormal',
+    'poller',
+    'clear',
+    'an event that a leading worker found is left for the listener',
+  ),
+  row(['lingerShort'], 'notice', 'lingerShort', 'poller', 'clear', 'the same'),
+  row(['lingerNormal'], 'attend', 'lingerNormal', 'listener', 'clear', 'the listener takes it'),
+  row(['lingerShort'], 'attend', 'lingerShort', 'listener', 'clear', 'the same'),
   row(['processing'], 'attend', 'processing', 'worker', 'keep', 'the owner takes the flags'),
   row(['processing'], 'nothingRead', 'waitRequest', 'worker', 'clear', 'woken for no bytes'),
   row(['processing'], 'needRead', 'readRequest', 'worker', 'clear', 'the request is incomplete'),
@@ -101,7 +113,7 @@ export const TRANSITIONS: readonly TransitionRow[] = [
     'keep',
     'handler unfinished, waits for the socket; pinned to its child',
   ),
-  row(['suspended'], 'ready', 'resuming', 'listener', 'keep', 'the socket is ready: inbox'),
+  row(['suspended'], 'ready', 'resuming', 'poller', 'keep', 'the socket is ready: inbox'),
   row(
     ['suspended'],
     'timeout',

@@ -89,7 +89,7 @@ export function successor(
       : rule === OwnerRule.take
         ? (child + 1) << OWNER_SHIFT
         : 0;
-  const kept = event === ConnectionEvent.notice ? (word & FLAGS_MASK) | flags : 0;
+  const kept = event === ConnectionEvent.notice ? (word & FLAGS_MASK) | flags : flags;
   const incarnation =
     event === ConnectionEvent.reclaimed
       ? (incarnationOf(word) + 1) << INCARNATION_SHIFT
@@ -101,7 +101,7 @@ export function successor(
  * Moves a connection: the only writer of state words.
  * @param expected the whole word as the caller saw it, flags included
  * @param child own child slot; used where the row takes ownership
- * @param flags set by `notice`
+ * @param flags set by `notice`; and by `timeout` of a suspended connection, for its child to find
  */
 export function transition(
   words: Int32Array,

@@ -9,6 +9,7 @@ import { loadNative } from '../listener/native.ts';
 import { CHILD, ChildStatus, type ExitReason } from '../scoreboard/layout.ts';
 import { Scoreboard, type SharedScoreboard } from '../scoreboard/scoreboard.ts';
 import { WorkerContext, type WorkerOptions } from './context.ts';
+import type { Handler } from './exchange.ts';
 import { installGlobals } from './fetch/globals.ts';
 import { loadHandler } from './handler-loader.ts';
 import { ServingLoop } from './serving-loop.ts';
@@ -46,17 +47,29 @@ export default async function live(task: ChildTask): Promise<ExitReason> {
   const board = Scoreboard.attach(task.shared);
   installGlobals();
   const handler = await loadHandler(task.entry);
+  let loop: ServingLoop | null = null;
+  // A leading worker gives up the lead before a handler that will keep it from polling.
+  const timed: Handler = {
+    kind: handler.kind,
+    handle: (exchange) => {
+      const route = loop?.beforeHandler(exchange.method, exchange.target) ?? 0;
+      const began = performance.now();
+      handler.handle(exchange);
+      loop?.afterHandler(route, performance.now() - began);
+    },
+  };
   const tell = (message: ChildMessage): void => parentPort?.postMessage(message);
-  const context = new WorkerContext(board, native, child, task.options, handler);
+  const context = new WorkerContext(board, native, child, task.options, timed);
   const reason = await new Promise<ExitReason>((resolve) => {
-    const loop = new ServingLoop(context, {
+    const serving = new ServingLoop(context, {
       wantsRetire: (why) => tell({ kind: 'retire', child, life, reason: why }),
       ended: (why) => {
         native.unwatch(watch);
         resolve(why);
       },
     });
-    const watch = native.watch(board.child(child, CHILD.wakeFd), 0, () => loop.turn());
+    loop = serving;
+    const watch = native.watch(board.child(child, CHILD.wakeFd), 0, () => serving.onSignal());
     if (watch < 0) throw new Error(`uv_poll: errno ${-watch}`);
     context.setWord(CHILD.status, ChildStatus.ready);
     tell({ kind: 'ready', child, life, handler: handler.kind });

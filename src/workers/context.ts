@@ -30,6 +30,8 @@ export interface WorkerOptions {
   readonly maxRequestsPerChild: number;
   /** Value of the Server field, '' for none. */
   readonly server: string;
+  /** A free worker polls for itself. */
+  readonly directPolling: boolean;
 }
 
 /** Scratch memory that responses are put together in. */

@@ -10,12 +10,21 @@
 import { WatchAnswer } from '../listener/native.ts';
 import { microsecondsOf } from '../scoreboard/clock.ts';
 import { NOBODY, nextInInbox, takeInbox } from '../scoreboard/inbox.ts';
-import { CHILD, ChildCommand, ChildStatus, ExitReason, SLOT } from '../scoreboard/layout.ts';
+import {
+  CHILD,
+  ChildCommand,
+  ChildStatus,
+  ExitReason,
+  ResumeReason,
+  SLOT,
+} from '../scoreboard/layout.ts';
 import { ConnectionEvent, ConnectionState } from '../scoreboard/states.ts';
-import { incarnationOf, Outcome, stateOf, successor } from '../scoreboard/transition.ts';
+import { flagsOf, incarnationOf, Outcome, stateOf, successor } from '../scoreboard/transition.ts';
 import { goIdle, hasWaiting, wakeLowestIdle } from '../scoreboard/wake.ts';
 import { Connection, type ServingLoop as ConnectionHost } from './connection.ts';
 import type { WorkerContext } from './context.ts';
+import { Leading, LONG_HANDLER_MS } from './leading.ts';
+import { RouteTimes } from './route-times.ts';
 
 /** Connections taken in one call before promise jobs and ticks run. */
 const CLAIMS_PER_CALL = 16;
@@ -47,10 +56,17 @@ export class ServingLoop implements ConnectionHost {
   readonly #counted: Int32Array;
   #meanUs = 0;
   #heapSampledMs = 0;
+  /** The eventfd has been signalled and not emptied yet. */
+  #signalled = false;
+  readonly #leading: Leading | null;
+  readonly #routes = new RouteTimes();
 
   constructor(context: WorkerContext, events: LoopEvents) {
     this.#context = context;
     this.#events = events;
+    this.#leading = context.options.directPolling
+      ? new Leading(context, (count) => this.#onRequests(count))
+      : null;
     this.#counted = new Int32Array(context.board.connectionSlots);
   }
 
@@ -85,17 +101,43 @@ export class ServingLoop implements ConnectionHost {
     wakeLowestIdle(board, (fd) => native.eventfdSignal(fd));
   }
 
+  beforeHandler(method: string, target: string): number {
+    const route = this.#routes.routeOf(method, target);
+    if (this.#routes.meanMs(route) > LONG_HANDLER_MS) this.#leading?.pass();
+    return route;
+  }
+
+  afterHandler(route: number, milliseconds: number): void {
+    this.#routes.record(route, milliseconds);
+  }
+
   // ---- turns --------------------------------------------------------------------------------------
 
   /** The callback of the watch on this worker's eventfd. */
-  turn(): WatchAnswer {
+  onSignal(): WatchAnswer {
+    // A call that was asked for says nothing about the eventfd, which may be empty by now.
+    if (this.#calls === 0) this.#signalled = true;
+    return this.#turn(0);
+  }
+
+  /** The callback of the watch on the request set; `count` tickets are in the batch. */
+  #onRequests(count: number): WatchAnswer {
+    if (count < 0) throw new Error(`epoll_wait: errno ${-count}`);
+    return this.#turn(count);
+  }
+
+  #turn(tickets: number): WatchAnswer {
     if (this.#ended) return WatchAnswer.done;
     this.#inTurn = true;
     const context = this.#context;
+    // Nobody needs to wake one that is awake; whoever just took the bit has signalled as well.
+    context.board.idle.remove(context.child);
+    context.setWord(CHILD.progress, (context.getWord(CHILD.progress) + 1) | 0);
     context.now = performance.now();
     context.heads.tick(Date.now());
     const began = context.now;
     context.add(CHILD.turns, 1);
+    if (tickets > 0) this.#leading?.routeBatch(tickets);
     const idle = this.#serve();
     this.#inTurn = false;
     const now = performance.now();
@@ -109,12 +151,14 @@ export class ServingLoop implements ConnectionHost {
     this.#calls++;
     if (this.#calls < CALLS_PER_TURN) return WatchAnswer.again;
     this.#calls = 0;
+    if (!this.#signalled) this.#context.wakeSelf();
     return WatchAnswer.done;
   }
 
-  /** True: nothing is left to do and the eventfd is empty. */
+  /** True: nothing is left to do, and whatever comes wakes this worker. */
   #serve(): boolean {
-    const { board, native, child } = this.#context;
+    const { board } = this.#context;
+    this.#leading?.sync();
     for (let claims = 0; claims < CLAIMS_PER_CALL; ) {
       this.#serveOwn();
       if (this.#ended) return true;
@@ -125,13 +169,22 @@ export class ServingLoop implements ConnectionHost {
         if (this.#claim(ticket)) continue;
         return false;
       }
-      native.eventfdDrain(this.#context.getWord(CHILD.wakeFd));
-      if (this.#draining ? !hasWaiting(board, child) : goIdle(board, child)) return true;
-      // Something came in between; as nobody may signal again, the eventfd must not stay empty.
-      this.#context.wakeSelf();
-      claims++;
+      if (this.#findMore()) claims++;
+      else return true;
     }
     return false;
+  }
+
+  /** The queue is empty: polls if this worker leads, or gets ready to sleep; false: it may sleep. */
+  #findMore(): boolean {
+    const { board, native, child } = this.#context;
+    const leading = this.#leading;
+    if (leading !== null && !this.#draining && leading.take() && leading.poll()) return true;
+    if (this.#signalled) {
+      this.#signalled = false;
+      native.eventfdDrain(this.#context.getWord(CHILD.wakeFd));
+    }
+    return this.#draining ? hasWaiting(board, child) : !goIdle(board, child);
   }
 
   get #draining(): boolean {
@@ -157,6 +210,7 @@ export class ServingLoop implements ConnectionHost {
     }
     if (!this.#draining) return;
     this.#context.setWord(CHILD.status, ChildStatus.draining);
+    this.#leading?.pass();
     // A wake-up meant for whoever is idle must not end here.
     if (board.queue.length > 0) wakeLowestIdle(board, (fd) => native.eventfdSignal(fd));
     if (this.#pinned.size === 0 && this.#soon.length === 0) this.#end();
@@ -206,6 +260,8 @@ export class ServingLoop implements ConnectionHost {
     if (board.move(slot, word, ConnectionEvent.claim, child) !== Outcome.moved) {
       throw new Error(`slot ${slot} in the inbox was moved by somebody else`);
     }
+    const reason = flagsOf(word) === 0 ? ResumeReason.io : ResumeReason.timeout;
+    board.setSlot(slot, SLOT.resumeReason, reason);
     connection.resume(successor(word, ConnectionEvent.claim, child, 0));
   }
 
@@ -238,6 +294,7 @@ export class ServingLoop implements ConnectionHost {
     this.#ended = true;
     const { board, child } = this.#context;
     board.idle.remove(child);
+    this.#leading?.end();
     this.#context.buffers.release();
     const idle = this.#context.getWord(CHILD.command) === ChildCommand.retireIdle;
     const reason = this.#retireReason ?? (idle ? ExitReason.idle : ExitReason.drain);

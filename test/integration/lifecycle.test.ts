@@ -82,6 +82,21 @@ describe('retiring children', () => {
   });
 });
 
+describe('workers', () => {
+  it('are all idle again after a load of short, long and waiting handlers', async () => {
+    const running = await start('--start-servers=3', '--max-request-workers=3');
+    for (const path of ['/', '/burn?ms=2', '/wait?ms=1', '/']) {
+      expect(await load(running.port, 600, 40, path)).toEqual({ 200: 600 });
+    }
+    await eventually(
+      () => statusOf(running),
+      (status) => status.get('IdleWorkers') === '3' && status.get('ConnsTotal') === '0',
+    );
+    // Each of them still takes its part.
+    expect(await load(running.port, 30, 3, '/burn?ms=50')).toEqual({ 200: 30 });
+  });
+});
+
 describe('stopping', () => {
   it('finishes the request that runs, closes the idle connection and exits with 0', async () => {
     const running = await start();

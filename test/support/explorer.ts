@@ -77,7 +77,7 @@ export interface Model {
   readonly memory: Memory;
   // biome-ignore lint/suspicious/noExplicitAny: each thread has its own type of local
   readonly threads: readonly ModelThread<any>[];
-  /** Sees every step on a word that threads share; may keep its own counts by `poke`. */
+  /** Sees every step and may forbid it; may keep its own counts by `poke`. */
   observe?(step: Step, poke: (index: number, value: number) => void): void;
   /** In every state. A text is a violation. */
   invariant?(state: State): string | undefined;
@@ -420,6 +420,8 @@ class Exploration {
   #buffers: (readonly Delayed[])[] = [];
   #walking = false;
   #steps = 0;
+  /** What `observe` has forbidden. */
+  #seen: string | undefined;
 
   constructor(model: Model) {
     this.#model = model;
@@ -450,6 +452,7 @@ class Exploration {
     this.#words.set(this.#initial);
     this.#undoIndex = [];
     this.#undoValue = [];
+    this.#seen = undefined;
     this.#nodes = this.#model.threads.map((thread, number) =>
       this.#programs.begin(number, thread.start),
     );
@@ -471,7 +474,7 @@ class Exploration {
         const choices = this.#choices();
         if (choices.length === 0) break;
         this.#perform(choices[random(choices.length)] as Choice);
-        if (this.#nodes.some((node) => node.error !== null)) break;
+        if (this.#seen !== undefined || this.#nodes.some((node) => node.error !== null)) break;
       }
     }
     this.#walking = false;
@@ -529,6 +532,9 @@ class Exploration {
       const choice = frame.choices[frame.next++] as Choice;
       this.#perform(choice);
       this.#steps++;
+      if (this.#seen !== undefined) {
+        return failed(this.#seen, [...pathTo(frame.state), choice]);
+      }
       const key = this.#key();
       const known = visited.get(key);
       if (known !== undefined) {
@@ -749,9 +755,13 @@ class Exploration {
 
   #observe(thread: string, kind: Kind, index: number, before: number, after: number): void {
     if (this.#model.observe === undefined) return;
-    this.#model.observe({ thread, kind, index, before, after }, (at, value) =>
-      this.#set(at, value),
-    );
+    try {
+      const step = { thread, kind, index, before, after };
+      this.#model.observe(step, (at, value) => this.#set(at, value));
+    } catch (error) {
+      if (!(error instanceof Forbidden)) throw error;
+      this.#seen ??= error.message;
+    }
   }
 
   /** Exactly what a state is: where each thread is, its delayed stores, and the memory. */

@@ -2,6 +2,7 @@
 #include "addon.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -72,6 +73,18 @@ static napi_value epoll_wait_now(napi_env env, napi_callback_info info) {
   return call_return(&call, epoll_read_batch(call.addon, set));
 }
 
+// readable(descriptor): 1 where a read, or an epollWait, would bring something; takes nothing.
+static napi_value readable(napi_env env, napi_callback_info info) {
+  call_t call = call_begin(env, info, 1);
+  struct pollfd poll_fd = {.fd = call_int(&call, 0), .events = POLLIN};
+  if (!call.ok) return call_return(&call, -EINVAL);
+  int count;
+  do {
+    count = poll(&poll_fd, 1, 0);
+  } while (count < 0 && errno == EINTR);
+  return call_return(&call, count < 0 ? -errno : count);
+}
+
 static napi_value eventfd_create(napi_env env, napi_callback_info info) {
   call_t call = call_begin(env, info, 0);
   int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -101,6 +114,7 @@ void epoll_register(napi_env env, napi_value exports) {
   define_function(env, exports, "epollModify", epoll_modify);
   define_function(env, exports, "epollDelete", epoll_delete);
   define_function(env, exports, "epollWait", epoll_wait_now);
+  define_function(env, exports, "readable", readable);
   define_function(env, exports, "eventfdCreate", eventfd_create);
   define_function(env, exports, "eventfdSignal", eventfd_signal);
   define_function(env, exports, "eventfdDrain", eventfd_drain);

@@ -115,14 +115,31 @@ void watch_close_all(addon_t *addon) {
   }
 }
 
+static watch_t *watch_of(call_t *call) {
+  int32_t index = call_int(call, 0);
+  return call->ok && index >= 0 && index < MAX_WATCHES ? call->addon->watches[index] : NULL;
+}
+
+// pause(number), resume(number): out of the loop and in again; what is ready meanwhile is not lost,
+// since the loop looks at levels.
+static napi_value watch_pause(napi_env env, napi_callback_info info) {
+  call_t call = call_begin(env, info, 1);
+  watch_t *watch = watch_of(&call);
+  return call_return(&call, watch == NULL ? -EINVAL : uv_poll_stop(&watch->poll));
+}
+
+static napi_value watch_resume(napi_env env, napi_callback_info info) {
+  call_t call = call_begin(env, info, 1);
+  watch_t *watch = watch_of(&call);
+  return call_return(&call, watch == NULL ? -EINVAL
+                                          : uv_poll_start(&watch->poll, UV_READABLE, on_ready));
+}
+
 // unwatch(number): after it the descriptor may be closed.
 static napi_value watch_stop(napi_env env, napi_callback_info info) {
   call_t call = call_begin(env, info, 1);
-  int32_t index = call_int(&call, 0);
-  if (!call.ok || index < 0 || index >= MAX_WATCHES || call.addon->watches[index] == NULL) {
-    return call_return(&call, -EINVAL);
-  }
-  watch_t *watch = call.addon->watches[index];
+  watch_t *watch = watch_of(&call);
+  if (watch == NULL) return call_return(&call, -EINVAL);
   napi_delete_reference(env, watch->callback);
   watch->callback = NULL;
   watch_close(watch);
@@ -131,5 +148,7 @@ static napi_value watch_stop(napi_env env, napi_callback_info info) {
 
 void watch_register(napi_env env, napi_value exports) {
   define_function(env, exports, "watch", watch_start);
+  define_function(env, exports, "pause", watch_pause);
+  define_function(env, exports, "resume", watch_resume);
   define_function(env, exports, "unwatch", watch_stop);
 }

@@ -53,6 +53,8 @@ export interface Directives {
   readonly listenBacklog: number;
   /** SO_REUSEPORT on the listening sockets. */
   readonly reusePort: boolean;
+  /** A free worker polls the waiting connections itself. */
+  readonly directPolling: boolean;
   /** Open connections, so also connection slots and connection buffers. */
   readonly maxConnections: number;
   /** Connections that wait for a worker, 1 .. maxConnections. */

@@ -116,6 +116,17 @@ export const DIRECTIVES = {
     change: 'to run two servers side by side, e.g. while one replaces the other.',
     source: 'ListenCoresBucketsRatio (the same socket option)',
   }),
+  directPolling: directive({
+    group: 'sockets',
+    key: 'directPolling',
+    kind: kinds.onOff(),
+    initial: () => true,
+    summary: 'A free worker polls for itself, without a hop through the listener',
+    meaning:
+      'One worker that is free at the time polls the connections that wait for a request and serves what it finds; the listener stands by and takes over when that worker is kept by a handler. Off: the listener polls and every request crosses from its thread to a worker.',
+    change: 'to `off`, to compare, or where a fault is suspected there.',
+    source: 'none',
+  }),
   maxConnections: directive({
     group: 'sockets',
     key: 'maxConnections',
@@ -397,7 +408,6 @@ export const REFUSED: Readonly<Record<string, string>> = {
   lengthy: LATER,
   maxLengthyWorkers: LATER,
   statusPath: LATER,
-  directPolling: LATER,
   accessLog: LATER,
   logFormat: LATER,
   trustProxy: LATER,

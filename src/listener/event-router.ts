@@ -1,0 +1,138 @@
+/**
+ * What a poll event does to a connection, whoever polled.
+ *
+ * Role: the poller's rows of the transition table: waiting connections go to the queue, owned ones get
+ * flags, suspended ones go to their child's inbox. What only the listener may do is handed to it.
+ * Thread: the listener, or the worker that leads; one object each. Two may route events of the same
+ * connection at once (a former leader and the present one): every step is a compare-and-swap, and who
+ * loses looks again.
+ */
+import { microsecondsOf, ticksOf } from '../scoreboard/clock.ts';
+import { pushInbox } from '../scoreboard/inbox.ts';
+import { CHILD, SLOT } from '../scoreboard/layout.ts';
+import type { Scoreboard } from '../scoreboard/scoreboard.ts';
+import { ConnectionEvent, ConnectionState } from '../scoreboard/states.ts';
+import {
+  FLAG_HANGUP,
+  FLAG_READABLE,
+  FLAG_WRITABLE,
+  flagsOf,
+  incarnationOf,
+  Outcome,
+  ownerOf,
+  stateOf,
+} from '../scoreboard/transition.ts';
+import { type Signal, wakeChild } from '../scoreboard/wake.ts';
+
+/** Event bits of the poll sets. */
+export interface EventBits {
+  readonly readable: number;
+  readonly writable: number;
+  readonly hangup: number;
+  readonly endOfStream: number;
+}
+
+/** What happened to an event, for the counters of whoever routed it. */
+export const Routed = {
+  queued: 0,
+  noticed: 1,
+  resumed: 2,
+  stale: 3,
+  nothing: 4,
+  lingers: 5,
+} as const;
+export type Routed = (typeof Routed)[keyof typeof Routed];
+
+export class EventRouter {
+  readonly #board: Scoreboard;
+  readonly #bits: EventBits;
+  readonly #signal: Signal;
+  /** `performance.now()` of the present batch. */
+  now = performance.now();
+
+  constructor(board: Scoreboard, bits: EventBits, signal: Signal) {
+    this.#board = board;
+    this.#bits = bits;
+    this.#signal = signal;
+  }
+
+  /**
+   * Routes one event. `queued`: the caller puts the slot's ticket into the ring. `lingers`: only the
+   * listener can act on it.
+   */
+  route(slot: number, incarnation: number, events: number): Routed {
+    const board = this.#board;
+    // Ends: each pass either moves the word or sees one that somebody else has moved.
+    for (;;) {
+      const word = board.word(slot);
+      if (incarnationOf(word) !== incarnation) return Routed.stale;
+      switch (stateOf(word)) {
+        case ConnectionState.free:
+          return Routed.stale;
+        case ConnectionState.waitRequest:
+        case ConnectionState.readRequest:
+        case ConnectionState.keepalive:
+          if (this.#queue(slot, word, events)) return Routed.queued;
+          continue;
+        case ConnectionState.processing:
+          if (this.#notice(slot, word, events)) return Routed.noticed;
+          continue;
+        case ConnectionState.suspended:
+          if (this.resume(slot, word, ConnectionEvent.ready)) return Routed.resumed;
+          continue;
+        case ConnectionState.lingerNormal:
+        case ConnectionState.lingerShort:
+          return Routed.lingers;
+        default:
+          // Queued and resuming: the worker will see for itself. Closing: nothing to do.
+          return Routed.nothing;
+      }
+    }
+  }
+
+  /** The times are written before the move, by whoever tries; both tries mean the same moment. */
+  #queue(slot: number, word: number, events: number): boolean {
+    const board = this.#board;
+    board.setSlot(slot, SLOT.queuedUs, microsecondsOf(this.now));
+    board.setSlot(slot, SLOT.sinceTicks, ticksOf(this.now));
+    // Sticky: once the peer has shut its side, a worker reads until it has seen the end.
+    const { endOfStream, hangup } = this.#bits;
+    if ((events & (endOfStream | hangup)) !== 0) board.setSlot(slot, SLOT.endOfStream, 1);
+    return board.move(slot, word, ConnectionEvent.readable) === Outcome.moved;
+  }
+
+  /** Leaves flags for the worker that owns the connection; its release fails once. */
+  #notice(slot: number, word: number, events: number): boolean {
+    const { readable, writable, endOfStream, hangup } = this.#bits;
+    const flags =
+      ((events & (readable | endOfStream | hangup)) !== 0 ? FLAG_READABLE : 0) |
+      ((events & (writable | hangup)) !== 0 ? FLAG_WRITABLE : 0) |
+      ((events & hangup) !== 0 ? FLAG_HANGUP : 0);
+    const board = this.#board;
+    if (board.move(slot, word, ConnectionEvent.notice, 0, flags) !== Outcome.moved) return false;
+    if ((flags & FLAG_HANGUP) !== 0 && (flagsOf(word) & FLAG_HANGUP) === 0) {
+      const child = ownerOf(word);
+      board.setChild(child, CHILD.attention, 1);
+      wakeChild(board, child, this.#signal);
+    }
+    return true;
+  }
+
+  /**
+   * Gives a suspended connection to its child; false: somebody else moved it.
+   * @param event `timeout` is told to the child by a flag
+   */
+  resume(
+    slot: number,
+    word: number,
+    event: typeof ConnectionEvent.ready | typeof ConnectionEvent.timeout,
+  ): boolean {
+    const board = this.#board;
+    const flags = event === ConnectionEvent.timeout ? FLAG_HANGUP : 0;
+    if (board.move(slot, word, event, 0, flags) !== Outcome.moved) return false;
+    const child = ownerOf(word);
+    pushInbox(board, child, slot);
+    wakeChild(board, child, this.#signal);
+    return true;
+  }
+}

@@ -1,0 +1,327 @@
+/**
+ * The `Exchange` that handlers see: one request of a connection and the response to it.
+ *
+ * Role: what the request says, what the response's head says and how its body is framed, and how far
+ * the response is.
+ * Thread: one worker. Made once for each connection object and reused for every request on it.
+ * May not: move the state word or close; it asks its `ResponseCourse`, which knows what comes next.
+ */
+import { Region } from '../listener/native.ts';
+import { Phase, SLOT } from '../scoreboard/layout.ts';
+import type { WorkerContext } from './context.ts';
+import type { AbortReason, Exchange, FieldTable } from './exchange.ts';
+import { ConnectionField, Framing } from './http1/response-head.ts';
+import type { Ownership } from './ownership.ts';
+import { formatAddress } from './peer-address.ts';
+import type { RequestBody } from './request-body.ts';
+import { BodyError, type RequestReader } from './request-reader.ts';
+import type { ResponseWriter } from './response-writer.ts';
+
+/** How far the response is. */
+export const Response = { none: 0, streaming: 1, raw: 2, ended: 3 } as const;
+export type Response = (typeof Response)[keyof typeof Response];
+
+/** What an exchange asks of the connection it runs on. */
+export interface ResponseCourse {
+  /** The handler is being called; what it does takes effect when it returns. */
+  readonly invoking: boolean;
+  /** Sends what was put together without more ado. */
+  flush(): void;
+  /** Sends what was put together for an unfinished response; false: wait for `onDrain`. */
+  push(): boolean;
+  responseEnded(): void;
+  abort(reason: AbortReason | null): void;
+}
+
+const REFUSAL_HEADERS = Object.freeze(['Content-Type', 'text/plain;charset=UTF-8']);
+const LAST_CHUNK = Buffer.from('0\r\n\r\n', 'latin1');
+/** Bytes of an address as the native part leaves it: family, port, 16 bytes. */
+const NAME_BYTES = 24;
+
+export class HttpExchange implements Exchange {
+  readonly #context: WorkerContext;
+  readonly #hold: Ownership;
+  readonly #reader: RequestReader;
+  readonly #writer: ResponseWriter;
+  readonly #body: RequestBody;
+  readonly #course: ResponseCourse;
+  #chunked = false;
+  #bodyless = false;
+
+  // What the connection goes by.
+  response: Response = Response.none;
+  status = 0;
+  /** The connection ends with this response. */
+  close = false;
+  /** Only a head was put together; the first piece mostly follows at once and leaves with it. */
+  headDue = false;
+
+  serial = 0;
+  method = '';
+  target = '';
+  head = '';
+  minorVersion: 0 | 1 = 1;
+  keepAlive = true;
+  bodyLength = 0;
+  contentLength = -1;
+  onDrain: (() => void) | null = null;
+  onAbort: ((reason: AbortReason) => void) | null = null;
+
+  constructor(
+    context: WorkerContext,
+    hold: Ownership,
+    reader: RequestReader,
+    writer: ResponseWriter,
+    body: RequestBody,
+    course: ResponseCourse,
+  ) {
+    this.#context = context;
+    this.#hold = hold;
+    this.#reader = reader;
+    this.#writer = writer;
+    this.#body = body;
+    this.#course = course;
+  }
+
+  /** Takes up the request the reader holds and the parser has just parsed. */
+  begin(): void {
+    const { parser, options, phase } = this.#context;
+    const reader = this.#reader;
+    this.serial++;
+    this.method = parser.method;
+    this.head = reader.headText();
+    this.target = this.head.slice(parser.targetStart, parser.targetEnd);
+    this.minorVersion = parser.minorVersion;
+    this.contentLength = parser.contentLength;
+    this.bodyLength = reader.bodyLength;
+    this.#body.begin(parser.expectContinue && reader.bodyLength < 0);
+    const served = this.#hold.field(SLOT.requests);
+    this.keepAlive =
+      parser.keepAlive &&
+      options.keepAlive &&
+      (options.maxKeepAliveRequests === 0 || served + 1 < options.maxKeepAliveRequests) &&
+      phase === Phase.running;
+    this.response = Response.none;
+    this.status = 0;
+    this.close = false;
+    this.#chunked = false;
+    this.#bodyless = this.method === 'HEAD';
+    this.onDrain = null;
+    this.onAbort = null;
+  }
+
+  // ---- the request --------------------------------------------------------------------------------
+
+  get table(): FieldTable {
+    return this.#context.parser;
+  }
+
+  get remoteAddress(): string {
+    const { board, native } = this.#context;
+    const at = this.#hold.index * 4 + SLOT.peerFamily.offset;
+    return formatAddress(board.bytes, at, native.familyIpv6);
+  }
+
+  get remotePort(): number {
+    return this.#hold.field(SLOT.peerPort);
+  }
+
+  get localAddress(): string {
+    const { native } = this.#context;
+    return formatAddress(this.#localName(), 0, native.familyIpv6);
+  }
+
+  get localPort(): number {
+    return this.#localName().readInt32LE(4);
+  }
+
+  #localName(): Buffer {
+    const context = this.#context;
+    context.takeOut(this.#writer);
+    this.#course.flush();
+    context.native.localName(this.#hold.fd, Region.out, 0);
+    return Buffer.from(context.out.subarray(0, NAME_BYTES));
+  }
+
+  takeBody(): Uint8Array {
+    if (this.response === Response.ended) throw new TypeError('the request has ended');
+    return this.#reader.bodyCopy();
+  }
+
+  readBody(): Promise<Uint8Array | null> {
+    if (this.response === Response.ended) {
+      return Promise.reject(new BodyError('request-ended', 400, 'the request has ended'));
+    }
+    return this.#body.read();
+  }
+
+  // ---- the response -------------------------------------------------------------------------------
+
+  respond(
+    status: number,
+    statusText: string,
+    headers: readonly string[],
+    body: Uint8Array | string | null,
+  ): void {
+    this.#expect(Response.none);
+    const head = this.#begin(status, statusText, headers, Framing.length);
+    // HEAD is told the length GET would have; the others have none to tell.
+    if (this.#bodyless && hasNoContent(status)) this.#writer.head(head);
+    else this.#writer.respond(head, body, this.#bodyless);
+    this.#end();
+  }
+
+  start(
+    status: number,
+    statusText: string,
+    headers: readonly string[],
+    contentLength: number,
+  ): void {
+    this.#expect(Response.none);
+    const counted = contentLength >= 0;
+    if (!counted && this.minorVersion === 0) this.keepAlive = false;
+    const framing = counted
+      ? Framing.length
+      : this.minorVersion === 1
+        ? Framing.chunked
+        : Framing.none;
+    const head = this.#begin(status, statusText, headers, framing);
+    this.#chunked = framing === Framing.chunked && !this.#bodyless;
+    this.response = Response.streaming;
+    if (counted && !hasNoContent(status)) {
+      this.#writer.head(Buffer.concat([head, Buffer.from(`${contentLength}\r\n\r\n`, 'latin1')]));
+    } else {
+      this.#writer.head(head);
+    }
+    this.headDue = true;
+    const { serial } = this;
+    setImmediate(() => {
+      if (this.headDue && this.serial === serial && this.#hold.slot >= 0) this.#course.push();
+    });
+  }
+
+  write(chunk: Uint8Array): boolean {
+    this.#expect(Response.streaming);
+    if (this.#bodyless || chunk.length === 0) return !this.#writer.blocked;
+    if (this.#chunked) this.#writer.chunk(chunk);
+    else this.#writer.raw(chunk);
+    return this.#course.push();
+  }
+
+  end(): void {
+    this.#expect(Response.streaming);
+    if (this.#chunked) this.#writer.raw(LAST_CHUNK);
+    this.#end();
+  }
+
+  writeRaw(chunk: Uint8Array): boolean {
+    if (this.response === Response.none) {
+      this.response = Response.raw;
+      this.status = statusIn(chunk);
+    }
+    this.#expect(Response.raw);
+    this.#writer.raw(chunk);
+    return this.#course.push();
+  }
+
+  endRaw(keepAlive: boolean): void {
+    if (this.response === Response.none) this.response = Response.raw;
+    this.#expect(Response.raw);
+    if (!keepAlive) this.close = true;
+    this.#end();
+  }
+
+  get headersSent(): boolean {
+    return this.response !== Response.none;
+  }
+
+  get ended(): boolean {
+    return this.response === Response.ended || this.#hold.slot < 0;
+  }
+
+  fail(error: unknown): void {
+    if (this.ended) return;
+    if (!(error instanceof BodyError)) {
+      this.#context.logError(error, this.method, this.target);
+    }
+    if (this.response === Response.none) {
+      this.respond(500, '', REFUSAL_HEADERS, 'Internal Server Error\n');
+    } else {
+      this.abort();
+    }
+  }
+
+  abort(): void {
+    if (this.ended) return;
+    this.#course.abort(null);
+  }
+
+  /** Answers in the handler's stead that the request cannot be read; the connection ends with it. */
+  refuse(status: number, code: string): void {
+    this.keepAlive = false;
+    this.minorVersion = 1;
+    this.#bodyless = false;
+    this.close = true;
+    this.response = Response.none;
+    this.respond(status, '', REFUSAL_HEADERS, `${code}\n`);
+  }
+
+  /** Nothing is said any more, and nobody is called back. */
+  cut(): void {
+    this.response = Response.ended;
+    this.onDrain = null;
+    this.onAbort = null;
+  }
+
+  #expect(response: Response): void {
+    if (this.response === response && this.#hold.slot >= 0) return;
+    throw new TypeError(
+      this.ended ? 'the response has ended' : 'the response has been begun another way',
+    );
+  }
+
+  /** Decides what the head says, and returns it. */
+  #begin(status: number, statusText: string, headers: readonly string[], framing: Framing): Buffer {
+    const { heads } = this.#context;
+    // The turn that called the handler may be long past (RFC 9110, section 6.6.1).
+    if (!this.#course.invoking) heads.tick(Date.now());
+    const noContent = hasNoContent(status);
+    if (noContent) this.#bodyless = true;
+    // A body that nobody read would be taken for the next request.
+    if (!this.keepAlive || !this.#reader.requestConsumed) this.close = true;
+    this.status = status;
+    const connection = this.close
+      ? ConnectionField.close
+      : this.minorVersion === 0
+        ? ConnectionField.keepAlive
+        : ConnectionField.none;
+    return heads.bytes(
+      status,
+      statusText,
+      headers,
+      connection,
+      noContent ? Framing.none : framing,
+    );
+  }
+
+  #end(): void {
+    this.cut();
+    // Whoever sends the end sends the head with it.
+    this.headDue = false;
+    this.#course.responseEnded();
+  }
+}
+
+/**
+ * RFC 9110, section 6.4.1: these never have content; section 8.6: and must not, or need not, say a
+ * Content-Length.
+ */
+function hasNoContent(status: number): boolean {
+  return status === 204 || status === 304 || status < 200;
+}
+
+/** Status code of a status line that somebody else wrote. */
+function statusIn(bytes: Uint8Array): number {
+  const digit = (at: number) => (bytes[at] ?? 48) - 48;
+  return digit(9) * 100 + digit(10) * 10 + digit(11);
+}

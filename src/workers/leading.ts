@@ -1,0 +1,148 @@
+/**
+ * A worker's part in polling the request set: taking the lead, polling, giving it up.
+ *
+ * Role: what the leading worker finds goes the way it would go from the listener, through the same
+ * router and the same queue, so that whoever is free takes it and nothing waits unseen behind it.
+ * Thread: one worker.
+ */
+import { EventRouter, Routed } from '../listener/event-router.ts';
+import { type Native, Region, type WatchAnswer } from '../listener/native.ts';
+import { wakeForBacklog } from '../listener/waker.ts';
+import { CHILD, HEADER } from '../scoreboard/layout.ts';
+import { leaderOf, moveLead, takeLead } from '../scoreboard/leader.ts';
+import type { Scoreboard } from '../scoreboard/scoreboard.ts';
+import { ConnectionEvent } from '../scoreboard/states.ts';
+import { FLAG_READABLE, flagsOf, incarnationOf, Outcome } from '../scoreboard/transition.ts';
+import { handBack, type Signal } from '../scoreboard/wake.ts';
+import type { WorkerContext } from './context.ts';
+
+/** Tickets taken in one batch. */
+const BATCH = 64;
+/** A route with a longer mean is not run by a leader, milliseconds. */
+export const LONG_HANDLER_MS = 0.3;
+
+export class Leading {
+  readonly #context: WorkerContext;
+  readonly #board: Scoreboard;
+  readonly #native: Native;
+  readonly #child: number;
+  readonly #set: number;
+  readonly #router: EventRouter;
+  readonly #signal: Signal;
+  readonly #batch = new Int32Array(BATCH * 3);
+  readonly #watch: number;
+  /** This worker's loop watches the set. */
+  #watching = false;
+
+  /** @param onReady a turn of the serving loop, with the tickets that are in the batch already */
+  constructor(context: WorkerContext, onReady: (count: number) => WatchAnswer) {
+    const { board, native, child } = context;
+    this.#context = context;
+    this.#board = board;
+    this.#native = native;
+    this.#child = child;
+    this.#set = board.header(HEADER.requestSet.offset);
+    this.#signal = (fd) => {
+      native.eventfdSignal(fd);
+    };
+    const bits = {
+      readable: native.epollIn,
+      writable: native.epollOut,
+      hangup: native.epollHup | native.epollErr,
+      endOfStream: native.epollRdHup,
+    };
+    this.#router = new EventRouter(board, bits, this.#signal);
+    native.attach(Region.batch, new Uint8Array(this.#batch.buffer));
+    this.#watch = native.watch(this.#set, 1, onReady);
+    if (this.#watch < 0) throw new Error(`uv_poll: errno ${-this.#watch}`);
+    native.pause(this.#watch);
+  }
+
+  /** Brings the watch in line with the word: others may have given or taken the lead. */
+  sync(): boolean {
+    const leads = leaderOf(this.#board) === this.#child;
+    if (leads !== this.#watching) this.#setWatching(leads);
+    return leads;
+  }
+
+  #setWatching(watching: boolean): void {
+    this.#watching = watching;
+    if (watching) {
+      this.#native.resume(this.#watch);
+      this.#context.add(CHILD.leads, 1);
+    } else {
+      this.#native.pause(this.#watch);
+    }
+  }
+
+  /** Takes the lead if the listener has it; true: this worker leads. */
+  take(): boolean {
+    takeLead(this.#board, this.#child);
+    return this.sync();
+  }
+
+  /** Before a long handler, or at the end: somebody else is to poll. */
+  pass(): void {
+    if (!this.#watching) return;
+    if (moveLead(this.#board, this.#child, this.#signal)) this.#context.add(CHILD.passes, 1);
+    this.sync();
+  }
+
+  /** Polls without waiting; true: something was found and routed. */
+  poll(): boolean {
+    const count = this.#native.epollWait(this.#set);
+    if (count < 0) throw new Error(`epoll_wait: errno ${-count}`);
+    if (count > 0) this.routeBatch(count);
+    return count > 0;
+  }
+
+  /** Routes the tickets in the batch. */
+  routeBatch(count: number): void {
+    const board = this.#board;
+    const context = this.#context;
+    context.now = performance.now();
+    this.#router.now = context.now;
+    for (let at = 0; at < count * 3; at += 3) {
+      const slot = this.#batch[at] as number;
+      const incarnation = this.#batch[at + 1] as number;
+      switch (this.#router.route(slot, incarnation, this.#batch[at + 2] as number)) {
+        case Routed.queued:
+          // Twice as many cells as slots; should it ever be full, the sweep finds the connection.
+          board.queue.push(slot);
+          context.add(CHILD.dispatched, 1);
+          break;
+        case Routed.noticed:
+          context.add(CHILD.noticed, 1);
+          break;
+        case Routed.stale:
+          context.add(CHILD.staleEvents, 1);
+          break;
+        case Routed.lingers:
+          this.#tellListener(slot, incarnation);
+          break;
+      }
+    }
+    // This worker takes the first itself.
+    const woken = wakeForBacklog(board, board.queue.length - 1, this.#signal);
+    if (woken > 0) context.add(CHILD.wakes, woken);
+  }
+
+  /** Only the listener drains and closes: the event is left as a flag, and it is told once. */
+  #tellListener(slot: number, incarnation: number): void {
+    const board = this.#board;
+    for (;;) {
+      const word = board.word(slot);
+      if (incarnationOf(word) !== incarnation || flagsOf(word) !== 0) return;
+      const moved = board.move(slot, word, ConnectionEvent.notice, 0, FLAG_READABLE);
+      if (moved !== Outcome.moved) continue;
+      handBack(board, slot, this.#signal);
+      return;
+    }
+  }
+
+  /** At retirement. */
+  end(): void {
+    this.pass();
+    this.#native.unwatch(this.#watch);
+  }
+}

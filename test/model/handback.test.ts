@@ -1,0 +1,112 @@
+// Closing connections on their way to the listener: many are told by one signal, none is left behind.
+import { describe, expect, it } from 'vitest';
+import { explore, forbid, type Model, type ModelThread } from '../support/explorer.ts';
+import { ModelBoard } from '../support/model-board.ts';
+import { type Code, type Mutation, mutated, production } from '../support/scoreboard-code.ts';
+
+type ListenerFault = 'begins after the pops' | 'drains its eventfd after the pops';
+
+interface Size {
+  readonly workers: number;
+  /** Connections each worker gives back. */
+  readonly each: number;
+  readonly weak?: boolean;
+  readonly fault?: ListenerFault;
+}
+
+type Place = 'sleep' | 'take' | 'drain late' | 'begin late';
+
+function handbackModel(code: Code, { workers, each, weak = false, fault }: Size): Model {
+  const slots = workers * each;
+  const ring = 2 ** Math.ceil(Math.log2(slots * 2));
+  const model = new ModelBoard(code, { slots, children: workers, ring });
+  const { board } = model;
+  const { wake } = code;
+  const listener: ModelThread<{ at: Place; taken: number[] }> = {
+    name: 'listener',
+    start: { at: 'sleep', taken: [] },
+    turn: ({ at, taken }) => {
+      switch (at) {
+        case 'sleep':
+          if (taken.length === slots) return null;
+          model.sleep('handbackFd');
+          if (fault !== 'drains its eventfd after the pops') model.drain('handbackFd');
+          if (fault !== 'begins after the pops') wake.beginHandback(board);
+          return { at: 'take', taken };
+        case 'take': {
+          const slot = board.handback.pop();
+          if (slot < 0) return { at: 'drain late', taken };
+          if (taken.includes(slot)) forbid('a connection was given back twice');
+          return { at, taken: [...taken, slot].sort() };
+        }
+        case 'drain late':
+          if (fault === 'drains its eventfd after the pops') model.drain('handbackFd');
+          return { at: 'begin late', taken };
+        case 'begin late':
+          if (fault === 'begins after the pops') wake.beginHandback(board);
+          return { at: 'sleep', taken };
+      }
+    },
+  };
+  const worker = (child: number): ModelThread<number> => ({
+    name: `worker ${child}`,
+    start: 0,
+    turn: (done) => {
+      wake.handBack(board, child * each + done, model.signal);
+      return done + 1 === each ? null : done + 1;
+    },
+  });
+  return {
+    memory: model.memory,
+    weak,
+    threads: [listener, ...Array.from({ length: workers }, (_, child) => worker(child))],
+  };
+}
+
+const wakeFile = (text: string, becomes: string): Mutation => ({ file: 'wake', text, becomes });
+
+describe('the listener never sleeps with a connection in the ring that nobody will signal', () => {
+  it.each<[string, Size]>([
+    ['one worker, three connections', { workers: 1, each: 3 }],
+    ['two workers, two connections each', { workers: 2, each: 2 }],
+    ['three workers', { workers: 3, each: 1 }],
+    ['two workers, delayed stores', { workers: 2, each: 1, weak: true }],
+  ])('%s', (name, size) => {
+    const report = explore(handbackModel(production, size));
+    console.info(`hand-back, ${name}:`, JSON.stringify({ ...report, violation: undefined }));
+    expect(report.violation).toBeNull();
+  });
+
+  it.each<ListenerFault>(['begins after the pops', 'drains its eventfd after the pops'])(
+    'and would be caught where it %s',
+    (fault) => {
+      const { violation } = explore(handbackModel(production, { workers: 2, each: 1, fault }));
+      expect(violation?.message).toBe('sleeps for ever: listener');
+    },
+  );
+
+  it.each<[string, Mutation[]]>([
+    [
+      'the flag is set before the push',
+      [
+        wakeFile(
+          "if (!board.handback.push(slot)) throw new Error('handback ring is full');",
+          'const first = Atomics.exchange(board.words, HEADER.handbackSignalled.offset >> 2, 1) === 0;',
+        ),
+        wakeFile(
+          'if (Atomics.exchange(board.words, index, 1) === 0) {',
+          "if (!board.handback.push(slot)) throw new Error('handback ring is full');\n  if (first && index > 0) {",
+        ),
+      ],
+    ],
+    [
+      'the flag stays where it was',
+      [wakeFile('board.setHeader(HEADER.handbackSignalled.offset, 0);', '')],
+    ],
+  ])('and would be caught where %s', async (_, mutations) => {
+    const { violation } = explore(
+      handbackModel(await mutated(...mutations), { workers: 2, each: 1 }),
+    );
+    expect(violation?.message).toBe('sleeps for ever: listener');
+  });
+});

@@ -1,0 +1,280 @@
+/**
+ * A scoreboard for the explorer: production objects over a small memory, and the kernel's side of it.
+ *
+ * Role: gives production code a board with small rings, and models what is not shared memory: eventfds,
+ * sockets and edge-triggered events, one word each.
+ * Thread: tests only.
+ */
+import {
+  CHILD,
+  CHILD_BYTES,
+  ChildStatus,
+  HEADER,
+  HEADER_BYTES,
+  SLOT,
+  SLOT_BYTES,
+} from '../../src/scoreboard/layout.ts';
+import type { Scoreboard } from '../../src/scoreboard/scoreboard.ts';
+import { OWNED, STATE_NAMES, TRANSITIONS } from '../../src/scoreboard/states.ts';
+import { ownerOf, stateOf } from '../../src/scoreboard/transition.ts';
+import { Forbidden, forbid, Memory, prepare, type Step, sleepUntil } from './explorer.ts';
+import type { Code } from './scoreboard-code.ts';
+
+export interface BoardSize {
+  readonly slots: number;
+  readonly children: number;
+  readonly ring?: number;
+  /** Words of the model's own. */
+  readonly extra?: readonly string[];
+}
+
+const HANDBACK_FD = 50;
+const FIRST_WAKE_FD = 100;
+const FIN = 0x100;
+
+export class ModelBoard {
+  readonly memory: Memory;
+  readonly words: Int32Array;
+  readonly board: Scoreboard;
+  readonly code: Code;
+  readonly slots: number;
+  readonly children: number;
+  readonly #own = new Map<string, number>();
+  readonly #rings: { readonly queue: number; readonly handback: number };
+
+  constructor(code: Code, { slots, children, ring = 2, extra = [] }: BoardSize) {
+    this.code = code;
+    this.slots = slots;
+    this.children = children;
+    const { TicketRing } = code.ring;
+    const { Bitmap } = code.bitmap;
+    const childrenAt = HEADER_BYTES;
+    const connectionsAt = childrenAt + children * CHILD_BYTES;
+    const ringAt = connectionsAt + slots * SLOT_BYTES;
+    const handbackAt = ringAt + TicketRing.bytes(ring);
+    const idleAt = handbackAt + TicketRing.bytes(ring);
+    const ownAt = idleAt + Bitmap.bytes(children);
+    this.#rings = { queue: ringAt >> 2, handback: handbackAt >> 2 };
+    const names = [
+      'served',
+      'over',
+      'handbackFd',
+      ...Array.from({ length: children }, (_, child) => `wakeFd${child}`),
+      ...Array.from({ length: slots }, (_, slot) => [
+        `socket${slot}`,
+        `edge${slot}`,
+        `open${slot}`,
+        `connected${slot}`,
+        `connectedAgain${slot}`,
+      ]),
+      ...extra,
+    ].flat();
+    const memory = new Memory((ownAt >> 2) + names.length);
+    this.memory = memory;
+    for (const [number, name] of names.entries()) {
+      this.#own.set(name, (ownAt >> 2) + number);
+      memory.name((ownAt >> 2) + number, name);
+    }
+    this.words = memory.view();
+    const part = (start: number, bytes: number) => memory.view(start >> 2, bytes >> 2);
+    const board = Object.create(code.scoreboard.Scoreboard.prototype);
+    this.board = Object.assign(board, {
+      words: this.words,
+      // Counters with one writer each; nothing is decided by them.
+      doubles: new Float64Array(ownAt >> 3),
+      sections: { children: childrenAt, connections: connectionsAt },
+      queue: new TicketRing(part(ringAt, TicketRing.bytes(ring)), ring),
+      handback: new TicketRing(part(handbackAt, TicketRing.bytes(ring)), ring),
+      idle: new Bitmap(part(idleAt, Bitmap.bytes(children))),
+      connectionSlots: slots,
+      childSlots: children,
+    }) as Scoreboard;
+    prepare(() => {
+      this.board.queue.initialise();
+      this.board.handback.initialise();
+      this.board.setHeader(HEADER.handbackFd.offset, HANDBACK_FD);
+      for (let child = 0; child < children; child++) {
+        this.board.setChild(child, CHILD.life, child + 1);
+        this.board.setChild(child, CHILD.status, ChildStatus.ready);
+        this.board.setChild(child, CHILD.wakeFd, FIRST_WAKE_FD + child);
+      }
+    });
+    this.#nameWords(ringAt >> 2, 'queue', ring);
+    this.#nameWords(handbackAt >> 2, 'handback', ring);
+    memory.name(idleAt >> 2, 'idle');
+    memory.name(HEADER.handbackSignalled.offset >> 2, 'handbackSignalled');
+    for (let child = 0; child < children; child++) {
+      for (const [name, { offset }] of Object.entries(CHILD)) {
+        memory.name(this.board.childIndex(child) + (offset >> 2), `child${child}.${name}`);
+      }
+    }
+    for (let slot = 0; slot < slots; slot++) {
+      for (const [name, { offset }] of Object.entries(SLOT)) {
+        memory.name(this.board.slotIndex(slot) + (offset >> 2), `slot${slot}.${name}`);
+      }
+    }
+  }
+
+  #nameWords(start: number, ring: string, capacity: number): void {
+    this.memory.name(start, `${ring}.tail`);
+    this.memory.name(start + 32, `${ring}.head`);
+    for (let cell = 0; cell < capacity; cell++) {
+      this.memory.name(start + 64 + cell * 2, `${ring}.sequence${cell}`);
+      this.memory.name(start + 65 + cell * 2, `${ring}.ticket${cell}`);
+    }
+  }
+
+  /** Index of a word of the model's own. */
+  own(name: string): number {
+    const index = this.#own.get(name);
+    if (index === undefined) throw new Error(`no word ${name}`);
+    return index;
+  }
+
+  /** Index of a production word by its name in schedules. */
+  indexOf(name: string): number {
+    for (let index = 0; index < this.words.length; index++) {
+      if (this.memory.nameOf(index) === name) return index;
+    }
+    throw new Error(`no word ${name}`);
+  }
+
+  // ---- eventfds -----------------------------------------------------------------------------------
+
+  readonly signal = (fd: number): void => {
+    const name = fd === HANDBACK_FD ? 'handbackFd' : `wakeFd${fd - FIRST_WAKE_FD}`;
+    // Signals run together as they do in an eventfd that is drained whole.
+    Atomics.store(this.words, this.own(name), 1);
+  };
+
+  drain(name: string): void {
+    Atomics.exchange(this.words, this.own(name), 0);
+  }
+
+  sleep(...names: string[]): void {
+    sleepUntil(this.words, ...names.map((name) => this.own(name)));
+  }
+
+  // ---- sockets: unread bytes, the end of the stream, and a trigger for the edge --------------------
+
+  /** The connection's client may send. */
+  connected(slot: number, incarnation: number): void {
+    Atomics.store(this.words, this.own(this.#connectedName(slot, incarnation)), 1);
+  }
+
+  awaitConnection(slot: number, incarnation: number): void {
+    this.sleep(this.#connectedName(slot, incarnation));
+  }
+
+  #connectedName(slot: number, incarnation: number): string {
+    return `${incarnation === 0 ? 'connected' : 'connectedAgain'}${slot}`;
+  }
+
+  /** The peer sends a byte. */
+  send(slot: number, incarnation = 0): void {
+    Atomics.add(this.words, this.own(`socket${slot}`), 1);
+    Atomics.or(this.words, this.own(`edge${slot}`), 1 << incarnation);
+  }
+
+  /** The peer shuts its write side. */
+  finish(slot: number, incarnation = 0): void {
+    Atomics.or(this.words, this.own(`socket${slot}`), FIN);
+    Atomics.or(this.words, this.own(`edge${slot}`), 1 << incarnation);
+  }
+
+  /** Takes what the poll set has for a slot: an edge, and how the socket is now. */
+  events(slot: number): { incarnation: number; endOfStream: boolean }[] {
+    const edges = Atomics.exchange(this.words, this.own(`edge${slot}`), 0);
+    if (edges === 0) return [];
+    const endOfStream = (Atomics.load(this.words, this.own(`socket${slot}`)) & FIN) !== 0;
+    return [0, 1]
+      .filter((incarnation) => (edges & (1 << incarnation)) !== 0)
+      .map((incarnation) => ({ incarnation, endOfStream }));
+  }
+
+  /** Bytes (> 0), 0 at the end of the stream, -1 where there is nothing now. */
+  receive(slot: number): number {
+    const unread = Atomics.and(this.words, this.own(`socket${slot}`), FIN);
+    if (unread === FIN) return 0;
+    return unread === 0 ? -1 : unread & ~FIN;
+  }
+
+  /** Unread bytes without taking them, as `receive` says it. */
+  pending(slot: number): number {
+    const unread = Atomics.load(this.words, this.own(`socket${slot}`));
+    if (unread === FIN) return 0;
+    return unread === 0 ? -1 : unread & ~FIN;
+  }
+
+  closeDescriptor(slot: number): void {
+    if (Atomics.exchange(this.words, this.own(`open${slot}`), 0) !== 1) {
+      forbid('a descriptor was closed twice');
+    }
+    Atomics.exchange(this.words, this.own(`socket${slot}`), 0);
+  }
+
+  /** Every client was served. */
+  end(): void {
+    Atomics.store(this.words, this.own('over'), 1);
+  }
+
+  get isOver(): boolean {
+    return Atomics.load(this.words, this.own('over')) === 1;
+  }
+
+  // ---- checks ---------------------------------------------------------------------------------------
+
+  stateName(memory: Int32Array, slot: number): string {
+    return STATE_NAMES[stateOf(memory[this.board.slotIndex(slot)] as number)] as string;
+  }
+
+  ringLength(memory: Int32Array, ring: 'queue' | 'handback'): number {
+    const at = this.#rings[ring];
+    return ((memory[at] as number) - (memory[at + 32] as number)) | 0;
+  }
+
+  /** The word and the fields of a slot are touched by whom the table and the layout name. */
+  readonly observe = (step: Step, poke: (index: number, value: number) => void): void => {
+    for (let slot = 0; slot < this.slots; slot++) {
+      const offset = step.index - this.board.slotIndex(slot);
+      if (offset === SLOT.word.offset >> 2) this.#checkMove(step);
+      else if (offset > 0 && offset < SLOT_BYTES >> 2) this.#checkField(step, slot, offset << 2);
+      if (offset === SLOT.requests.offset >> 2 && step.after === step.before + 1) {
+        const served = this.own('served');
+        poke(served, (this.memory.words[served] as number) + 1);
+      }
+      if (step.index === this.own(`socket${slot}`) && step.kind === 'and') {
+        this.#checkField(step, slot, SLOT.fd.offset);
+      }
+    }
+  };
+
+  #checkMove(step: Step): void {
+    if (step.before === step.after) return;
+    const from = STATE_NAMES[stateOf(step.before)] as (typeof STATE_NAMES)[number];
+    const to = STATE_NAMES[stateOf(step.after)];
+    const by = step.thread.startsWith('listener') ? 'listener' : 'worker';
+    const rows = TRANSITIONS.filter((row) => row.from.includes(from) && row.to === to);
+    if (rows.some((row) => row.by === by || row.by === 'poller')) return;
+    throw new Forbidden(`${step.thread} moved a connection from ${from} to ${to}`);
+  }
+
+  #checkField(step: Step, slot: number, offset: number): void {
+    const word = this.memory.words[this.board.slotIndex(slot)] as number;
+    const state = STATE_NAMES[stateOf(word)] as (typeof STATE_NAMES)[number];
+    const owned = (OWNED as readonly string[]).includes(state);
+    // Whoever moved it to resuming links it; its child reads that before it claims.
+    const linked = offset === SLOT.nextInInbox.offset && state === 'resuming';
+    let allowed: boolean;
+    if (step.thread.startsWith('listener')) {
+      // Written for whoever owns the connection next, and right whatever it is doing now.
+      const always = offset === SLOT.endOfStream.offset;
+      allowed = always || linked || (!owned && state !== 'queued');
+    } else {
+      const mine = ownerOf(word) === Number(step.thread.split(' ')[1]);
+      allowed = linked || (mine && state === 'processing');
+    }
+    if (allowed) return;
+    throw new Forbidden(`${step.thread} touched a connection that is not its own, in ${state}`);
+  }
+}
