@@ -19,6 +19,7 @@ import type { SlotPool } from './slots.ts';
 /** Connections accepted in one turn before others get theirs. */
 const ACCEPT_BATCH = 64;
 const ERROR_PAUSE_MS = 100;
+const FULL_PAUSE_MS = 5;
 
 export interface ListenAddress {
   readonly host: string;
@@ -106,7 +107,7 @@ export class Acceptor {
     const board = this.#board;
     const wanted = Math.min(ACCEPT_BATCH, this.#slots.available);
     if (wanted === 0 || board.queue.length >= this.#options.queueLimit) {
-      this.#pause();
+      this.#pause(FULL_PAUSE_MS);
       return;
     }
     for (let index = 0; index < wanted; index++) {
@@ -150,19 +151,26 @@ export class Acceptor {
     if (error === EAGAIN) return;
     this.#board.count(HEADER.acceptErrors);
     if (error === EMFILE || error === ENFILE || error === ENOBUFS || error === ENOMEM) {
-      this.#pause();
-      this.#retry ??= setTimeout(() => {
-        this.#retry = null;
-        this.resume();
-      }, ERROR_PAUSE_MS);
+      this.#pause(ERROR_PAUSE_MS);
     }
   }
 
-  #pause(): void {
+  /** Until there is room, but at least for so long: a socket that stays readable must not spin. */
+  #pause(leastMs: number): void {
     this.#paused = true;
+    this.#retryAfter(leastMs);
     this.#board.count(HEADER.acceptPauses);
     this.#board.setHeader(HEADER.accepting.offset, 0);
     for (const { fd } of this.#sockets) this.#poller.removeSource(fd);
+  }
+
+  #retryAfter(milliseconds: number): void {
+    this.#retry ??= setTimeout(() => {
+      this.#retry = null;
+      this.resume();
+      // Nobody else may have a reason to look again.
+      if (this.#paused && !this.#closed) this.#retryAfter(FULL_PAUSE_MS);
+    }, milliseconds);
   }
 
   /** Accepts again if it had paused and there is room; called whenever room may have come. */

@@ -28,6 +28,8 @@ export class Closer {
   readonly #closing: number[] = [];
   /** 1 for slots in `#closing`: a slot is closed once, however often it is reported. */
   readonly #marked: Uint8Array;
+  /** Why the listener began to linger, CloseReason + 1; 0: it did not. */
+  readonly #reasons: Uint8Array;
   /** Called when a slot became free. */
   onFreed: () => void = () => {};
 
@@ -36,6 +38,7 @@ export class Closer {
     this.#native = native;
     this.#slots = slots;
     this.#marked = new Uint8Array(board.connectionSlots);
+    this.#reasons = new Uint8Array(board.connectionSlots);
     native.attach(Region.constants, TIMEOUT_RESPONSE);
   }
 
@@ -48,7 +51,9 @@ export class Closer {
   closed(slot: number, reason: CloseReason): void {
     if (this.#marked[slot] === 1) return;
     this.#marked[slot] = 1;
-    this.#board.count(HEADER.closed, 1, reason);
+    const first = this.#reasons[slot] as number;
+    this.#reasons[slot] = 0;
+    this.#board.count(HEADER.closed, 1, first > 0 ? first - 1 : reason);
     this.#closing.push(slot);
   }
 
@@ -56,7 +61,13 @@ export class Closer {
    * Shuts the write side and waits shortly for the client to finish, so that what was sent is read and
    * not lost to a reset. Apache's short linger.
    */
-  linger(slot: number, word: number, event: ConnectionEvent, say408 = false): void {
+  linger(
+    slot: number,
+    word: number,
+    event: ConnectionEvent,
+    reason: CloseReason,
+    say408 = false,
+  ): void {
     const board = this.#board;
     // First the move: until it succeeded a poller may still give the connection to a worker.
     if (board.move(slot, word, event) !== Outcome.moved) return;
@@ -66,6 +77,7 @@ export class Closer {
     if (say408) this.#native.send(fd, Region.constants, 0, TIMEOUT_RESPONSE.length);
     this.#native.shutdownWrite(fd);
     this.#releaseBuffer(slot);
+    this.#reasons[slot] = reason + 1;
     // The peer may have finished before; its event has been and gone.
     this.drain(slot, board.word(slot), CloseReason.lingered);
   }

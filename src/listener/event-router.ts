@@ -13,9 +13,9 @@ import { CHILD, SLOT } from '../scoreboard/layout.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';
 import { ConnectionEvent, ConnectionState } from '../scoreboard/states.ts';
 import {
+  FLAG_END,
   FLAG_HANGUP,
-  FLAG_READABLE,
-  FLAG_WRITABLE,
+  FLAG_READY,
   flagsOf,
   incarnationOf,
   Outcome,
@@ -26,8 +26,6 @@ import { type Signal, wakeChild } from '../scoreboard/wake.ts';
 
 /** Event bits of the poll sets. */
 export interface EventBits {
-  readonly readable: number;
-  readonly writable: number;
   readonly hangup: number;
   readonly endOfStream: number;
 }
@@ -47,6 +45,7 @@ export class EventRouter {
   readonly #board: Scoreboard;
   readonly #bits: EventBits;
   readonly #signal: Signal;
+  readonly #ends: number;
   /** `performance.now()` of the present batch. */
   now = performance.now();
 
@@ -54,6 +53,7 @@ export class EventRouter {
     this.#board = board;
     this.#bits = bits;
     this.#signal = signal;
+    this.#ends = bits.endOfStream | bits.hangup;
   }
 
   /**
@@ -83,8 +83,15 @@ export class EventRouter {
         case ConnectionState.lingerNormal:
         case ConnectionState.lingerShort:
           return Routed.lingers;
+        case ConnectionState.queued:
+        case ConnectionState.resuming:
+          // The worker will see for itself, but for the end of the stream: it reads what there is.
+          if ((events & this.#ends) === 0) return Routed.nothing;
+          if (board.move(slot, word, ConnectionEvent.notice, 0, FLAG_END) === Outcome.moved) {
+            return Routed.noticed;
+          }
+          continue;
         default:
-          // Queued and resuming: the worker will see for itself. Closing: nothing to do.
           return Routed.nothing;
       }
     }
@@ -96,18 +103,16 @@ export class EventRouter {
     board.setSlot(slot, SLOT.queuedUs, microsecondsOf(this.now));
     board.setSlot(slot, SLOT.sinceTicks, ticksOf(this.now));
     // Sticky: once the peer has shut its side, a worker reads until it has seen the end.
-    const { endOfStream, hangup } = this.#bits;
-    if ((events & (endOfStream | hangup)) !== 0) board.setSlot(slot, SLOT.endOfStream, 1);
+    if ((events & this.#ends) !== 0) board.setSlot(slot, SLOT.endOfStream, 1);
     return board.move(slot, word, ConnectionEvent.readable) === Outcome.moved;
   }
 
   /** Leaves flags for the worker that owns the connection; its release fails once. */
   #notice(slot: number, word: number, events: number): boolean {
-    const { readable, writable, endOfStream, hangup } = this.#bits;
     const flags =
-      ((events & (readable | endOfStream | hangup)) !== 0 ? FLAG_READABLE : 0) |
-      ((events & (writable | hangup)) !== 0 ? FLAG_WRITABLE : 0) |
-      ((events & hangup) !== 0 ? FLAG_HANGUP : 0);
+      FLAG_READY |
+      ((events & this.#ends) !== 0 ? FLAG_END : 0) |
+      ((events & this.#bits.hangup) !== 0 ? FLAG_HANGUP : 0);
     const board = this.#board;
     if (board.move(slot, word, ConnectionEvent.notice, 0, flags) !== Outcome.moved) return false;
     if ((flags & FLAG_HANGUP) !== 0 && (flagsOf(word) & FLAG_HANGUP) === 0) {

@@ -27,6 +27,8 @@ import { Sweeper } from './sweeper.ts';
 
 /** Further asks of a poll set while batches keep coming, before timers and signals get their turn. */
 const MAX_FURTHER_ASKS = 8;
+/** The listener works for moments only and is to get a processor soon after it was woken. */
+const SLICE_US = 100;
 const TOKEN_HANDBACK = -1;
 
 export class Listener {
@@ -91,6 +93,7 @@ export class Listener {
 
   /** Polls from now on; clients are let in when the first worker is ready (`open`). */
   start(): void {
+    this.#native.setSlice(SLICE_US);
     this.#poller.addSource(this.#handbackFd, TOKEN_HANDBACK);
     this.#poller.start(
       () => this.#onRequests(),

@@ -69,6 +69,8 @@ export interface Native {
   discard(fd: number, length: number): number;
   /** 1: bytes wait, 0: end of stream, -EAGAIN: neither. */
   pending(fd: number): number;
+  /** Asks for a time slice of its own for this thread; 0: the default. */
+  setSlice(microseconds: number): number;
   shutdownWrite(fd: number): number;
   close(fd: number): number;
   /** Family and port (int32), address (16 bytes). */

@@ -23,5 +23,3 @@ export interface ListenerOptions {
 /** Apache's MAX_SECS_TO_LINGER and SECONDS_TO_LINGER. */
 export const LINGER_NORMAL_MS = 30_000;
 export const LINGER_SHORT_MS = 2_000;
-/** A lingering peer that sends nothing for this long is done (nginx's lingering_timeout is 5 s). */
-export const LINGER_QUIET_MS = 5_000;

@@ -40,8 +40,6 @@ const failed = (result: number, call: string): number => {
 };
 
 export class EpollPoller implements Poller {
-  readonly readable: number;
-  readonly writable: number;
   readonly hangup: number;
   readonly endOfStream: number;
   readonly requestSet: number;
@@ -55,8 +53,6 @@ export class EpollPoller implements Poller {
   constructor(native: Native, batch: Int32Array) {
     this.#native = native;
     this.batch = batch;
-    this.readable = native.epollIn;
-    this.writable = native.epollOut;
     this.hangup = native.epollHup | native.epollErr;
     this.endOfStream = native.epollRdHup;
     this.requestSet = failed(native.epollCreate(), 'epoll_create');

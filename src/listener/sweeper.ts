@@ -22,7 +22,7 @@ import {
 import type { SlotPool } from './slots.ts';
 
 const PERIOD_MS = 500;
-/** A queued connection that waits this long beside an empty ring has lost its ticket. */
+/** A connection that is queued beside an empty ring, or closing, for so long was lost with a worker. */
 const ORPHAN_MS = 2_000;
 
 /** How long a request may take in milliseconds from its first byte (RequestReadTimeout). */
@@ -101,22 +101,23 @@ export class Sweeper {
     if (state === ConnectionState.free || state === ConnectionState.processing) return;
     const waited = elapsedTicks(board.slot(slot, SLOT.sinceTicks), now);
     const { keepAliveTimeoutMs, requestHeader, timeoutMs } = this.#options;
+    const { timeout } = ConnectionEvent;
     switch (state) {
       case ConnectionState.keepalive:
-        if (this.draining) this.#closer.linger(slot, word, ConnectionEvent.shed);
+        if (this.draining) this.#closer.linger(slot, word, ConnectionEvent.shed, CloseReason.shed);
         else if (waited > keepAliveTimeoutMs) {
-          this.#closer.linger(slot, word, ConnectionEvent.timeout);
+          this.#closer.linger(slot, word, timeout, CloseReason.keepaliveTimeout);
         }
         return;
       case ConnectionState.waitRequest:
         // No request was begun, so there is nothing to answer.
         if (waited > (this.draining ? LINGER_SHORT_MS : readDeadlineMs(requestHeader, 0))) {
-          this.#closer.linger(slot, word, ConnectionEvent.timeout);
+          this.#closer.linger(slot, word, timeout, CloseReason.requestTimeout);
         }
         return;
       case ConnectionState.readRequest:
         if (this.#requestExpired(slot, now)) {
-          this.#closer.linger(slot, word, ConnectionEvent.timeout, true);
+          this.#closer.linger(slot, word, timeout, CloseReason.requestTimeout, true);
         }
         return;
       case ConnectionState.suspended:
@@ -130,6 +131,10 @@ export class Sweeper {
         return;
       case ConnectionState.lingerShort:
         if (waited > LINGER_SHORT_MS) this.#cut(slot, word);
+        return;
+      case ConnectionState.closing:
+        // Its worker died before it could say so.
+        if (waited > ORPHAN_MS) this.#closer.closed(slot, CloseReason.worker);
         return;
       default:
         return;

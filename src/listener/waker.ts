@@ -2,9 +2,9 @@
  * How many workers to wake for what waits in the ring.
  *
  * Role: policy only. A second thread costs more than it brings while the first would be through in a
- * moment, so the number follows from the backlog and the mean time a connection is held; with handlers
- * that take long it is one for each ticket. An estimate that proves wrong is put right by the
- * listener, which looks again after a millisecond.
+ * moment, so the number follows from the backlog and the mean time a short handler holds a connection.
+ * Long handlers do not count: who is about to run one wakes somebody else first. What proves longer
+ * than it was expected to be is put right by the listener, which looks again after a millisecond.
  * Thread: the listener, or the worker that leads.
  */
 import { CHILD, ChildStatus } from '../scoreboard/layout.ts';
@@ -20,6 +20,7 @@ export function wakeForBacklog(board: Scoreboard, backlog: number, signal: Signa
   const { words } = board;
   let idle = 0;
   let ready = 0;
+  let long = 0;
   let meanSum = 0;
   for (let child = 0; child < board.childSlots; child++) {
     const at = board.childIndex(child);
@@ -28,10 +29,11 @@ export function wakeForBacklog(board: Scoreboard, backlog: number, signal: Signa
     ready++;
     meanSum += words[at + (CHILD.meanServiceUs.offset >> 2)] as number;
     if (board.idle.has(child)) idle++;
+    else if (words[at + (CHILD.inLongHandler.offset >> 2)] === 1) long++;
   }
   // A worker that is awake looks at the ring once more before it sleeps.
   if (idle === 0) return 0;
-  const awake = ready - idle;
+  const awake = ready - idle - long;
   const needed = Math.ceil((backlog * (meanSum / ready)) / TOLERATED_WAIT_US);
   const wanted = Math.max(needed - awake, awake === 0 ? 1 : 0);
   return wakeMany(board, Math.min(idle, backlog, wanted), signal);

@@ -12,7 +12,7 @@ import type { Native } from '../listener/native.ts';
 import { nowTicks } from '../scoreboard/clock.ts';
 import { CHILD, ChildCommand, ChildStatus, ExitReason, HEADER } from '../scoreboard/layout.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';
-import type { ChildMessage, ChildTask } from '../workers/child.ts';
+import type { ChildMessage, ChildTask, LoadFailure } from '../workers/child.ts';
 import type { WorkerOptions } from '../workers/context.ts';
 
 export interface ChildrenOptions {
@@ -23,12 +23,20 @@ export interface ChildrenOptions {
   readonly maxSpareThreads: number;
   readonly maxRequestWorkers: number;
   readonly asyncRequestWorkerFactor: number;
+  /** Bound on retirement, 0: none. */
+  readonly gracefulShutdownTimeoutMs: number;
 }
 
 interface Child {
   readonly slot: number;
   readonly life: number;
   state: 'starting' | 'ready' | 'awaiting-successor' | 'draining';
+  /** Id of its thread, 0 before it is ready. */
+  thread: number;
+  /** Ends its thread. */
+  readonly abort: AbortController;
+  /** Bounds its retirement. */
+  deadline: NodeJS.Timeout | null;
   /** The child it is to replace. */
   readonly replaces: Child | null;
 }
@@ -108,7 +116,16 @@ export class Children {
     const slot = this.#freeSlot();
     if (slot < 0) return false;
     const life = ++this.#lives;
-    const child: Child = { slot, life, state: 'starting', replaces };
+    const abort = new AbortController();
+    const child: Child = {
+      slot,
+      life,
+      state: 'starting',
+      thread: 0,
+      abort,
+      deadline: null,
+      replaces,
+    };
     const board = this.#board;
     for (const field of CLEARED) board.setChild(slot, field, 0);
     board.setChild(slot, CHILD.startedTicks, nowTicks());
@@ -118,9 +135,15 @@ export class Children {
     this.#children.set(slot, child);
     const { entry, worker } = this.#options;
     const task: ChildTask = { shared: board.shared, child: slot, life, entry, options: worker };
-    this.#pool.run(task).then(
-      (reason: ExitReason) => this.#onEnd(child, reason, null),
-      (error: Error) => this.#onEnd(child, reasonOf(error), error),
+    this.#pool.run(task, { signal: abort.signal }).then(
+      (result: ExitReason | LoadFailure) => {
+        if (typeof result === 'number') this.#onEnd(child, result, null);
+        else this.#onEnd(child, ExitReason.error, coded(result));
+      },
+      (error: Error) => {
+        // An aborted thread may still run: `#expire` waits for its exit.
+        if (!abort.signal.aborted) this.#onEnd(child, reasonOf(error), error);
+      },
     );
     return true;
   }
@@ -135,8 +158,10 @@ export class Children {
   #onMessage(message: ChildMessage): void {
     const child = this.#children.get(message.child);
     if (child === undefined || child.life !== message.life) return;
-    if (message.kind === 'ready') this.#onReady(child, message.handler);
-    else if (child.state === 'ready') this.#replace(child);
+    if (message.kind === 'ready') {
+      child.thread = message.thread;
+      this.#onReady(child, message.handler);
+    } else if (child.state === 'ready') this.#replace(child);
   }
 
   #onReady(child: Child, handler: string): void {
@@ -168,11 +193,28 @@ export class Children {
     this.#board.setChild(child.slot, CHILD.command, command);
     this.#listener.wakeChild(child.slot);
     this.#countReady();
+    const bound = this.#options.gracefulShutdownTimeoutMs;
+    // While the server stops, its own bound holds for all of them.
+    if (bound > 0 && !this.#stopping) {
+      child.deadline = setTimeout(() => this.#expire(child), bound).unref();
+    }
+  }
+
+  /** Its time to retire is over: the thread is ended, and what it held is lost. */
+  #expire(child: Child): void {
+    const thread = this.#pool.threads.find(({ threadId }) => threadId === child.thread);
+    if (thread === undefined) return;
+    const error = new Error('did not retire within gracefulShutdownTimeout');
+    thread.once('exit', () => this.#onEnd(child, ExitReason.error, error));
+    child.abort.abort();
   }
 
   /** The thread is gone, or about to go with its life over. */
   #onEnd(child: Child, failure: ExitReason, thrown: Error | null): void {
     const { slot, state } = child;
+    if (this.#children.get(slot) !== child) return;
+    if (child.deadline !== null) clearTimeout(child.deadline);
+    this.#usedThreads.delete(child.thread);
     const board = this.#board;
     // A thread that exits after its last act may be seen before the result of its task.
     const complete = board.child(slot, CHILD.status) === ChildStatus.ended;
@@ -186,6 +228,8 @@ export class Children {
     this.#countReady();
     if (this.#children.size === 0) this.#onGone?.();
     if (this.#stopping) return;
+    // Without its successor the predecessor goes on, and asks again.
+    if (child.replaces?.state === 'awaiting-successor') child.replaces.state = 'ready';
     if (error === null && state === 'draining') {
       // Somebody may have waited for the slot.
       this.#retryReplacements();
@@ -232,10 +276,8 @@ export class Children {
   /** Children that serve or will: a predecessor and its successor count as one. */
   #serving(): number {
     let count = 0;
-    for (const { state, replaces } of this.#children.values()) {
-      if (state === 'draining' || state === 'awaiting-successor') continue;
-      if (state === 'starting' && replaces !== null && !this.#children.has(replaces.slot)) continue;
-      count++;
+    for (const { state } of this.#children.values()) {
+      if (state !== 'draining' && state !== 'awaiting-successor') count++;
     }
     return count;
   }
@@ -330,9 +372,14 @@ const CLEARED = [
   CHILD.lifeRequests,
   CHILD.pinned,
   CHILD.heapUsedKb,
+  CHILD.inLongHandler,
+  CHILD.progress,
   CHILD.attention,
   CHILD.life,
 ];
+
+const coded = ({ code, message }: LoadFailure): Error & { code: string } =>
+  Object.assign(new Error(message), { code });
 
 function reasonOf(error: Error & { code?: string }): ExitReason {
   if (error.code === 'ERR_WORKER_OUT_OF_MEMORY') return ExitReason.outOfMemory;

@@ -5,6 +5,7 @@ export {
   type Directives,
   type HostPort,
   type RequestReadTimeout,
+  resolveDirectives,
   type ServerTokens,
 } from './config/directives.ts';
 export {

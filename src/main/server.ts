@@ -122,8 +122,11 @@ class Server extends EventEmitter implements MpmServer {
       await this.#end();
       throw error;
     }
-    board.setHeader(HEADER.phase.offset, Phase.running);
-    listener.open();
+    // A stop may have begun meanwhile.
+    if (this.#closing === null) {
+      board.setHeader(HEADER.phase.offset, Phase.running);
+      listener.open();
+    }
     return this.addresses;
   }
 

@@ -56,9 +56,17 @@ export function stateDiagram(rows: readonly TransitionRow[] = TRANSITIONS): stri
   ].join('\n');
 }
 
-const tableRow = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
-const tableOf = (heads: readonly string[], rows: readonly (readonly string[])[]): string =>
-  [tableRow(heads), tableRow(heads.map(() => '---')), ...rows.map(tableRow)].join('\n');
+/** A table with columns of equal width, as the formatter would lay it out. */
+function tableOf(heads: readonly string[], rows: readonly (readonly string[])[]): string {
+  const widths = heads.map((head, column) =>
+    Math.max(head.length, ...rows.map((cells) => (cells[column] as string).length)),
+  );
+  const line = (cells: readonly string[]): string =>
+    `| ${cells.map((cell, column) => cell.padEnd(widths[column] as number)).join(' | ')} |`;
+  return [line(heads), line(widths.map((width) => '-'.repeat(width))), ...rows.map(line)].join(
+    '\n',
+  );
+}
 
 const code = (text: string): string => `\`${text}\``;
 

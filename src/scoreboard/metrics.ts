@@ -146,10 +146,10 @@ function addConnections(add: Add): void {
   );
   counter('mpm_accept_errors_total', 'Errors of accept.', (now) => plain(now.acceptErrors));
   counter('mpm_stale_events_total', 'Poll events for a connection that was gone.', (now) =>
-    plain(now.staleEvents),
+    plain(now.staleEvents + now.totals.staleEvents),
   );
   counter('mpm_noticed_events_total', 'Poll events for a connection a worker owned.', (now) =>
-    plain(now.noticed),
+    plain(now.noticed + now.totals.noticed),
   );
   gauge('mpm_buffers', 'Connection buffers by use.', ({ buffers }) =>
     labelled('state', ['free', 'spare', 'used'], (state) => buffers[state]),
@@ -191,7 +191,14 @@ function addWorkers(add: Add, options: MetricsOptions): void {
   counter('mpm_worker_turns_total', 'Turns of the serving loops.', (now) =>
     plain(now.totals.turns),
   );
-  counter('mpm_worker_wakes_total', 'Workers woken by the listener.', (now) => plain(now.wakes));
+  counter('mpm_worker_wakes_total', 'Workers woken for what waited in the queue.', (now) =>
+    plain(now.wakes + now.totals.wakes),
+  );
+  counter('mpm_lead_changes_total', 'Changes of who polls the request set.', (now) => [
+    { value: now.totals.leads, labels: { event: 'taken' } },
+    { value: now.totals.passes, labels: { event: 'passed' } },
+    { value: now.takeBacks, labels: { event: 'taken_back' } },
+  ]);
 }
 
 function addQueue(add: Add, options: MetricsOptions): void {
@@ -210,7 +217,7 @@ function addQueue(add: Add, options: MetricsOptions): void {
     { value: now.totals.claims, labels: {}, metricName: 'mpm_queue_wait_seconds_count' },
   ]);
   counter('mpm_handoffs_total', 'Connections handed over, into and out of the queue.', (now) => [
-    { value: now.dispatched, labels: { direction: 'dispatch' } },
+    { value: now.dispatched + now.totals.dispatched, labels: { direction: 'dispatch' } },
     { value: now.totals.claims, labels: { direction: 'claim' } },
   ]);
   counter('mpm_requeued_orphans_total', 'Queued connections that had lost their ticket.', (now) =>

@@ -22,6 +22,7 @@ import {
   Phase,
   SLOT,
 } from './layout.ts';
+import { leaderOf } from './leader.ts';
 import type { Scoreboard } from './scoreboard.ts';
 import { ConnectionState, type ConnectionStateName, STATE_NAMES } from './states.ts';
 import { incarnationOf, ownerOf, STATE_MASK, stateOf } from './transition.ts';
@@ -58,6 +59,7 @@ const SERVER_COUNTERS = [
   'childStarts',
   'wakes',
   'requeuedOrphans',
+  'takeBacks',
 ] as const;
 const CHILD_COUNTERS = [
   'requests',
@@ -71,6 +73,12 @@ const CHILD_COUNTERS = [
   'claims',
   'busyMs',
   'turns',
+  'dispatched',
+  'noticed',
+  'staleEvents',
+  'wakes',
+  'leads',
+  'passes',
 ] as const;
 
 export type ServerCounters = Readonly<Record<(typeof SERVER_COUNTERS)[number], number>>;
@@ -115,6 +123,8 @@ export interface Snapshot extends ServerCounters {
   readonly childExits: Readonly<Record<ExitReasonName, number>>;
   /** Tickets in the queue now. */
   readonly queueLength: number;
+  /** Child that polls the request set, -1: the listener. */
+  readonly leader: number;
   readonly connectionsMax: number;
   /** Open connections of this pass; the exact sum of `connections`. */
   readonly connectionsTotal: number;
@@ -155,6 +165,7 @@ export function takeSnapshot(board: Scoreboard, now: number = nowTicks()): Snaps
       board.headerDouble(HEADER.childExits, ExitReason[name]),
     ),
     queueLength: board.queue.length,
+    leader: leaderOf(board),
     connectionsMax: board.connectionSlots,
     connectionsTotal: total,
     connections,

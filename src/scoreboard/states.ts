@@ -89,6 +89,8 @@ export const TRANSITIONS: readonly TransitionRow[] = [
     'keep',
     'an event came while a worker owns it: flags are set and its release fails once',
   ),
+  row(['queued'], 'notice', 'queued', 'poller', 'clear', 'the peer shut its side meanwhile'),
+  row(['resuming'], 'notice', 'resuming', 'poller', 'keep', 'the same'),
   row(
     ['lingerNormal'],
     'notice',

@@ -192,9 +192,14 @@ function* ownLines(snapshot: Snapshot): Generator<Line> {
   yield ['MpmBuffersFree', snapshot.buffers.free];
   yield ['MpmBuffersSpare', snapshot.buffers.spare];
   yield ['MpmBuffersUsed', snapshot.buffers.used];
-  yield ['MpmDispatches', snapshot.dispatched];
-  yield ['MpmWakes', snapshot.wakes];
-  yield ['MpmStaleEvents', snapshot.staleEvents];
-  yield ['MpmNoticedEvents', snapshot.noticed];
+  yield ['MpmDispatches', snapshot.dispatched + totals.dispatched];
+  yield ['MpmWakes', snapshot.wakes + totals.wakes];
+  yield ['MpmStaleEvents', snapshot.staleEvents + totals.staleEvents];
+  yield ['MpmNoticedEvents', snapshot.noticed + totals.noticed];
+  // 0: the listener, else the worker's slot + 1.
+  yield ['MpmLeader', snapshot.leader + 1];
+  yield ['MpmLeads', totals.leads];
+  yield ['MpmLeadPasses', totals.passes];
+  yield ['MpmLeadTakeBacks', snapshot.takeBacks];
   yield ['MpmRequeuedOrphans', snapshot.requeuedOrphans];
 }

@@ -19,11 +19,11 @@ import {
 } from './states.ts';
 
 export const STATE_MASK = 0x1f;
-/** Bytes, or the end of the stream, arrived while the connection was owned. */
-export const FLAG_READABLE = 0x20;
-/** The socket takes bytes again. */
-export const FLAG_WRITABLE = 0x40;
-/** The peer shut down or reset the connection. */
+/** The socket is readable or takes bytes again: look at it. */
+export const FLAG_READY = 0x20;
+/** The peer has shut its side: read until the end was seen, its event will not come again. */
+export const FLAG_END = 0x40;
+/** The peer reset the connection; in resuming: it made no progress for too long. */
 export const FLAG_HANGUP = 0x80;
 export const FLAGS_MASK = 0xe0;
 export const OWNER_SHIFT = 8;

@@ -4,7 +4,7 @@
  * Role: attaches the scoreboard, loads the application, serves until told to retire.
  * Thread: a worker of the pool. May not: close a descriptor of a connection.
  */
-import { parentPort } from 'node:worker_threads';
+import { parentPort, threadId } from 'node:worker_threads';
 import { loadNative } from '../listener/native.ts';
 import { CHILD, ChildStatus, type ExitReason } from '../scoreboard/layout.ts';
 import { Scoreboard, type SharedScoreboard } from '../scoreboard/scoreboard.ts';
@@ -32,6 +32,7 @@ export type ChildMessage =
       readonly child: number;
       readonly life: number;
       readonly handler: string;
+      readonly thread: number;
     }
   | {
       readonly kind: 'retire';
@@ -40,13 +41,25 @@ export type ChildMessage =
       readonly reason: ExitReason;
     };
 
+/** An application that did not load; as data, since an error loses its code between threads. */
+export interface LoadFailure {
+  readonly code: string;
+  readonly message: string;
+}
+
 /** Lives one life; resolves with the reason for its end when nothing is unfinished. */
-export default async function live(task: ChildTask): Promise<ExitReason> {
+export default async function live(task: ChildTask): Promise<ExitReason | LoadFailure> {
   const { child, life } = task;
   const native = loadNative();
   const board = Scoreboard.attach(task.shared);
   installGlobals();
-  const handler = await loadHandler(task.entry);
+  let handler: Handler;
+  try {
+    handler = await loadHandler(task.entry);
+  } catch (error) {
+    const { code = 'ERR_MPM_ENTRY_FAILED', message } = error as Error & { code?: string };
+    return { code, message };
+  }
   let loop: ServingLoop | null = null;
   // A leading worker gives up the lead before a handler that will keep it from polling.
   const timed: Handler = {
@@ -54,8 +67,11 @@ export default async function live(task: ChildTask): Promise<ExitReason> {
     handle: (exchange) => {
       const route = loop?.beforeHandler(exchange.method, exchange.target) ?? 0;
       const began = performance.now();
-      handler.handle(exchange);
-      loop?.afterHandler(route, performance.now() - began);
+      try {
+        handler.handle(exchange);
+      } finally {
+        loop?.afterHandler(route, performance.now() - began);
+      }
     },
   };
   const tell = (message: ChildMessage): void => parentPort?.postMessage(message);
@@ -72,10 +88,11 @@ export default async function live(task: ChildTask): Promise<ExitReason> {
     const watch = native.watch(board.child(child, CHILD.wakeFd), 0, () => serving.onSignal());
     if (watch < 0) throw new Error(`uv_poll: errno ${-watch}`);
     context.setWord(CHILD.status, ChildStatus.ready);
-    tell({ kind: 'ready', child, life, handler: handler.kind });
+    tell({ kind: 'ready', child, life, handler: handler.kind, thread: threadId });
     // A first turn finds what waits already, or says that this worker is idle.
     context.wakeSelf();
   });
+  await handler.settled?.();
   // The thread has had one life and ends by itself once Piscina has the result; `exit` handlers of
   // the application run. A terminated thread would skip them.
   setImmediate(() => process.exit(0));

@@ -116,4 +116,6 @@ export interface Handler {
   /** `fetch`, `node` or `static`; shown at start. */
   readonly kind: 'fetch' | 'node' | 'static';
   handle(exchange: Exchange): void;
+  /** Resolves when the application has finished what it went on with after its responses. */
+  settled?(): Promise<void>;
 }

@@ -62,6 +62,8 @@ export class HttpExchange implements Exchange {
   head = '';
   minorVersion: 0 | 1 = 1;
   keepAlive = true;
+  /** The client announced that this is its last request. */
+  clientCloses = false;
   bodyLength = 0;
   contentLength = -1;
   onDrain: (() => void) | null = null;
@@ -101,6 +103,7 @@ export class HttpExchange implements Exchange {
       options.keepAlive &&
       (options.maxKeepAliveRequests === 0 || served + 1 < options.maxKeepAliveRequests) &&
       phase === Phase.running;
+    this.clientCloses = !parser.keepAlive;
     this.response = Response.none;
     this.status = 0;
     this.close = false;
@@ -259,11 +262,24 @@ export class HttpExchange implements Exchange {
   /** Answers in the handler's stead that the request cannot be read; the connection ends with it. */
   refuse(status: number, code: string): void {
     this.keepAlive = false;
+    this.clientCloses = false;
     this.minorVersion = 1;
     this.#bodyless = false;
     this.close = true;
     this.response = Response.none;
     this.respond(status, '', REFUSAL_HEADERS, `${code}\n`);
+  }
+
+  /** Calls `onDrain`; what it throws is an error of the handler. */
+  drained(): void {
+    const { onDrain, serial, method, target } = this;
+    try {
+      onDrain?.();
+    } catch (error) {
+      // It may have ended its response first, and begun the next request by that.
+      if (this.serial === serial && !this.ended) this.fail(error);
+      else this.#context.logError(error, method, target);
+    }
   }
 
   /** Nothing is said any more, and nobody is called back. */
@@ -295,13 +311,7 @@ export class HttpExchange implements Exchange {
       : this.minorVersion === 0
         ? ConnectionField.keepAlive
         : ConnectionField.none;
-    return heads.bytes(
-      status,
-      statusText,
-      headers,
-      connection,
-      noContent ? Framing.none : framing,
-    );
+    return heads.bytes(status, statusText, headers, connection, noContent ? Framing.none : framing);
   }
 
   #end(): void {

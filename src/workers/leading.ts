@@ -12,12 +12,14 @@ import { CHILD, HEADER } from '../scoreboard/layout.ts';
 import { leaderOf, moveLead, takeLead } from '../scoreboard/leader.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';
 import { ConnectionEvent } from '../scoreboard/states.ts';
-import { FLAG_READABLE, flagsOf, incarnationOf, Outcome } from '../scoreboard/transition.ts';
+import { FLAG_READY, flagsOf, incarnationOf, Outcome } from '../scoreboard/transition.ts';
 import { handBack, type Signal } from '../scoreboard/wake.ts';
 import type { WorkerContext } from './context.ts';
 
 /** Tickets taken in one batch. */
 const BATCH = 64;
+/** While it leads, a worker is to get a processor soon after it was woken. */
+const SLICE_US = 100;
 /** A route with a longer mean is not run by a leader, milliseconds. */
 export const LONG_HANDLER_MS = 0.3;
 
@@ -46,8 +48,6 @@ export class Leading {
       native.eventfdSignal(fd);
     };
     const bits = {
-      readable: native.epollIn,
-      writable: native.epollOut,
       hangup: native.epollHup | native.epollErr,
       endOfStream: native.epollRdHup,
     };
@@ -67,6 +67,7 @@ export class Leading {
 
   #setWatching(watching: boolean): void {
     this.#watching = watching;
+    this.#native.setSlice(watching ? SLICE_US : 0);
     if (watching) {
       this.#native.resume(this.#watch);
       this.#context.add(CHILD.leads, 1);
@@ -81,11 +82,13 @@ export class Leading {
     return this.sync();
   }
 
-  /** Before a long handler, or at the end: somebody else is to poll. */
-  pass(): void {
-    if (!this.#watching) return;
-    if (moveLead(this.#board, this.#child, this.#signal)) this.#context.add(CHILD.passes, 1);
+  /** Before a long handler, or at the end: somebody else is to poll. False: it did not lead. */
+  pass(): boolean {
+    if (!this.#watching) return false;
+    const passed = moveLead(this.#board, this.#child, this.#signal);
+    if (passed) this.#context.add(CHILD.passes, 1);
     this.sync();
+    return passed;
   }
 
   /** Polls without waiting; true: something was found and routed. */
@@ -133,7 +136,7 @@ export class Leading {
     for (;;) {
       const word = board.word(slot);
       if (incarnationOf(word) !== incarnation || flagsOf(word) !== 0) return;
-      const moved = board.move(slot, word, ConnectionEvent.notice, 0, FLAG_READABLE);
+      const moved = board.move(slot, word, ConnectionEvent.notice, 0, FLAG_READY);
       if (moved !== Outcome.moved) continue;
       handBack(board, slot, this.#signal);
       return;

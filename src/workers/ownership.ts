@@ -9,7 +9,7 @@
  * socket gets another look before the next try, so no event is lost.
  */
 import type { Native } from '../listener/native.ts';
-import { nowTicks, ticksOf } from '../scoreboard/clock.ts';
+import { microsecondsOf, nowTicks, ticksOf } from '../scoreboard/clock.ts';
 import { HEADER, SLOT } from '../scoreboard/layout.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';
 import { ConnectionEvent, ConnectionState } from '../scoreboard/states.ts';
@@ -85,6 +85,7 @@ export class Ownership {
    */
   release(event: ReleaseEvent, now: number): boolean {
     this.setField(SLOT.sinceTicks, ticksOf(now));
+    if (event === ConnectionEvent.requeue) this.setField(SLOT.queuedUs, microsecondsOf(now));
     if (this.#board.move(this.slot, this.#word, event) !== Outcome.moved) return false;
     this.slot = -1;
     return true;

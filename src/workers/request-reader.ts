@@ -151,9 +151,18 @@ export class RequestReader {
     return this.#dry;
   }
 
-  /** After an event that came while the connection was owned. */
-  wet(): void {
+  /** The request was read to its end, and nothing behind it has come. */
+  get exhausted(): boolean {
+    return this.#dry && this.#streamDone && this.#end <= this.#requestEnd;
+  }
+
+  /**
+   * After an event that came while the connection was owned.
+   * @param atEnd the peer has shut its side, so read until its end was seen
+   */
+  wet(atEnd: boolean): void {
     this.#dry = false;
+    if (atEnd) this.#endOfStream = true;
   }
 
   /** All of the request, body included, has been taken from the socket. */

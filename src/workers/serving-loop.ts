@@ -19,7 +19,15 @@ import {
   SLOT,
 } from '../scoreboard/layout.ts';
 import { ConnectionEvent, ConnectionState } from '../scoreboard/states.ts';
-import { flagsOf, incarnationOf, Outcome, stateOf, successor } from '../scoreboard/transition.ts';
+import {
+  FLAG_END,
+  FLAG_HANGUP,
+  flagsOf,
+  incarnationOf,
+  Outcome,
+  stateOf,
+  successor,
+} from '../scoreboard/transition.ts';
 import { goIdle, hasWaiting, wakeLowestIdle } from '../scoreboard/wake.ts';
 import { Connection, type ServingLoop as ConnectionHost } from './connection.ts';
 import type { WorkerContext } from './context.ts';
@@ -103,12 +111,23 @@ export class ServingLoop implements ConnectionHost {
 
   beforeHandler(method: string, target: string): number {
     const route = this.#routes.routeOf(method, target);
-    if (this.#routes.meanMs(route) > LONG_HANDLER_MS) this.#leading?.pass();
+    if (this.#routes.meanMs(route) > LONG_HANDLER_MS) this.#stepAside();
     return route;
   }
 
   afterHandler(route: number, milliseconds: number): void {
     this.#routes.record(route, milliseconds);
+    if (this.#context.getWord(CHILD.inLongHandler) !== 0) {
+      this.#context.setWord(CHILD.inLongHandler, 0);
+    }
+  }
+
+  /** Somebody else is to poll and to take what waits, before a handler that will keep this worker. */
+  #stepAside(): void {
+    const { board, native } = this.#context;
+    this.#context.setWord(CHILD.inLongHandler, 1);
+    if (this.#leading?.pass() === true || board.queue.length === 0) return;
+    if (wakeLowestIdle(board, (fd) => native.eventfdSignal(fd))) this.#context.add(CHILD.wakes, 1);
   }
 
   // ---- turns --------------------------------------------------------------------------------------
@@ -179,6 +198,7 @@ export class ServingLoop implements ConnectionHost {
   #findMore(): boolean {
     const { board, native, child } = this.#context;
     const leading = this.#leading;
+    if (this.#soon.length > 0) return true;
     if (leading !== null && !this.#draining && leading.take() && leading.poll()) return true;
     if (this.#signalled) {
       this.#signalled = false;
@@ -224,12 +244,15 @@ export class ServingLoop implements ConnectionHost {
     if (stateOf(word) !== ConnectionState.queued) return true;
     if (board.move(slot, word, ConnectionEvent.claim, child) !== Outcome.moved) return true;
     const context = this.#context;
+    if (flagsOf(word) !== 0) board.setSlot(slot, SLOT.endOfStream, 1);
     const began = context.now;
     this.#countClaim(slot, incarnationOf(word));
     const before = this.#pinned.size;
     this.#spareConnection().open(slot, successor(word, ConnectionEvent.claim, child, 0));
     if (context.now === began) context.now = performance.now();
-    this.#meanUs += ((context.now - began) * 1000 - this.#meanUs) * MEAN_WEIGHT;
+    // A long handler does not make the next one long: before it, somebody else was woken.
+    const held = Math.min(context.now - began, LONG_HANDLER_MS);
+    this.#meanUs += (held * 1000 - this.#meanUs) * MEAN_WEIGHT;
     context.setWord(CHILD.meanServiceUs, this.#meanUs | 0);
     return this.#pinned.size <= before;
   }
@@ -260,7 +283,9 @@ export class ServingLoop implements ConnectionHost {
     if (board.move(slot, word, ConnectionEvent.claim, child) !== Outcome.moved) {
       throw new Error(`slot ${slot} in the inbox was moved by somebody else`);
     }
-    const reason = flagsOf(word) === 0 ? ResumeReason.io : ResumeReason.timeout;
+    const flags = flagsOf(word);
+    if ((flags & FLAG_END) !== 0) board.setSlot(slot, SLOT.endOfStream, 1);
+    const reason = (flags & FLAG_HANGUP) === 0 ? ResumeReason.io : ResumeReason.timeout;
     board.setSlot(slot, SLOT.resumeReason, reason);
     connection.resume(successor(word, ConnectionEvent.claim, child, 0));
   }

@@ -52,21 +52,21 @@ async function load(port: number, total: number, connections: number, path = '/'
 }
 
 describe('retiring children', () => {
-  it.each(['--max-requests-per-child=150', '--max-connections-per-child=7'])(
-    'with %s no request is lost and children have changed',
-    async (flag) => {
-      const { port } = await start('--start-servers=2', '--max-request-workers=4', flag);
-      let sum = 0;
-      for (let round = 0; round < 8; round++) {
-        const results = await load(port, 500, 16);
-        expect(results).toEqual({ 200: 500 });
-        sum += 500;
-      }
-      const status = await statusOf(server as ServerProcess);
-      expect(Number(status.get('Total Accesses'))).toBe(sum);
-      expect(Number(status.get('MpmChildStarts'))).toBeGreaterThan(4);
-    },
-  );
+  it.each([
+    '--max-requests-per-child=150',
+    '--max-connections-per-child=7',
+  ])('with %s no request is lost and children have changed', async (flag) => {
+    const { port } = await start('--start-servers=2', '--max-request-workers=4', flag);
+    let sum = 0;
+    for (let round = 0; round < 8; round++) {
+      const results = await load(port, 500, 16);
+      expect(results).toEqual({ 200: 500 });
+      sum += 500;
+    }
+    const status = await statusOf(server as ServerProcess);
+    expect(Number(status.get('Total Accesses'))).toBe(sum);
+    expect(Number(status.get('MpmChildStarts'))).toBeGreaterThan(4);
+  });
 
   it('finishes what a retiring child has begun', async () => {
     const { port } = await start(

@@ -8,8 +8,9 @@ import {
   type Model,
   type ModelThread,
   prepare,
+  summary,
 } from '../support/explorer.ts';
-import { type Code, type Mutation, mutated, production } from '../support/scoreboard-code.ts';
+import { type Code, type Mutation, mutated, production } from '../support/production-code.ts';
 
 /** Threads that take a number out, hold it and put it back, twice each. */
 function takers(code: Code, threads: number, size: number): Model {
@@ -51,7 +52,11 @@ function takers(code: Code, threads: number, size: number): Model {
   };
 }
 
-const wrong = (text: string, becomes: string): Mutation => ({ file: 'bitmap', text, becomes });
+const wrong = (text: string, becomes: string): Mutation => ({
+  file: 'scoreboard/bitmap',
+  text,
+  becomes,
+});
 
 describe('a number is held by one thread, and back in the set afterwards', () => {
   it.each<[number, number]>([
@@ -60,8 +65,8 @@ describe('a number is held by one thread, and back in the set afterwards', () =>
     [3, 2],
   ])('%i threads, %i numbers', (threads, size) => {
     const report = explore(takers(production, threads, size));
-    console.info(`bitmap:`, JSON.stringify({ ...report, violation: undefined }));
     expect(report.violation).toBeNull();
+    console.info(summary(`bitmap, ${threads} threads, ${size} numbers`, report));
   });
 
   it.each<[string, Mutation, string]>([

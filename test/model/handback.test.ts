@@ -1,8 +1,8 @@
 // Closing connections on their way to the listener: many are told by one signal, none is left behind.
 import { describe, expect, it } from 'vitest';
-import { explore, forbid, type Model, type ModelThread } from '../support/explorer.ts';
+import { explore, forbid, type Model, type ModelThread, summary } from '../support/explorer.ts';
 import { ModelBoard } from '../support/model-board.ts';
-import { type Code, type Mutation, mutated, production } from '../support/scoreboard-code.ts';
+import { type Code, type Mutation, mutated, production } from '../support/production-code.ts';
 
 type ListenerFault = 'begins after the pops' | 'drains its eventfd after the pops';
 
@@ -63,7 +63,11 @@ function handbackModel(code: Code, { workers, each, weak = false, fault }: Size)
   };
 }
 
-const wakeFile = (text: string, becomes: string): Mutation => ({ file: 'wake', text, becomes });
+const wakeFile = (text: string, becomes: string): Mutation => ({
+  file: 'scoreboard/wake',
+  text,
+  becomes,
+});
 
 describe('the listener never sleeps with a connection in the ring that nobody will signal', () => {
   it.each<[string, Size]>([
@@ -73,17 +77,17 @@ describe('the listener never sleeps with a connection in the ring that nobody wi
     ['two workers, delayed stores', { workers: 2, each: 1, weak: true }],
   ])('%s', (name, size) => {
     const report = explore(handbackModel(production, size));
-    console.info(`hand-back, ${name}:`, JSON.stringify({ ...report, violation: undefined }));
     expect(report.violation).toBeNull();
+    console.info(summary(`hand-back, ${name}`, report));
   });
 
-  it.each<ListenerFault>(['begins after the pops', 'drains its eventfd after the pops'])(
-    'and would be caught where it %s',
-    (fault) => {
-      const { violation } = explore(handbackModel(production, { workers: 2, each: 1, fault }));
-      expect(violation?.message).toBe('sleeps for ever: listener');
-    },
-  );
+  it.each<ListenerFault>([
+    'begins after the pops',
+    'drains its eventfd after the pops',
+  ])('and would be caught where it %s', (fault) => {
+    const { violation } = explore(handbackModel(production, { workers: 2, each: 1, fault }));
+    expect(violation?.message).toBe('sleeps for ever: listener');
+  });
 
   it.each<[string, Mutation[]]>([
     [

@@ -3,9 +3,16 @@ import { describe, expect, it } from 'vitest';
 import { CHILD, ChildCommand } from '../../src/scoreboard/layout.ts';
 import { ConnectionEvent, ConnectionState } from '../../src/scoreboard/states.ts';
 import { FLAG_HANGUP, flagsOf, Outcome, stateOf } from '../../src/scoreboard/transition.ts';
-import { explore, forbid, type Model, type ModelThread, prepare } from '../support/explorer.ts';
+import {
+  explore,
+  forbid,
+  type Model,
+  type ModelThread,
+  prepare,
+  summary,
+} from '../support/explorer.ts';
 import { ModelBoard } from '../support/model-board.ts';
-import { type Code, type Mutation, mutated, production } from '../support/scoreboard-code.ts';
+import { type Code, type Mutation, mutated, production } from '../support/production-code.ts';
 
 interface Work {
   readonly workers: number;
@@ -91,7 +98,11 @@ function queueModel(code: Code, { workers, tickets, retires = false, weak = fals
   };
 }
 
-const wakeFile = (text: string, becomes: string): Mutation => ({ file: 'wake', text, becomes });
+const wakeFile = (text: string, becomes: string): Mutation => ({
+  file: 'scoreboard/wake',
+  text,
+  becomes,
+});
 const ADD = `  board.idle.add(child);
   if (board.queue.length`;
 const SECOND_LOOK =
@@ -105,8 +116,8 @@ describe('no worker sleeps while a ticket waits, and none is signalled without h
     ['delayed stores', { workers: 1, tickets: 2, weak: true }],
   ])('%s', (name, work) => {
     const report = explore(queueModel(production, work));
-    console.info(`idle, ${name}:`, JSON.stringify({ ...report, violation: undefined }));
     expect(report.violation).toBeNull();
+    console.info(summary(`idle, ${name}`, report));
   });
 
   it.each<[string, Work, Mutation, string]>([
@@ -135,7 +146,7 @@ describe('no worker sleeps while a ticket waits, and none is signalled without h
       'a bit is taken that its owner has just taken',
       { workers: 2, tickets: 2 },
       {
-        file: 'bitmap',
+        file: 'scoreboard/bitmap',
         text: 'if ((word & bit) !== 0) return index * 32',
         becomes: 'if (bit !== 0) return index * 32',
       },

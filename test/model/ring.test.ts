@@ -7,8 +7,9 @@ import {
   type Model,
   type ModelThread,
   prepare,
+  summary,
 } from '../support/explorer.ts';
-import { type Code, mutated, production } from '../support/scoreboard-code.ts';
+import { type Code, mutated, production } from '../support/production-code.ts';
 
 const CAPACITY = 2;
 const HEAD = 32;
@@ -107,17 +108,17 @@ const SIZES: readonly [string, Size][] = [
 describe('the ring gives every ticket to exactly one consumer, in order of each producer', () => {
   it.each(SIZES)('%s', (name, size) => {
     const report = explore(ringModel(production, size));
-    console.info(`ring, ${name}:`, JSON.stringify({ ...report, violation: undefined }));
     expect(report.violation).toBeNull();
+    console.info(summary(`ring, ${name}`, report));
   });
 });
 
 const pop = {
-  file: 'ticket-ring',
+  file: 'scoreboard/ticket-ring',
   text: 'Atomics.compareExchange(words, HEAD, position, (position + 1) | 0)',
 };
 const push = {
-  file: 'ticket-ring',
+  file: 'scoreboard/ticket-ring',
   text: 'Atomics.compareExchange(words, TAIL, position, (position + 1) | 0)',
 };
 
@@ -138,7 +139,7 @@ describe('and would be caught where it did not', () => {
     [
       'the cell is announced before its ticket is in it',
       {
-        file: 'ticket-ring',
+        file: 'scoreboard/ticket-ring',
         text: `words[cell + 1] = ticket;
           Atomics.store(words, cell, (position + 1) | 0);`,
         becomes: `Atomics.store(words, cell, (position + 1) | 0);
@@ -150,7 +151,7 @@ describe('and would be caught where it did not', () => {
     [
       'the cell is given back before its ticket is read',
       {
-        file: 'ticket-ring',
+        file: 'scoreboard/ticket-ring',
         text: `const ticket = words[cell + 1] as number;
           Atomics.store(words, cell, (position + this.capacity) | 0);`,
         becomes: `Atomics.store(words, cell, (position + this.capacity) | 0);
@@ -162,7 +163,7 @@ describe('and would be caught where it did not', () => {
     [
       'the cell is announced by a plain store, on a machine that reorders stores',
       {
-        file: 'ticket-ring',
+        file: 'scoreboard/ticket-ring',
         text: 'Atomics.store(words, cell, (position + 1) | 0)',
         becomes: 'words[cell] = (position + 1) | 0',
       },
@@ -172,7 +173,7 @@ describe('and would be caught where it did not', () => {
     [
       'positions are compared by size, not by difference',
       {
-        file: 'ticket-ring',
+        file: 'scoreboard/ticket-ring',
         text: 'const turn = (Atomics.load(words, cell) - ((position + 1) | 0)) | 0;',
         becomes: 'const turn = Atomics.load(words, cell) - (position + 1);',
       },
@@ -182,7 +183,7 @@ describe('and would be caught where it did not', () => {
     [
       'a full ring is not noticed',
       {
-        file: 'ticket-ring',
+        file: 'scoreboard/ticket-ring',
         text: `} else if (turn < 0) {
         return false;`,
         becomes: `} else if (turn < 0) {

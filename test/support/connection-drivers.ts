@@ -1,44 +1,45 @@
 /**
  * The listener's and a worker's part in a connection's life, reduced to what the shared memory sees.
  *
- * Role: drivers for the models, in the shape of `Listener.#onConnection`, `ServingLoop.#serve` and
- * `Connection`: the same calls of the scoreboard in the same order, without sockets, parsing, clocks.
- * Each takes a list of faults, so that a model can prove it would notice.
+ * Role: drivers for the models. They run production `EventRouter`, `Ownership`, `Leading` and the
+ * scoreboard; what lies between is in the shape of `Listener`, `Closer` and `ServingLoop`, without
+ * parsing and clocks. Each takes faults of its own shape, so that a model can prove it would notice.
  * Thread: tests only.
  */
+import type { Native, Region } from '../../src/listener/native.ts';
 import { CHILD, SLOT } from '../../src/scoreboard/layout.ts';
 import type { Scoreboard } from '../../src/scoreboard/scoreboard.ts';
 import { ConnectionEvent, ConnectionState } from '../../src/scoreboard/states.ts';
-import {
-  FLAG_READABLE,
-  FLAGS_MASK,
-  incarnationOf,
-  Outcome,
-  stateOf,
-} from '../../src/scoreboard/transition.ts';
+import { flagsOf, incarnationOf, Outcome, stateOf } from '../../src/scoreboard/transition.ts';
+import type { WorkerContext } from '../../src/workers/context.ts';
+import type { Leading } from '../../src/workers/leading.ts';
+import type { Ownership, ReleaseEvent } from '../../src/workers/ownership.ts';
 import { choose, forbid, type ModelThread } from './explorer.ts';
 import type { ModelBoard } from './model-board.ts';
 
 export type Fault =
-  /** Events of an earlier connection are taken for the present one's. */
-  | 'incarnation is not compared'
-  /** An event for a connection that a worker owns is thrown away. */
-  | 'notice is left out'
-  /** The worker hands back although a flag is set. */
-  | 'release ignores flags'
   /** What came with the flags is not looked at. */
   | 'attend does not read again'
-  /** An end of stream that comes while a connection is queued is thrown away. */
-  | 'end of stream is dropped while queued'
+  /** An end of stream that came while it was queued is not looked for. */
+  | 'the flags of a queued connection are not taken'
+  /** A flag that comes between the look and the claim makes the claim fail. */
+  | 'a claim that lost to a flag drops its ticket'
   /** After an event that came meanwhile, a short read still counts as an empty socket. */
   | 'attend trusts a short read'
   /** Published after the wake-up. */
   | 'wakes before it pushes'
   | 'drains after going idle'
   | 'closes at once and again at the end of the batch'
-  | 'a ticket is claimed in whatever state'
   | 'hand-back begins after the pops'
-  | 'the sweeper does not look at the outcome';
+  | 'a close that lost is taken for one that moved'
+  | 'a lingering connection is drained before its flag is taken';
+
+export const BITS = {
+  readable: 1,
+  writable: 2,
+  hangup: 4,
+  endOfStream: 8,
+} as const satisfies EventBits;
 
 /** Where the listener is. Every part of its turn begins a new history, so that few are told apart. */
 export interface ListenerLocal {
@@ -48,7 +49,7 @@ export interface ListenerLocal {
   readonly backlog: number[];
   /** Passes the sweeper may still make. */
   sweeps: number;
-  /** The present batch: slot, incarnation, 1 for an end of stream. */
+  /** The present batch: slot, incarnation, event bits. */
   events: [number, number, number][];
   /** The hand-back ring is being emptied. */
   taking: boolean;
@@ -98,7 +99,7 @@ class ListenerTurn {
   run(): void {
     const local = this.#local;
     const event = local.events.shift();
-    if (event !== undefined) this.#onConnection(event[0], event[1], event[2] === 1);
+    if (event !== undefined) this.#onConnection(...event);
     else if (local.taking) this.#takeHandback();
     else if (local.dispatched > 0) {
       local.dispatched--;
@@ -122,13 +123,10 @@ class ListenerTurn {
       for (let slot = 0; slot < slots; slot++) this.#sweep(slot);
       return;
     }
-    const edges = Array.from({ length: slots }, (_, slot) => `edge${slot}`);
-    this.#model.sleep('handbackFd', ...edges);
-    for (let slot = 0; slot < slots; slot++) {
-      for (const { incarnation, endOfStream } of this.#model.events(slot)) {
-        local.events.push([slot, incarnation, endOfStream ? 1 : 0]);
-      }
-    }
+    // While a worker leads, the set is that worker's.
+    const leads = this.#model.code.leader.leaderOf(this.#board) < 0;
+    this.#model.sleep('handbackFd', ...(leads ? this.#model.edges : []));
+    if (leads) local.events = this.#model.poll();
     if (Atomics.load(this.#model.words, this.#model.own('handbackFd')) === 0) return;
     this.#model.drain('handbackFd');
     if (!this.#faulty('hand-back begins after the pops')) {
@@ -140,7 +138,8 @@ class ListenerTurn {
   #takeHandback(): void {
     const slot = this.#board.handback.pop();
     if (slot >= 0) {
-      this.#closed(slot);
+      if (stateOf(this.#board.word(slot)) === ConnectionState.closing) this.#closed(slot);
+      else this.#drainLingering(slot);
       return;
     }
     this.#local.taking = false;
@@ -163,61 +162,67 @@ class ListenerTurn {
     this.#model.connected(slot, incarnationOf(word));
   }
 
-  #onConnection(slot: number, incarnation: number, endOfStream: boolean): void {
-    const board = this.#board;
-    const first = board.word(slot);
-    const stale = incarnationOf(first) !== incarnation || stateOf(first) === ConnectionState.free;
-    if (stale && !this.#faulty('incarnation is not compared')) return;
-    // Before the word is looked at again: whoever claims it after that look sees this too.
-    if (endOfStream) this.#setEndOfStream(slot);
-    for (;;) {
-      const word = board.word(slot);
-      switch (stateOf(word)) {
-        case ConnectionState.waitRequest:
-        case ConnectionState.readRequest:
-        case ConnectionState.keepalive:
-          if (stale) forbid('an event of an earlier connection moved this one');
-          this.#onReadable(slot, word, endOfStream);
-          return;
-        case ConnectionState.processing:
-          if (this.#faulty('notice is left out')) return;
-          if (stale) forbid('an event of an earlier connection was noticed for this one');
-          if (board.move(slot, word, ConnectionEvent.notice, 0, FLAG_READABLE) === Outcome.moved)
-            return;
-          continue;
-        case ConnectionState.lingerNormal:
-        case ConnectionState.lingerShort:
-          this.#drain(slot, word);
-          return;
-        default:
-          return;
+  #onConnection(slot: number, incarnation: number, events: number): void {
+    const { code, signal } = this.#model;
+    const { Routed } = code.router;
+    const current = this.#local.incarnations[slot] === incarnation;
+    if ((events & BITS.endOfStream) !== 0) {
+      if (this.#closeIfGone(slot, incarnation)) {
+        if (!current) forbid('an event of an earlier connection closed this one');
+        return;
       }
     }
+    const router = new code.router.EventRouter(this.#board, BITS, signal);
+    const routed = router.route(slot, incarnation, events);
+    if (routed === Routed.queued) this.#push(slot);
+    if (routed === Routed.lingers) this.#drainLingering(slot);
+    if (!current && routed !== Routed.stale) {
+      forbid('an event of an earlier connection did something to this one');
+    }
   }
 
-  #setEndOfStream(slot: number): void {
-    const board = this.#board;
-    if (this.#faulty('end of stream is dropped while queued')) {
-      if (stateOf(board.word(slot)) === ConnectionState.queued) return;
-    }
-    const index = board.slotIndex(slot) + (SLOT.endOfStream.offset >> 2);
-    Atomics.store(board.words, index, 1);
-  }
-
-  #onReadable(slot: number, word: number, endOfStream: boolean): void {
-    if (endOfStream && this.#model.pending(slot) === 0) {
-      this.#close(slot, word, ConnectionEvent.peerGone);
-      return;
-    }
+  #push(slot: number): void {
     const board = this.#board;
     if (this.#faulty('wakes before it pushes')) {
       this.#model.code.wake.wakeLowestIdle(board, this.#model.signal);
     }
-    if (board.move(slot, word, ConnectionEvent.readable) !== Outcome.moved) {
-      forbid('a waiting connection was moved by somebody else');
-    }
     if (!board.queue.push(slot)) forbid('the queue was full');
     if (!this.#faulty('wakes before it pushes')) this.#local.dispatched++;
+  }
+
+  #closeIfGone(slot: number, incarnation: number): boolean {
+    const board = this.#board;
+    const word = board.word(slot);
+    if (incarnationOf(word) !== incarnation) return false;
+    const { partyFor } = this.#model.code.transition;
+    if (partyFor(stateOf(word), ConnectionEvent.peerGone) === undefined) return false;
+    if (stateOf(word) >= ConnectionState.lingerNormal) return false;
+    if (this.#model.pending(slot) !== 0) return false;
+    if (this.#faulty('a close that lost is taken for one that moved')) {
+      this.#close(slot, word, ConnectionEvent.peerGone);
+      return true;
+    }
+    // A leading worker may have moved it in between; then the event is routed like any other.
+    return this.#close(slot, word, ConnectionEvent.peerGone);
+  }
+
+  #drainLingering(slot: number): void {
+    const board = this.#board;
+    const { lingerNormal, lingerShort } = ConnectionState;
+    for (;;) {
+      const word = board.word(slot);
+      if (stateOf(word) !== lingerNormal && stateOf(word) !== lingerShort) return;
+      if (this.#faulty('a lingering connection is drained before its flag is taken')) {
+        this.#drain(slot, word);
+        board.move(slot, word, ConnectionEvent.attend);
+        return;
+      }
+      if (flagsOf(word) === 0) {
+        this.#drain(slot, word);
+        return;
+      }
+      board.move(slot, word, ConnectionEvent.attend);
+    }
   }
 
   #drain(slot: number, word: number): void {
@@ -230,12 +235,14 @@ class ListenerTurn {
     }
   }
 
-  #close(slot: number, word: number, event: ConnectionEvent): void {
-    if (this.#board.move(slot, word, event) !== Outcome.moved) return;
+  #close(slot: number, word: number, event: ConnectionEvent): boolean {
+    if (this.#board.move(slot, word, event) !== Outcome.moved) return false;
     this.#closed(slot);
+    return true;
   }
 
   #closed(slot: number): void {
+    if (this.#local.closing.includes(slot)) return;
     this.#local.closing.push(slot);
     if (this.#faulty('closes at once and again at the end of the batch')) {
       this.#model.closeDescriptor(slot);
@@ -249,20 +256,13 @@ class ListenerTurn {
     switch (stateOf(word)) {
       case ConnectionState.waitRequest:
       case ConnectionState.keepalive:
-        if (board.move(slot, word, ConnectionEvent.timeout) !== Outcome.moved) {
-          forbid('a waiting connection was moved by somebody else');
+        if (board.move(slot, word, ConnectionEvent.timeout) === Outcome.moved) {
+          this.#drain(slot, board.word(slot));
         }
-        this.#drain(slot, board.word(slot));
         return;
       case ConnectionState.lingerNormal:
       case ConnectionState.lingerShort:
         this.#close(slot, word, ConnectionEvent.timeout);
-        return;
-      case ConnectionState.processing:
-        // Not swept in production; here to prove that the table keeps it so.
-        if (!this.#faulty('the sweeper does not look at the outcome')) return;
-        board.move(slot, word, ConnectionEvent.notice, 0, FLAG_READABLE);
-        this.#closed(slot);
         return;
       default:
         return;
@@ -290,7 +290,7 @@ class ListenerTurn {
 
 /** Where a worker is, with what it keeps of the connection it owns. */
 export type WorkerLocal =
-  | { readonly at: 'loop' | 'drain' | 'idle' | 'sleep' }
+  | { readonly at: 'loop' | 'drain' | 'idle' | 'lead' | 'sleep' }
   | { readonly at: 'claim' | 'requeue' | 'handBack'; readonly slot: number }
   | { readonly at: 'serve'; readonly owned: OwnedLocal };
 
@@ -307,12 +307,13 @@ interface OwnedLocal {
 
 /**
  * Takes what is queued, answers each byte as a request, sleeps where there is nothing; never ends.
+ * @param leads it polls the request set when it has nothing else to do
  * @param polling instead of sleeping it asks again, until the last connection is closed
  */
 export function worker(
   model: ModelBoard,
   child: number,
-  { lastRequest = 0, polling = false, faults = [] as readonly Fault[] } = {},
+  { lastRequest = 0, polling = false, leads = false, faults = [] as readonly Fault[] } = {},
 ): ModelThread<WorkerLocal> {
   const { board, code, signal } = model;
   const late = faults.includes('drains after going idle');
@@ -321,7 +322,13 @@ export function worker(
       case 'loop': {
         const slot = board.queue.pop();
         if (polling && slot < 0) return model.isOver ? null : local;
-        return slot >= 0 ? { at: 'claim', slot } : { at: late ? 'idle' : 'drain' };
+        if (slot >= 0) return { at: 'claim', slot };
+        if (leads) return { at: 'lead' };
+        return { at: late ? 'idle' : 'drain' };
+      }
+      case 'lead': {
+        const leading = leadingOf(model, child);
+        return leading.take() && leading.poll() ? { at: 'loop' } : { at: 'drain' };
       }
       case 'drain':
         model.drain(`wakeFd${child}`);
@@ -330,12 +337,16 @@ export function worker(
         if (!code.wake.goIdle(board, child)) return { at: 'loop' };
         return { at: late ? 'drain' : 'sleep' };
       case 'sleep':
-        model.sleep(`wakeFd${child}`);
+        model.sleep(
+          `wakeFd${child}`,
+          ...(leads && leadingOf(model, child).sync() ? model.edges : []),
+        );
+        board.idle.remove(child);
         return { at: 'loop' };
       case 'claim':
         return claim(model, child, local.slot, faults);
       case 'serve':
-        return new Owned(model, local.owned, lastRequest, faults).serve();
+        return new Owned(model, child, local.owned, lastRequest, faults).serve();
       case 'requeue':
         if (!board.queue.push(local.slot)) forbid('the queue was full');
         code.wake.wakeLowestIdle(board, signal);
@@ -348,26 +359,61 @@ export function worker(
   return { name: `worker ${child}`, start: { at: 'loop' }, turn };
 }
 
+/** Production `Leading` over a model's poll set. */
+export function leadingOf(model: ModelBoard, child: number): Leading {
+  const { board } = model;
+  let batch: Int32Array = new Int32Array(0);
+  const native = {
+    epollIn: BITS.readable,
+    epollOut: BITS.writable,
+    epollHup: BITS.hangup,
+    epollErr: BITS.hangup,
+    epollRdHup: BITS.endOfStream,
+    eventfdSignal: (fd: number) => model.signal(fd),
+    attach: (_: Region, bytes: Uint8Array) => {
+      batch = new Int32Array(bytes.buffer);
+    },
+    watch: () => 0,
+    pause: () => 0,
+    resume: () => 0,
+    setSlice: () => 0,
+    epollWait: () => {
+      const tickets = model.poll();
+      batch.set(tickets.flat());
+      return tickets.length;
+    },
+  } as unknown as Native;
+  const context = { board, native, child, now: 0, add: () => {} } as unknown as WorkerContext;
+  return new model.code.leading.Leading(context, () => 0);
+}
+
+/** A ticket is good for as long as the connection is queued, whatever flags come meanwhile. */
 function claim(
   { board, code }: ModelBoard,
   child: number,
   slot: number,
   faults: readonly Fault[],
 ): WorkerLocal {
-  const word = board.word(slot);
-  if (stateOf(word) !== ConnectionState.queued) {
-    if (!faults.includes('a ticket is claimed in whatever state')) return { at: 'loop' };
+  for (;;) {
+    const word = board.word(slot);
+    if (stateOf(word) !== ConnectionState.queued) return { at: 'loop' };
+    if (board.move(slot, word, ConnectionEvent.claim, child) !== Outcome.moved) {
+      if (faults.includes('a claim that lost to a flag drops its ticket')) return { at: 'loop' };
+      continue;
+    }
+    if (flagsOf(word) !== 0 && !faults.includes('the flags of a queued connection are not taken')) {
+      board.setSlot(slot, SLOT.endOfStream, 1);
+    }
+    const owned = {
+      slot,
+      word: code.transition.successor(word, ConnectionEvent.claim, child, 0),
+      left: board.slot(slot, SLOT.dataEnd),
+      dry: false,
+      endOfStream: board.slot(slot, SLOT.endOfStream) === 1,
+      ending: false,
+    };
+    return { at: 'serve', owned };
   }
-  if (board.move(slot, word, ConnectionEvent.claim, child) !== Outcome.moved) return { at: 'loop' };
-  const owned = {
-    slot,
-    word: code.transition.successor(word, ConnectionEvent.claim, child, 0),
-    left: board.slot(slot, SLOT.dataEnd),
-    dry: false,
-    endOfStream: board.slot(slot, SLOT.endOfStream) === 1,
-    ending: false,
-  };
-  return { at: 'serve', owned };
 }
 
 /** A connection while a worker owns it, as `Connection` and `RequestReader` treat it. */
@@ -376,14 +422,22 @@ class Owned {
   readonly #board: Scoreboard;
   readonly #local: OwnedLocal;
   readonly #slot: number;
+  readonly #hold: Ownership;
   readonly #lastRequest: number;
   readonly #faults: readonly Fault[];
 
-  constructor(model: ModelBoard, local: OwnedLocal, lastRequest: number, faults: readonly Fault[]) {
+  constructor(
+    model: ModelBoard,
+    child: number,
+    local: OwnedLocal,
+    lastRequest: number,
+    faults: readonly Fault[],
+  ) {
     this.#model = model;
     this.#board = model.board;
     this.#local = local;
     this.#slot = local.slot;
+    this.#hold = holdOf(model, child, local.slot, local.word);
     this.#lastRequest = lastRequest;
     this.#faults = faults;
   }
@@ -418,30 +472,21 @@ class Owned {
   }
 
   /** False: an event came meanwhile. */
-  #release(event: ConnectionEvent): boolean {
-    const board = this.#board;
+  #release(event: ReleaseEvent): boolean {
     const local = this.#local;
-    board.setSlot(this.#slot, SLOT.dataEnd, local.left);
-    let expected = local.word;
-    if (this.#faulty('release ignores flags')) expected = board.word(this.#slot);
-    if (board.move(this.#slot, expected, event) === Outcome.moved) return true;
+    this.#board.setSlot(this.#slot, SLOT.dataEnd, local.left);
+    if (this.#hold.release(event, 0)) return true;
     this.#attend();
-    local.dry = this.#faulty('attend does not read again');
-    local.endOfStream = board.slot(this.#slot, SLOT.endOfStream) === 1;
-    if (this.#faulty('attend trusts a short read')) local.endOfStream = false;
     return false;
   }
 
   #attend(): void {
-    const board = this.#board;
-    for (;;) {
-      const word = board.word(this.#slot);
-      if (stateOf(word) !== ConnectionState.processing) forbid('an owned connection moved');
-      if (board.move(this.#slot, word, ConnectionEvent.attend) === Outcome.moved) {
-        if ((word & ~FLAGS_MASK) !== this.#local.word) forbid('an owned connection changed hands');
-        return;
-      }
-    }
+    const flags = this.#hold.attend();
+    const local = this.#local;
+    local.dry = this.#faulty('attend does not read again');
+    if ((flags & FLAG_END) === 0 || this.#faulty('attend trusts a short read')) return;
+    this.#board.setSlot(this.#slot, SLOT.endOfStream, 1);
+    local.endOfStream = true;
   }
 
   #closeGently(): WorkerLocal {
@@ -451,24 +496,28 @@ class Owned {
       while (count > 0) count = this.#model.receive(this.#slot);
       if (count === 0) return this.#closeNow();
     }
-    const { lastResponseSent } = ConnectionEvent;
-    if (this.#board.move(this.#slot, local.word, lastResponseSent) === Outcome.moved) {
-      return { at: 'loop' };
-    }
+    if (this.#hold.release(ConnectionEvent.lastResponseSent, 0)) return { at: 'loop' };
     this.#attend();
-    local.dry = this.#faulty('attend does not read again');
     return { at: 'serve', owned: local };
   }
 
   #closeNow(): WorkerLocal {
-    const { close } = ConnectionEvent;
-    while (this.#board.move(this.#slot, this.#local.word, close) !== Outcome.moved) this.#attend();
+    while (!this.#hold.release(ConnectionEvent.close, 0)) this.#hold.attend();
     return { at: 'handBack', slot: this.#slot };
   }
 
   #faulty(fault: Fault): boolean {
     return this.#faults.includes(fault);
   }
+}
+
+/** Production `Ownership` of a connection that is owned already. */
+export function holdOf(model: ModelBoard, child: number, slot: number, word: number): Ownership {
+  const hold = new model.code.ownership.Ownership(model.board, {} as Native, child);
+  hold.slot = slot;
+  hold.index = model.board.slotIndex(slot);
+  hold.resumed(word);
+  return hold;
 }
 
 /** A client: so many bytes one after another, then the end of its stream. */

@@ -90,7 +90,7 @@ export interface Model {
 export interface Report {
   readonly states: number;
   readonly steps: number;
-  /** Different complete schedules these states stand for (cycles counted once around). */
+  /** Different complete schedules these states stand for; less than all where threads go in circles. */
   readonly schedules: number;
   readonly finals: number;
   readonly violation: Violation | null;
@@ -286,6 +286,8 @@ const ATOMIC: ReadonlySet<Kind> = new Set([
   'sleep',
 ]);
 const MAX_EMPTY_TURNS = 100;
+/** A turn that is longer has a loop that others can keep going for ever. */
+const MAX_TURN_STEPS = 200;
 
 class Programs {
   readonly #threads: Model['threads'];
@@ -348,6 +350,10 @@ class Programs {
   }
 
   #discover(node: Node): void {
+    if (node.depth > MAX_TURN_STEPS) {
+      const { name } = this.#threads[node.thread] as ModelThread;
+      throw new Error(`${name}: ${MAX_TURN_STEPS} steps in one turn; write its loop as turns`);
+    }
     const path: Node[] = [];
     for (let at: Node | null = node; at !== null; at = at.parent) path[at.depth] = at;
     const root = path[0] as Node;
@@ -886,6 +892,11 @@ function stateWithoutEnd(
     }
   }
   return reaches.indexOf(0);
+}
+
+/** How large a proof was, in one line. */
+export function summary(name: string, { states, steps, schedules }: Report): string {
+  return `${name}: ${states} states, ${steps} steps, ${schedules.toExponential(1)} schedules`;
 }
 
 /** Goes through all schedules; the first violation ends it. */

@@ -18,7 +18,7 @@ import type { Scoreboard } from '../../src/scoreboard/scoreboard.ts';
 import { OWNED, STATE_NAMES, TRANSITIONS } from '../../src/scoreboard/states.ts';
 import { ownerOf, stateOf } from '../../src/scoreboard/transition.ts';
 import { Forbidden, forbid, Memory, prepare, type Step, sleepUntil } from './explorer.ts';
-import type { Code } from './scoreboard-code.ts';
+import type { Code } from './production-code.ts';
 
 export interface BoardSize {
   readonly slots: number;
@@ -102,7 +102,7 @@ export class ModelBoard {
     this.#nameWords(ringAt >> 2, 'queue', ring);
     this.#nameWords(handbackAt >> 2, 'handback', ring);
     memory.name(idleAt >> 2, 'idle');
-    memory.name(HEADER.handbackSignalled.offset >> 2, 'handbackSignalled');
+    for (const [name, { offset }] of Object.entries(HEADER)) memory.name(offset >> 2, name);
     for (let child = 0; child < children; child++) {
       for (const [name, { offset }] of Object.entries(CHILD)) {
         memory.name(this.board.childIndex(child) + (offset >> 2), `child${child}.${name}`);
@@ -182,14 +182,23 @@ export class ModelBoard {
     Atomics.or(this.words, this.own(`edge${slot}`), 1 << incarnation);
   }
 
-  /** Takes what the poll set has for a slot: an edge, and how the socket is now. */
-  events(slot: number): { incarnation: number; endOfStream: boolean }[] {
-    const edges = Atomics.exchange(this.words, this.own(`edge${slot}`), 0);
-    if (edges === 0) return [];
-    const endOfStream = (Atomics.load(this.words, this.own(`socket${slot}`)) & FIN) !== 0;
-    return [0, 1]
-      .filter((incarnation) => (edges & (1 << incarnation)) !== 0)
-      .map((incarnation) => ({ incarnation, endOfStream }));
+  /** Names of the words that wake whoever watches the poll set. */
+  get edges(): readonly string[] {
+    return Array.from({ length: this.slots }, (_, slot) => `edge${slot}`);
+  }
+
+  /** Takes what the poll set has: slot, incarnation, and how the socket is now (1 readable, 8 ended). */
+  poll(): [number, number, number][] {
+    const tickets: [number, number, number][] = [];
+    for (let slot = 0; slot < this.slots; slot++) {
+      const edges = Atomics.exchange(this.words, this.own(`edge${slot}`), 0);
+      if (edges === 0) continue;
+      const ended = (Atomics.load(this.words, this.own(`socket${slot}`)) & FIN) !== 0;
+      for (const incarnation of [0, 1]) {
+        if ((edges & (1 << incarnation)) !== 0) tickets.push([slot, incarnation, ended ? 9 : 1]);
+      }
+    }
+    return tickets;
   }
 
   /** Bytes (> 0), 0 at the end of the stream, -1 where there is nothing now. */
@@ -263,17 +272,16 @@ export class ModelBoard {
     const word = this.memory.words[this.board.slotIndex(slot)] as number;
     const state = STATE_NAMES[stateOf(word)] as (typeof STATE_NAMES)[number];
     const owned = (OWNED as readonly string[]).includes(state);
+    // Whoever polls writes these before its move, and is too late at times; right for any owner.
+    const times = [SLOT.queuedUs, SLOT.sinceTicks, SLOT.endOfStream] as readonly {
+      offset: number;
+    }[];
+    if (step.kind !== 'read' && times.some((field) => field.offset === offset)) return;
     // Whoever moved it to resuming links it; its child reads that before it claims.
     const linked = offset === SLOT.nextInInbox.offset && state === 'resuming';
-    let allowed: boolean;
-    if (step.thread.startsWith('listener')) {
-      // Written for whoever owns the connection next, and right whatever it is doing now.
-      const always = offset === SLOT.endOfStream.offset;
-      allowed = always || linked || (!owned && state !== 'queued');
-    } else {
-      const mine = ownerOf(word) === Number(step.thread.split(' ')[1]);
-      allowed = linked || (mine && state === 'processing');
-    }
+    const mine = ownerOf(word) === Number(step.thread.split(' ')[1]) && state === 'processing';
+    const listeners = step.thread.startsWith('listener') && !owned && state !== 'queued';
+    const allowed = linked || mine || listeners;
     if (allowed) return;
     throw new Forbidden(`${step.thread} touched a connection that is not its own, in ${state}`);
   }

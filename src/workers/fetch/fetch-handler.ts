@@ -26,6 +26,10 @@ export class FetchHandler implements Handler {
     this.#fetch = fetch;
   }
 
+  settled(): Promise<void> {
+    return this.background.idle();
+  }
+
   handle(exchange: Exchange): void {
     const { serial } = exchange;
     const request = requestOf(exchange);

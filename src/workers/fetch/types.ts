@@ -3,6 +3,8 @@
  * needed.
  *
  * Role: types only.
+ * Thread: none; erased.
+ * May not: hold code.
  */
 export type HeadersInit = NonNullable<ConstructorParameters<typeof globalThis.Headers>[0]>;
 export type NativeBodyInit = NonNullable<ConstructorParameters<typeof globalThis.Response>[0]>;

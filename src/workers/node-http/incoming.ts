@@ -3,7 +3,8 @@
  *
  * Role: head on demand, body by `readBody` as fast as the application takes it.
  * Thread: a worker.
- * May not: use the exchange once its serial has moved on.
+ * May not: use the exchange once its serial has moved on, nor rely on its own prototype: Express puts
+ * another one in its place. So what Node calls is an own property, what we call is a function.
  */
 import { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
@@ -14,60 +15,47 @@ import type { ExchangeSocket } from './socket.ts';
 /** Parts of IncomingMessage that its types leave out; the same on Node 20, 22, 24 and 26. */
 interface MessageInternals {
   _consuming: boolean;
+  _readableState: { readingMore: boolean };
   _dumped: boolean;
-  _addHeaderLine(name: string, value: string, target: Record<string, unknown>): void;
-  _addHeaderLineDistinct(name: string, value: string, target: Record<string, unknown>): void;
+  _addHeaderLines(list: string[], length: number): void;
+  _read(): void;
+  _destroy(error: Error | null, callback: (error?: Error | null) => void): void;
 }
 
-let rawHeadersOf: (request: IncomingRequest) => string[];
-/** True the first time it is asked for this request and this kind of header object. */
-let makesFirst: (request: IncomingRequest, bit: number) => boolean;
-let setRawHeaders: (request: IncomingRequest, list: string[]) => void;
+/** See `IncomingRequest.#keepBody`. */
+export let keepBody: (request: IncomingRequest) => void;
+/** See `IncomingRequest.#detach`. */
+export let detach: (request: IncomingRequest) => void;
 
 export class IncomingRequest extends IncomingMessage {
   readonly #exchange: Exchange;
   readonly #serial: number;
-  readonly #tableSerial: number;
-  readonly #head: string;
-  #rawHeaders: string[] | null = null;
   #reading = false;
-  /** Bits of the header objects that were made. */
-  #made = 0;
   #late: Buffer | null = null;
   /** Called when the body cannot be read to its end. */
   onBroken: ((error: unknown) => void) | null = null;
 
   static {
-    rawHeadersOf = (request) => {
-      request.#rawHeaders ??= rawFields(
-        request.#head,
-        request.#exchange.table,
-        request.#tableSerial,
-      );
-      return request.#rawHeaders;
-    };
-    makesFirst = (request, bit) => {
-      if ((request.#made & bit) !== 0) return false;
-      request.#made |= bit;
-      return true;
-    };
-    setRawHeaders = (request, list) => {
-      // IncomingMessage's constructor assigns an empty list before this class has its fields.
-      if (#rawHeaders in request) request.#rawHeaders = list;
-    };
+    keepBody = (request) => request.#keepBody();
+    detach = (request) => request.#detach();
   }
 
   constructor(exchange: Exchange, socket: ExchangeSocket) {
     super(socket as unknown as Socket);
     this.#exchange = exchange;
     this.#serial = exchange.serial;
-    this.#tableSerial = exchange.table.serial;
-    this.#head = exchange.head;
     this.method = exchange.method;
     this.url = exchange.target;
     this.httpVersionMajor = 1;
     this.httpVersionMinor = exchange.minorVersion;
     this.httpVersion = exchange.minorVersion === 1 ? '1.1' : '1.0';
+    const internals = this as unknown as MessageInternals;
+    internals._read = methods._read;
+    internals._destroy = methods._destroy;
+    const { table } = exchange;
+    // Header objects are Node's own and made from this list on demand.
+    const list = rawFields(exchange.head, table, table.serial);
+    internals._addHeaderLines(list, list.length);
     this.complete = exchange.bodyLength >= 0;
   }
 
@@ -76,7 +64,12 @@ export class IncomingRequest extends IncomingMessage {
   }
 
   override _read(): void {
-    (this as unknown as MessageInternals)._consuming = true;
+    const internals = this as unknown as MessageInternals;
+    if (!internals._consuming) {
+      // IncomingMessage sets it, so that nothing is read ahead for those who never read.
+      internals._readableState.readingMore = false;
+      internals._consuming = true;
+    }
     if (this.#reading) return;
     if (this.#late !== null) {
       this.push(this.#late);
@@ -132,7 +125,7 @@ export class IncomingRequest extends IncomingMessage {
    * The exchange is about to end: a body that has arrived but was not read yet stays readable for a
    * handler that answers first, until `detach`.
    */
-  keepBody(): void {
+  #keepBody(): void {
     const { bodyLength } = this.#exchange;
     if (bodyLength > 0 && !(this as unknown as MessageInternals)._consuming) {
       this.#late = Buffer.from(this.#exchange.takeBody());
@@ -140,7 +133,7 @@ export class IncomingRequest extends IncomingMessage {
   }
 
   /** The response has been sent, so nothing of the body can be read any more. */
-  detach(): void {
+  #detach(): void {
     if (this.destroyed) return;
     const internals = this as unknown as MessageInternals;
     if (this.complete || !internals._consuming) {
@@ -168,52 +161,4 @@ export function connectionReset(): Error {
   return Object.assign(new Error('aborted'), { code: 'ECONNRESET' });
 }
 
-type Getter = (this: IncomingMessage) => unknown;
-type Setter = (this: IncomingMessage, value: unknown) => void;
-
-/** A header object of node:http's own rules (joined, first wins, Set-Cookie as a list), made on demand. */
-function defineLazyHeaders(
-  name: 'headers' | 'headersDistinct',
-  bit: number,
-  fill: (message: MessageInternals, list: string[]) => Record<string, unknown>,
-): void {
-  const base = Object.getOwnPropertyDescriptor(IncomingMessage.prototype, name)!;
-  const set = base.set as Setter;
-  const get = base.get as Getter;
-  Object.defineProperty(IncomingRequest.prototype, name, {
-    configurable: true,
-    get(this: IncomingRequest) {
-      if (makesFirst(this, bit)) {
-        set.call(this, fill(this as unknown as MessageInternals, rawHeadersOf(this)));
-      }
-      return get.call(this);
-    },
-    set(this: IncomingRequest, value: unknown) {
-      makesFirst(this, bit);
-      set.call(this, value);
-    },
-  });
-}
-
-defineLazyHeaders('headers', 1, (message, list) => {
-  const target: Record<string, unknown> = {};
-  for (let i = 0; i < list.length; i += 2) message._addHeaderLine(list[i], list[i + 1], target);
-  return target;
-});
-defineLazyHeaders('headersDistinct', 2, (message, list) => {
-  const target: Record<string, unknown> = Object.create(null);
-  for (let i = 0; i < list.length; i += 2) {
-    message._addHeaderLineDistinct(list[i], list[i + 1], target);
-  }
-  return target;
-});
-Object.defineProperty(IncomingRequest.prototype, 'rawHeaders', {
-  configurable: true,
-  enumerable: true,
-  get(this: IncomingRequest) {
-    return rawHeadersOf(this);
-  },
-  set(this: IncomingRequest, list: string[]) {
-    setRawHeaders(this, list);
-  },
-});
+const methods = IncomingRequest.prototype as unknown as MessageInternals;

@@ -8,7 +8,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Exchange, Handler } from '../exchange.ts';
 import { IncomingRequest } from './incoming.ts';
-import { OutgoingResponse } from './outgoing.ts';
+import { failResponse, isOver, OutgoingResponse } from './outgoing.ts';
 import { ExchangeSocket } from './socket.ts';
 
 /** An application's handler; what it returns is ignored, except that a rejection fails the request. */
@@ -45,8 +45,8 @@ function isThenable(value: unknown): value is PromiseLike<unknown> {
 }
 
 function fail(response: OutgoingResponse, error: unknown): void {
-  if (!response.isOver) {
-    response.fail(error);
+  if (!isOver(response)) {
+    failResponse(response, error);
     return;
   }
   // The response is out, so nobody can be told but the operator.

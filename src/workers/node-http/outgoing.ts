@@ -4,14 +4,16 @@
  * Role: takes over below `_send` and `_writeRaw`, where OutgoingMessage would reach for its socket;
  * headers, chunking and every check above that are Node's own.
  * Thread: a worker.
- * May not: use the exchange after `endRaw`, `abort` or an abort from outside.
+ * May not: use the exchange after `endRaw`, `abort` or an abort from outside; nor rely on its own
+ * prototype, since Express puts another one in its place. So what Node and applications call is an own
+ * property, and what we call is a function.
  *
  * Small writes of one tick, head included, leave in one `writeRaw`.
  */
 import { type IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { AbortReason, Exchange } from '../exchange.ts';
-import { connectionReset, type IncomingRequest } from './incoming.ts';
+import { connectionReset, detach, type IncomingRequest, keepBody } from './incoming.ts';
 import type { ExchangeSocket } from './socket.ts';
 
 type WriteCallback = (error?: Error | null) => void;
@@ -31,7 +33,10 @@ interface ResponseInternals {
 /** Held back bytes beyond this go out at once. */
 const HIGH_WATER_MARK = 16 * 1024;
 
-let needsDrain: (response: OutgoingResponse) => boolean;
+/** The handler threw, or the body could not be read: the exchange knows what to answer. */
+export let failResponse: (response: OutgoingResponse, error: unknown) => void;
+/** True once the exchange was ended or lost. */
+export let isOver: (response: OutgoingResponse) => boolean;
 
 export class OutgoingResponse extends ServerResponse<IncomingMessage> {
   readonly #exchange: Exchange;
@@ -56,8 +61,8 @@ export class OutgoingResponse extends ServerResponse<IncomingMessage> {
   #over = false;
 
   static {
-    needsDrain = (response) =>
-      response.#owesDrain && !response.destroyed && !response.writableEnded;
+    failResponse = (response, error) => response.#fail(error);
+    isOver = (response) => response.#over;
   }
 
   constructor(exchange: Exchange, request: IncomingRequest, socket: ExchangeSocket) {
@@ -69,7 +74,12 @@ export class OutgoingResponse extends ServerResponse<IncomingMessage> {
     this.#internals = this as unknown as ResponseInternals;
     this.shouldKeepAlive = exchange.keepAlive;
     (this as { socket: Socket | null }).socket = socket as unknown as Socket;
-    request.onBroken = (error) => this.fail(error);
+    this._send = methods._send;
+    this._writeRaw = methods._writeRaw;
+    this.end = methods.end as () => this;
+    this.destroy = methods.destroy as () => this;
+    this.writeContinue = methods.writeContinue;
+    request.onBroken = (error) => this.#fail(error);
     socket.onDestroy = (error) => this.#cut(error);
     exchange.onAbort = (reason) => this.#aborted(reason);
   }
@@ -169,6 +179,7 @@ export class OutgoingResponse extends ServerResponse<IncomingMessage> {
     this.#flush();
     if (!this.#blocked && this.#owesDrain) {
       this.#owesDrain = false;
+      clearNeedDrain(this);
       this.emit('drain');
     }
   }
@@ -191,7 +202,7 @@ export class OutgoingResponse extends ServerResponse<IncomingMessage> {
     this.#flush();
     if (this.#size > 0) return;
     const keepAlive = !this.#internals._last && this.#lengthHolds();
-    this.#request.keepBody();
+    keepBody(this.#request);
     this.#leave();
     this.#exchange.endRaw(keepAlive);
     // What a real response emits once the kernel has taken the last byte: `finish`, then `close`.
@@ -199,7 +210,7 @@ export class OutgoingResponse extends ServerResponse<IncomingMessage> {
       const callbacks = this.#callbacks;
       this.#callbacks = [];
       for (const callback of callbacks) callback();
-      this.#request.detach();
+      detach(this.#request);
       process.nextTick(() => this.#emitClose());
     });
   }
@@ -275,18 +286,12 @@ export class OutgoingResponse extends ServerResponse<IncomingMessage> {
     this.#settle(connectionReset());
   }
 
-  /** The handler threw, or the body could not be read: the exchange knows what to answer. */
-  fail(error: unknown): void {
+  #fail(error: unknown): void {
     if (this.#over) return;
     this.#leave();
     this.#stand.close();
     if (this.#isOurs()) this.#exchange.fail(error);
     this.#break(error instanceof Error ? error : new Error(String(error)));
-  }
-
-  /** True once the exchange was ended or lost. */
-  get isOver(): boolean {
-    return this.#over;
   }
 
   override destroy(error?: Error): this {
@@ -302,12 +307,19 @@ export class OutgoingResponse extends ServerResponse<IncomingMessage> {
   }
 }
 
-Object.defineProperty(OutgoingResponse.prototype, 'writableNeedDrain', {
-  configurable: true,
-  get(this: OutgoingResponse) {
-    return needsDrain(this);
-  },
-});
+const methods = OutgoingResponse.prototype;
+
+/** Where OutgoingMessage keeps `writableNeedDrain`; undefined until a response was looked at. */
+let needDrainKey: symbol | null | undefined;
+
+/** What node:http's server does in its socket's `drain`. */
+function clearNeedDrain(response: OutgoingResponse): void {
+  if (needDrainKey === undefined) {
+    const keys = Object.getOwnPropertySymbols(response);
+    needDrainKey = keys.find((key) => key.description === 'kNeedDrain') ?? null;
+  }
+  if (needDrainKey !== null) (response as unknown as Record<symbol, boolean>)[needDrainKey] = false;
+}
 
 function sizeOf(data: string | Uint8Array, encoding: BufferEncoding | null | undefined): number {
   if (typeof data !== 'string') return data.byteLength;

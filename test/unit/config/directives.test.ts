@@ -304,13 +304,15 @@ describe('names', () => {
     );
   });
 
-  it.each(['constructor', '__proto__', 'toString', ''])(
-    'such as %j are no way in',
-    async (name) => {
-      const raw = JSON.parse(`{${JSON.stringify(name)}: 1}`) as Record<string, unknown>;
-      expect(await refusal(raw)).toContain('unknown directive');
-    },
-  );
+  it.each([
+    'constructor',
+    '__proto__',
+    'toString',
+    '',
+  ])('such as %j are no way in', async (name) => {
+    const raw = JSON.parse(`{${JSON.stringify(name)}: 1}`) as Record<string, unknown>;
+    expect(await refusal(raw)).toContain('unknown directive');
+  });
 
   it.each([
     'maxMemoryPerChild',

@@ -185,6 +185,23 @@ describe('request', () => {
     expect(events).toEqual(['req close']);
   });
 
+  it('flows through a pipe in many pieces', async () => {
+    const pieces = Array.from({ length: 40 }, () => 'a'.repeat(16_384));
+    for (const window of [20_000, Number.POSITIVE_INFINITY]) {
+      const exchange = start((req, res) => void req.pipe(res), {
+        method: 'POST',
+        body: pieces,
+        window,
+      });
+      for (let i = 0; i < 500 && !exchange.ended; i++) {
+        await turn();
+        if (exchange.unsent > window) exchange.drain();
+      }
+      expect(exchange.ended).toBe(true);
+      expect(unchunk(exchange.body).split('\r\n\r\n')[1]).toHaveLength(40 * 16_384 + 3);
+    }
+  });
+
   it('reads no faster than the application', async () => {
     const pieces = Array.from({ length: 50 }, () => Buffer.alloc(8192));
     let request: IncomingMessage | undefined;
@@ -251,6 +268,55 @@ describe('request', () => {
     );
     await turn();
     expect(text).toBe('late');
+  });
+});
+
+describe('Express', () => {
+  // It gives both objects prototypes of its own, which go back to node:http's, and patches methods.
+  const swapped: Listener = (req, res) => {
+    Object.setPrototypeOf(req, Object.create(http.IncomingMessage.prototype));
+    Object.setPrototypeOf(res, Object.create(http.ServerResponse.prototype));
+  };
+  it('may replace the prototypes', async () => {
+    const exchange = await run(
+      async (req, res) => {
+        swapped(req, res);
+        expect(req.headers.host).toBe('example.test');
+        let text = '';
+        for await (const chunk of req) text += String(chunk);
+        const { end } = res;
+        res.end = ((...parameters: Parameters<typeof end>) =>
+          end.apply(res, parameters)) as typeof end;
+        res.write('got ');
+        res.end(text);
+      },
+      { method: 'POST', body: ['a', 'b'] },
+    );
+    expect(exchange.errors).toEqual([]);
+    expect(unchunk(exchange.body)).toMatch(/\r\n\r\ngot ab\|\r\n$/);
+  });
+  it('fails, aborts and closes all the same', async () => {
+    const error = new Error('x');
+    const failed = await run((req, res) => {
+      swapped(req, res);
+      throw error;
+    });
+    expect(failed.errors).toEqual([error]);
+    for (const cut of ['peer', 'res', 'req']) {
+      const events: string[] = [];
+      const exchange = start((req, res) => {
+        swapped(req, res);
+        req.on('close', () => events.push('req'));
+        res.on('close', () => events.push('res'));
+        if (cut === 'res') res.destroy();
+        if (cut === 'req') req.destroy();
+      });
+      if (cut === 'peer') exchange.leave();
+      else expect(exchange.aborted).toBe(true);
+      await turn();
+      await turn();
+      expect(events.sort()).toEqual(['req', 'res']);
+    }
   });
 });
 

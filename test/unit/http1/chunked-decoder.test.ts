@@ -36,27 +36,26 @@ describe('a chunked body', () => {
     expect(bytes.toString('latin1', decoder.consumed)).toBe('GET / HTTP/1.1');
   });
 
-  test.each([1, 2, 3, 7, 64, 999, 5001])(
-    'may come %i bytes at a time, into shared memory',
-    (step) => {
-      const bytes = Buffer.from(new SharedArrayBuffer(wire.length + 200));
-      bytes.write(wire, 150, 'latin1');
-      const decoder = new ChunkedDecoder();
-      let result = 0;
-      let consumed = 150;
-      let written = 90;
-      while (result === 0) {
-        const to = Math.min(150 + wire.length, consumed + step);
-        result = decoder.decode(bytes, consumed, to, written);
-        expect(decoder.consumed).toBe(to);
-        expect(decoder.written).toBeLessThanOrEqual(decoder.consumed);
-        consumed = decoder.consumed;
-        written = decoder.written;
-      }
-      expect(result).toBe(1);
-      expect(bytes.toString('latin1', 90, written)).toBe(payload);
-    },
-  );
+  test.each([
+    1, 2, 3, 7, 64, 999, 5001,
+  ])('may come %i bytes at a time, into shared memory', (step) => {
+    const bytes = Buffer.from(new SharedArrayBuffer(wire.length + 200));
+    bytes.write(wire, 150, 'latin1');
+    const decoder = new ChunkedDecoder();
+    let result = 0;
+    let consumed = 150;
+    let written = 90;
+    while (result === 0) {
+      const to = Math.min(150 + wire.length, consumed + step);
+      result = decoder.decode(bytes, consumed, to, written);
+      expect(decoder.consumed).toBe(to);
+      expect(decoder.written).toBeLessThanOrEqual(decoder.consumed);
+      consumed = decoder.consumed;
+      written = decoder.written;
+    }
+    expect(result).toBe(1);
+    expect(bytes.toString('latin1', 90, written)).toBe(payload);
+  });
 
   test('goes on in another decoder, given three numbers', () => {
     const text =

@@ -174,27 +174,30 @@ describe('every byte', () => {
   const TCHARS = "!#$%&'*+-.0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ^_`abcdefghijklmnopqrstuvwxyz|~";
 
   // At each place of a word of four, since words are what the parser looks at.
-  test.each(['', 'a', 'aa', 'aaa', 'aaaa'])(
-    'of a method, a name, a target, a value behind «%s»',
-    (a) => {
-      const method = verdicts((c) => `M${a}${c}bcde / HTTP/1.1\r\nHost: a\r\n\r\n`);
-      expect(characters(method)).toBe(TCHARS);
-      const name = verdicts((c) => `GET / HTTP/1.1\r\nHost: a\r\nN${a}${c}bcde: x\r\n\r\n`);
-      expect(characters(name)).toBe(
-        characters([...`${TCHARS}:`].map((c) => c.charCodeAt(0)).sort((x, y) => x - y)),
-      );
-      const target = verdicts((c) => `GET /${a}${c}bcde HTTP/1.1\r\nHost: a\r\n\r\n`);
-      expect(target).toEqual(
-        Array.from({ length: 0x7f - 0x21 }, (_, i) => 0x21 + i).filter((byte) => byte !== 0x23),
-      );
-      const value = verdicts((c) => `GET / HTTP/1.1\r\nHost: a\r\nN: ${a}${c}bcde\r\n\r\n`);
-      expect(value).toEqual(
-        Array.from({ length: 256 }, (_, byte) => byte).filter(
-          (byte) => byte === 9 || (byte >= 0x20 && byte !== 0x7f),
-        ),
-      );
-    },
-  );
+  test.each([
+    '',
+    'a',
+    'aa',
+    'aaa',
+    'aaaa',
+  ])('of a method, a name, a target, a value behind «%s»', (a) => {
+    const method = verdicts((c) => `M${a}${c}bcde / HTTP/1.1\r\nHost: a\r\n\r\n`);
+    expect(characters(method)).toBe(TCHARS);
+    const name = verdicts((c) => `GET / HTTP/1.1\r\nHost: a\r\nN${a}${c}bcde: x\r\n\r\n`);
+    expect(characters(name)).toBe(
+      characters([...`${TCHARS}:`].map((c) => c.charCodeAt(0)).sort((x, y) => x - y)),
+    );
+    const target = verdicts((c) => `GET /${a}${c}bcde HTTP/1.1\r\nHost: a\r\n\r\n`);
+    expect(target).toEqual(
+      Array.from({ length: 0x7f - 0x21 }, (_, i) => 0x21 + i).filter((byte) => byte !== 0x23),
+    );
+    const value = verdicts((c) => `GET / HTTP/1.1\r\nHost: a\r\nN: ${a}${c}bcde\r\n\r\n`);
+    expect(value).toEqual(
+      Array.from({ length: 256 }, (_, byte) => byte).filter(
+        (byte) => byte === 9 || (byte >= 0x20 && byte !== 0x7f),
+      ),
+    );
+  });
 
   test('behind bytes that carry into their neighbours', () => {
     for (const before of ['\xff', '\xff\xff', '\xff\xff\xff', '\t', '\t\t\t', '\x80~']) {

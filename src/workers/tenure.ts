@@ -1,0 +1,169 @@
+/**
+ * A worker's tenure of one connection: how it is taken, kept over a wait, and given up.
+ *
+ * Role: the moves of the state word together with what has to happen around them: the buffer stored
+ * or given back, the pin in the serving loop, the look at the socket after an event that came between.
+ * Thread: one worker. May not: send, call a handler, or close the descriptor; a connection that is over
+ * goes to the listener. What is to be sent and counted has been when it is given up.
+ */
+import { EAGAIN } from '../listener/native.ts';
+import { SLOT } from '../scoreboard/layout.ts';
+import { ConnectionEvent } from '../scoreboard/states.ts';
+import { FLAG_END, FLAG_HANGUP } from '../scoreboard/transition.ts';
+import type { Connection } from './connection.ts';
+import type { WorkerContext } from './context.ts';
+import type { Ownership } from './ownership.ts';
+import type { RequestReader } from './request-reader.ts';
+import type { ResponseWriter } from './response-writer.ts';
+
+const DISCARD_BYTES = 1 << 20;
+const DISCARD_TURNS = 16;
+
+/** What the connection needs from the loop that serves it. */
+export interface ServingLoop {
+  /** It has an unfinished handler, body or write in this child. */
+  pin(connection: Connection): void;
+  unpin(connection: Connection): void;
+  /** The object may serve another connection. */
+  recycle(connection: Connection): void;
+  /** Calls `connection.onEvent` in the next turn. */
+  soon(connection: Connection): void;
+  requeue(slot: number): void;
+}
+
+export class Tenure {
+  readonly #context: WorkerContext;
+  readonly #loop: ServingLoop;
+  readonly #connection: Connection;
+  readonly #hold: Ownership;
+  readonly #reader: RequestReader;
+  readonly #writer: ResponseWriter;
+  #pinned = false;
+
+  constructor(
+    context: WorkerContext,
+    loop: ServingLoop,
+    connection: Connection,
+    hold: Ownership,
+    reader: RequestReader,
+    writer: ResponseWriter,
+  ) {
+    this.#context = context;
+    this.#loop = loop;
+    this.#connection = connection;
+    this.#hold = hold;
+    this.#reader = reader;
+    this.#writer = writer;
+  }
+
+  /** After a claim; `word` is what it made of the state. */
+  take(slot: number, word: number): void {
+    const hold = this.#hold;
+    hold.take(slot, word);
+    this.#pinned = false;
+    this.#reader.load(hold.index, hold.fd);
+    this.#writer.open(hold.fd);
+  }
+
+  /** It stays in this child beyond the present turn. */
+  pin(): void {
+    if (this.#pinned) return;
+    this.#pinned = true;
+    this.#loop.pin(this.#connection);
+  }
+
+  #unpin(): void {
+    if (!this.#pinned) return;
+    this.#pinned = false;
+    this.#loop.unpin(this.#connection);
+  }
+
+  /** Takes the flags that made a move fail; the socket has to be looked at again. */
+  attend(): number {
+    const flags = this.#hold.attend();
+    if ((flags & FLAG_END) !== 0) this.#hold.setField(SLOT.endOfStream, 1);
+    this.#reader.wet((flags & FLAG_END) !== 0);
+    return flags;
+  }
+
+  /** Suspends: the listener wakes this child when the socket is ready. */
+  park(forWriting: boolean): void {
+    const hold = this.#hold;
+    this.pin();
+    if (forWriting) hold.armWritable();
+    if (hold.suspended || hold.suspend()) return;
+    const flags = this.attend();
+    if ((flags & FLAG_HANGUP) !== 0 && this.#context.native.pending(hold.fd) <= 0) {
+      // Told later, since it may be a handler's own write or read that came here.
+      this.#writer.broken = true;
+    }
+    this.#loop.soon(this.#connection);
+  }
+
+  /**
+   * Hands the connection back to wait for its next bytes, or for its turn (`requeue`). False: an event
+   * came, so read again.
+   */
+  release(requeue: boolean, partial: boolean): boolean {
+    const hold = this.#hold;
+    const { slot } = hold;
+    this.#reader.store();
+    this.#unpin();
+    const event = requeue ? ConnectionEvent.requeue : this.#waitingEvent(partial);
+    if (hold.release(event, this.#context.now)) {
+      if (requeue) this.#loop.requeue(slot);
+      return true;
+    }
+    this.attend();
+    this.#reader.load(hold.index, hold.fd);
+    return false;
+  }
+
+  #waitingEvent(partial: boolean) {
+    if (partial) return ConnectionEvent.needRead;
+    return this.#hold.field(SLOT.requests) > 0
+      ? ConnectionEvent.responseSent
+      : ConnectionEvent.nothingRead;
+  }
+
+  /**
+   * Shuts the write side; the listener waits for the client to finish reading and sending. False: it
+   * is in the inbox and has to be claimed from there first.
+   */
+  closeGently(): boolean {
+    const hold = this.#hold;
+    if (!hold.takeBack()) return false;
+    this.#reader.release();
+    this.#context.native.shutdownWrite(hold.fd);
+    hold.setField(SLOT.drainedBytes, 0);
+    while (this.#peerIsSending()) {
+      this.#unpin();
+      if (hold.release(ConnectionEvent.lastResponseSent, this.#context.now)) return true;
+      this.attend();
+    }
+    return this.closeNow();
+  }
+
+  /** Takes what has come meanwhile out of the socket, whose event will not come again. */
+  #peerIsSending(): boolean {
+    if (this.#reader.dry) return true;
+    for (let turn = 0; turn < DISCARD_TURNS; turn++) {
+      const count = this.#context.native.discard(this.#hold.fd, DISCARD_BYTES);
+      if (count < 0) return count === EAGAIN;
+      if (count === 0) return false;
+    }
+    return false;
+  }
+
+  /** Nothing more to say to this peer. False as with `closeGently`. */
+  closeNow(): boolean {
+    const hold = this.#hold;
+    if (!hold.takeBack()) return false;
+    const { slot } = hold;
+    this.#reader.release();
+    this.#unpin();
+    while (!hold.release(ConnectionEvent.close, this.#context.now)) this.attend();
+    this.#context.handBack(slot);
+    return true;
+  }
+}

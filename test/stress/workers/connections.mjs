@@ -1,0 +1,260 @@
+// The network, the listener or a worker of a server whose sockets are words: accept, dispatch, claim,
+// notice, suspend, resume, release, hand-back, close, over a few slots that are reused all the time.
+import { parentPort, workerData } from 'node:worker_threads';
+import { EventRouter, Routed } from '../../../dist/listener/event-router.js';
+import { NOBODY, nextInInbox, takeInbox } from '../../../dist/scoreboard/inbox.js';
+import { CHILD, ChildCommand, HEADER } from '../../../dist/scoreboard/layout.js';
+import { Scoreboard } from '../../../dist/scoreboard/scoreboard.js';
+import { ConnectionEvent, ConnectionState } from '../../../dist/scoreboard/states.js';
+import {
+  FLAGS_MASK,
+  incarnationOf,
+  Outcome,
+  stateOf,
+  successor,
+} from '../../../dist/scoreboard/transition.js';
+import {
+  beginHandback,
+  goIdle,
+  handBack,
+  hasWaiting,
+  wakeChild,
+  wakeLowestIdle,
+} from '../../../dist/scoreboard/wake.js';
+import { drain, randomOf, signal as signalWord, sleep, yieldThread } from './common.mjs';
+
+const { role, number, shared, slots, children, events, seed, sleepMs } = workerData;
+const board = Scoreboard.attach(shared);
+const world = new Int32Array(workerData.world);
+const random = randomOf(seed * 31 + number + 1);
+
+// Words of the world: eventfds, then for each slot its socket, its edge and its client.
+const LISTENER_FD = 0;
+const OVER = 1;
+const wakeFd = (child) => 2 + child;
+const socketOf = (slot) => 2 + children + slot * 4;
+/** Incarnation + 1 of the connection that has an event. */
+const edgeOf = (slot) => socketOf(slot) + 1;
+/** Incarnation + 1 of the connection that is open. */
+const openOf = (slot) => socketOf(slot) + 2;
+/** Who owns it, child + 1: a second proof besides the state word. */
+const ownerOf = (slot) => socketOf(slot) + 3;
+const FIN = 0x4000_0000;
+const signal = (fd) => signalWord(world, fd);
+
+const counts = {
+  sent: 0,
+  received: 0,
+  finished: 0,
+  ended: 0,
+  accepted: 0,
+  closed: 0,
+  dispatched: 0,
+  noticed: 0,
+  resumed: 0,
+  suspended: 0,
+  claimed: 0,
+  twoOwners: 0,
+  closedTwice: 0,
+  lostTicket: 0,
+  lostWake: 0,
+  wrongInbox: 0,
+  crossed: 0,
+};
+
+const receive = (slot) => {
+  const unread = Atomics.and(world, socketOf(slot), FIN);
+  if (unread === FIN) return 0;
+  return unread === 0 ? -1 : unread & ~FIN;
+};
+
+function network() {
+  const finished = new Int32Array(slots);
+  const touch = (slot, open) => {
+    Atomics.store(world, edgeOf(slot), open);
+    signalWord(world, LISTENER_FD);
+  };
+  const finish = (slot, open) => {
+    finished[slot] = open;
+    counts.finished++;
+    Atomics.or(world, socketOf(slot), FIN);
+    touch(slot, open);
+  };
+  for (let event = 0; event < events; ) {
+    const slot = random(slots);
+    const open = Atomics.load(world, openOf(slot));
+    if (open === 0 || finished[slot] === open) {
+      yieldThread();
+      continue;
+    }
+    event++;
+    if (random(20) === 0) {
+      finish(slot, open);
+    } else {
+      Atomics.add(world, socketOf(slot), 1);
+      counts.sent++;
+      touch(slot, open);
+    }
+    if (random(64) === 0) yieldThread();
+  }
+  Atomics.store(world, OVER, 1);
+  for (let slot = 0; slot < slots; slot++) {
+    for (;;) {
+      const open = Atomics.load(world, openOf(slot));
+      if (open !== 0 && finished[slot] !== open) finish(slot, open);
+      else if (open === 0) break;
+      else yieldThread();
+    }
+  }
+  signalWord(world, LISTENER_FD);
+}
+
+function listener() {
+  const router = new EventRouter(
+    board,
+    { readable: 1, writable: 2, hangup: 4, endOfStream: 8 },
+    signal,
+  );
+  const closing = [];
+  let open = 0;
+  const accept = (slot) => {
+    if (Atomics.load(world, OVER) === 1) return;
+    const word = board.word(slot);
+    if (board.move(slot, word, ConnectionEvent.accept) !== Outcome.moved) counts.crossed++;
+    open++;
+    counts.accepted++;
+    Atomics.store(world, openOf(slot), incarnationOf(word) + 1);
+  };
+  const close = (slot) => {
+    const word = board.word(slot);
+    if (stateOf(word) !== ConnectionState.closing) counts.closedTwice++;
+    if (Atomics.exchange(world, openOf(slot), 0) !== incarnationOf(word) + 1) counts.closedTwice++;
+    Atomics.store(world, socketOf(slot), 0);
+    board.move(slot, word, ConnectionEvent.reclaimed);
+    open--;
+    counts.closed++;
+    accept(slot);
+  };
+  for (let slot = 0; slot < slots; slot++) accept(slot);
+  while (open > 0 || Atomics.load(world, OVER) === 0) {
+    let work = 0;
+    for (let slot = 0; slot < slots; slot++) {
+      const edge = Atomics.exchange(world, edgeOf(slot), 0);
+      if (edge === 0) continue;
+      work++;
+      const routed = router.route(slot, edge - 1, 1);
+      if (routed === Routed.noticed) counts.noticed++;
+      if (routed === Routed.resumed) counts.resumed++;
+      if (routed !== Routed.queued) continue;
+      counts.dispatched++;
+      while (!board.queue.push(slot)) yieldThread();
+      wakeLowestIdle(board, signal);
+    }
+    drain(world, LISTENER_FD);
+    beginHandback(board);
+    for (let slot = board.handback.pop(); slot >= 0; slot = board.handback.pop())
+      closing.push(slot);
+    work += closing.length;
+    for (const slot of closing.splice(0)) close(slot);
+    if (work > 0 || Atomics.load(world, OVER) === 1) {
+      if (work === 0) yieldThread();
+      continue;
+    }
+    // An edge that came before the drain is seen by this look; one after it signals again.
+    let waiting = board.handback.length;
+    for (let slot = 0; slot < slots; slot++) waiting += Atomics.load(world, edgeOf(slot));
+    if (waiting > 0) continue;
+    if (sleep(world, LISTENER_FD, sleepMs)) continue;
+    if (board.handback.length > 0) counts.lostWake++;
+  }
+  for (let child = 0; child < children; child++) {
+    board.setChild(child, CHILD.command, ChildCommand.retire);
+    wakeChild(board, child, signal);
+  }
+}
+
+function worker(child) {
+  const pinned = new Map();
+  const enter = (slot) => {
+    if (Atomics.compareExchange(world, ownerOf(slot), 0, child + 1) !== 0) counts.twoOwners++;
+  };
+  const leave = (slot) => {
+    if (Atomics.compareExchange(world, ownerOf(slot), child + 1, 0) !== child + 1)
+      counts.twoOwners++;
+  };
+  const attend = (slot) => {
+    for (;;) {
+      const word = board.word(slot);
+      if (stateOf(word) !== ConnectionState.processing) counts.twoOwners++;
+      if (board.move(slot, word, ConnectionEvent.attend) === Outcome.moved) return;
+    }
+  };
+  /** Reads until the socket is empty, then lets go: to wait, or suspended as with a handler unfinished. */
+  const serve = (slot, word) => {
+    enter(slot);
+    for (;;) {
+      const count = receive(slot);
+      if (count > 0) {
+        counts.received += count;
+        continue;
+      }
+      leave(slot);
+      if (count === 0) {
+        counts.ended++;
+        while (board.move(slot, word, ConnectionEvent.close) !== Outcome.moved) attend(slot);
+        handBack(board, slot, signal);
+        return;
+      }
+      const suspends = random(3) === 0;
+      const event = suspends ? ConnectionEvent.suspend : ConnectionEvent.responseSent;
+      if (suspends) pinned.set(slot, word);
+      if (board.move(slot, word, event) === Outcome.moved) {
+        if (!suspends) return;
+        counts.suspended++;
+        if (random(2) === 0) return;
+        // Its handler goes on by itself.
+        const suspended = successor(word, ConnectionEvent.suspend, child, 0);
+        if (board.move(slot, suspended, ConnectionEvent.resume) !== Outcome.moved) return;
+      } else attend(slot);
+      pinned.delete(slot);
+      enter(slot);
+    }
+  };
+  for (;;) {
+    for (let slot = takeInbox(board, child); slot !== NOBODY; ) {
+      const next = nextInInbox(board, slot);
+      const word = board.word(slot);
+      if (stateOf(word) !== ConnectionState.resuming || !pinned.has(slot)) counts.wrongInbox++;
+      if (board.move(slot, word, ConnectionEvent.claim, child) !== Outcome.moved)
+        counts.wrongInbox++;
+      pinned.delete(slot);
+      serve(slot, successor(word, ConnectionEvent.claim, child, 0) & ~FLAGS_MASK);
+      slot = next;
+    }
+    const ticket = board.queue.pop();
+    if (ticket >= 0) {
+      const word = board.word(ticket);
+      const queued = stateOf(word) === ConnectionState.queued;
+      if (queued && board.move(ticket, word, ConnectionEvent.claim, child) === Outcome.moved) {
+        counts.claimed++;
+        serve(ticket, successor(word, ConnectionEvent.claim, child, 0));
+      } else counts.lostTicket++;
+      continue;
+    }
+    const retiring = board.child(child, CHILD.command) !== ChildCommand.run;
+    if (retiring && pinned.size === 0) break;
+    drain(world, wakeFd(child));
+    if (retiring ? hasWaiting(board, child) : !goIdle(board, child)) continue;
+    if (sleep(world, wakeFd(child), sleepMs)) continue;
+    // Nobody signalled for so long: then there must be nothing to do.
+    if (board.idle.has(child) && board.queue.length > 0 && board.idle.count === children)
+      counts.lostWake++;
+    if (hasWaiting(board, child)) counts.lostWake++;
+  }
+}
+
+board.header(HEADER.phase.offset);
+if (role === 'network') network();
+else if (role === 'listener') listener();
+else worker(number);
+parentPort.postMessage(counts);

@@ -1,0 +1,122 @@
+// The declaration of bytes: every field has room of its own, and no cache line has two writers.
+import { describe, expect, it } from 'vitest';
+import { Bitmap } from '../../../src/scoreboard/bitmap.ts';
+import {
+  CACHE_LINE,
+  CHILD,
+  CHILD_BYTES,
+  type Field,
+  HEADER,
+  HEADER_BYTES,
+  SLOT,
+  SLOT_BYTES,
+  SPARE_BUFFERS,
+  sectionsFor,
+} from '../../../src/scoreboard/layout.ts';
+import { TicketRing } from '../../../src/scoreboard/ticket-ring.ts';
+
+const RECORDS: readonly [string, Readonly<Record<string, Field>>, number][] = [
+  ['HEADER', HEADER, HEADER_BYTES],
+  ['CHILD', CHILD, CHILD_BYTES],
+  ['SLOT', SLOT, SLOT_BYTES],
+];
+const elementBytes = ({ type }: Field): number => (type === 'f64' ? 8 : type === 'bytes' ? 1 : 4);
+const endOf = (field: Field): number => field.offset + elementBytes(field) * (field.count ?? 1);
+
+/**
+ * Lines in which a word that is moved by compare-and-swap stands among fields of one writer, and why.
+ * Everywhere else such words have a line of their own.
+ */
+const SHARED_LINES: Readonly<Record<string, string>> = {
+  'SLOT 0 owner': 'whoever moves the state word writes the fields next to it right before',
+};
+
+describe.each(RECORDS)('%s', (name, fields, bytes) => {
+  const entries = Object.entries(fields).sort(([, a], [, b]) => a.offset - b.offset);
+
+  it('has fields that do not overlap', () => {
+    for (const [index, [field, declared]] of entries.entries()) {
+      const [next, behind] = entries[index + 1] ?? ['the end', { offset: bytes } as Field];
+      expect(endOf(declared), `${field} reaches into ${next}`).toBeLessThanOrEqual(behind.offset);
+    }
+  });
+
+  it('has fields that are aligned', () => {
+    const crooked = entries.filter(([, field]) => field.offset % elementBytes(field) !== 0);
+    expect(crooked).toEqual([]);
+  });
+
+  it('has one writer to a cache line', () => {
+    const writers = new Map<number, Set<string>>();
+    for (const [, field] of entries) {
+      const last = Math.floor((endOf(field) - 1) / CACHE_LINE);
+      for (let line = Math.floor(field.offset / CACHE_LINE); line <= last; line++) {
+        writers.set(line, (writers.get(line) ?? new Set()).add(field.writer));
+      }
+    }
+    const mixed = [...writers].filter(([, { size }]) => size > 1);
+    const described = mixed.map(
+      ([line, who]) => `${name} ${line} ${[...who].filter((writer) => writer !== 'cas').join(' ')}`,
+    );
+    expect(described).toEqual(Object.keys(SHARED_LINES).filter((line) => line.startsWith(name)));
+  });
+
+  it('says of each field what it means', () => {
+    expect(entries.filter(([, { meaning }]) => meaning.trim() === '')).toEqual([]);
+  });
+});
+
+describe('the records', () => {
+  it('begin at a cache line wherever they stand', () => {
+    expect([HEADER_BYTES, CHILD_BYTES, SLOT_BYTES].map((bytes) => bytes % CACHE_LINE)).toEqual([
+      0, 0, 0,
+    ]);
+  });
+
+  it('have a slot whose line of the state word is not the line the kernel side writes at accept alone', () => {
+    // fd stands beside the word, the peer on the next line: one accept dirties two lines, not three.
+    expect(Math.floor(SLOT.fd.offset / CACHE_LINE)).toBe(0);
+    expect(Math.floor(SLOT.peerFamily.offset / CACHE_LINE)).toBe(1);
+    expect(endOf(SLOT.peerAddress)).toBeLessThanOrEqual(2 * CACHE_LINE);
+  });
+});
+
+describe('the sections', () => {
+  it.each([
+    { connectionSlots: 1, childSlots: 1 },
+    { connectionSlots: 511, childSlots: 3 },
+    { connectionSlots: 512, childSlots: 16 },
+    { connectionSlots: 513, childSlots: 511 },
+    { connectionSlots: 20_000, childSlots: 1_000 },
+  ])('follow one another without overlap: $connectionSlots connections, $childSlots children', (size) => {
+    const sections = sectionsFor({ ...size, bufferBytes: 1024 });
+    const ringBytes = TicketRing.bytes(sections.ringCapacity);
+    const parts = [
+      [0, HEADER_BYTES],
+      [sections.children, size.childSlots * CHILD_BYTES],
+      [sections.connections, size.connectionSlots * SLOT_BYTES],
+      [sections.ring, ringBytes],
+      [sections.handback, ringBytes],
+      [sections.idle, Bitmap.bytes(size.childSlots)],
+      [sections.freeBuffers, Bitmap.bytes(sections.bufferCount)],
+      [sections.totalBytes, 0],
+    ] as const;
+    for (const [index, [start, bytes]] of parts.slice(0, -1).entries()) {
+      expect(start % CACHE_LINE).toBe(0);
+      expect(start + bytes).toBe(parts[index + 1]?.[0]);
+    }
+  });
+
+  it('have a ring that no number of connections fills', () => {
+    for (const connectionSlots of [1, 512, 513, 20_000, 65_536]) {
+      const { ringCapacity } = sectionsFor({ connectionSlots, childSlots: 4, bufferBytes: 1024 });
+      expect(ringCapacity).toBeGreaterThanOrEqual(connectionSlots * 2);
+      expect(Math.log2(ringCapacity) % 1).toBe(0);
+    }
+  });
+
+  it('have a buffer for each connection and for what workers keep at hand', () => {
+    const sections = sectionsFor({ connectionSlots: 100, childSlots: 7, bufferBytes: 1024 });
+    expect(sections.bufferCount).toBe(100 + 7 * SPARE_BUFFERS);
+  });
+});

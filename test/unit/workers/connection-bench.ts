@@ -1,0 +1,208 @@
+/**
+ * A connection on a bench: the real parts of a worker over sockets made of strings.
+ *
+ * The test plays the listener and the serving loop, so that an event can come at any one point.
+ */
+import { EAGAIN, type Native, type Region } from '../../../src/listener/native.ts';
+import { CHILD, HEADER, Phase, ResumeReason, SLOT } from '../../../src/scoreboard/layout.ts';
+import { Scoreboard } from '../../../src/scoreboard/scoreboard.ts';
+import {
+  ConnectionEvent,
+  type ConnectionState,
+  type ConnectionStateName,
+  STATE_NAMES,
+} from '../../../src/scoreboard/states.ts';
+import { stateOf, successor } from '../../../src/scoreboard/transition.ts';
+import { Connection, type ServingLoop } from '../../../src/workers/connection.ts';
+import { WorkerContext } from '../../../src/workers/context.ts';
+import type { Exchange } from '../../../src/workers/exchange.ts';
+
+const BROKEN_PIPE = -32;
+
+/** What a peer sends and how much it takes. */
+export class FakeSocket {
+  input = Buffer.alloc(0);
+  endOfInput = false;
+  /** Bytes it takes before it is full. */
+  room = Number.POSITIVE_INFINITY;
+  broken = false;
+  output = '';
+  shut = false;
+  /** Called within a send, to play what happens at that moment. */
+  onSend: () => void = () => {};
+
+  say(text: string): void {
+    this.input = Buffer.concat([this.input, Buffer.from(text, 'latin1')]);
+  }
+
+  take(bytes: Uint8Array): number {
+    this.onSend();
+    if (this.broken) return BROKEN_PIPE;
+    const count = Math.min(bytes.length, this.room);
+    if (count === 0 && bytes.length > 0) return EAGAIN;
+    this.room -= count;
+    this.output += Buffer.from(bytes.subarray(0, count)).toString('latin1');
+    return count;
+  }
+}
+
+function fakeNative(sockets: Map<number, FakeSocket>): Native {
+  const regions = new Map<Region, Uint8Array>();
+  const socket = (fd: number): FakeSocket => {
+    const found = sockets.get(fd);
+    if (found === undefined) throw new Error(`descriptor ${fd} is not open`);
+    return found;
+  };
+  const part = (region: Region, offset: number, length: number): Uint8Array =>
+    (regions.get(region) as Uint8Array).subarray(offset, offset + length);
+  const native: Partial<Native> = {
+    epollIn: 1,
+    epollOut: 4,
+    epollOneShot: 1 << 30,
+    attach: (region, memory) => {
+      regions.set(region, memory);
+      return 0;
+    },
+    epollAdd: (_set, fd) => (socket(fd) === undefined ? -1 : 0),
+    epollModify: (_set, fd) => (socket(fd) === undefined ? -1 : 0),
+    eventfdSignal: () => 0,
+    recv: (fd, region, offset, length) => {
+      const { input, endOfInput } = socket(fd);
+      if (input.length === 0) return endOfInput ? 0 : EAGAIN;
+      const count = input.copy(part(region, offset, length));
+      socket(fd).input = input.subarray(count);
+      return count;
+    },
+    send: (fd, region, offset, length) => socket(fd).take(part(region, offset, length)),
+    sendPair: (fd, region, offset, length, array, arrayOffset) =>
+      socket(fd).take(Buffer.concat([part(region, offset, length), array.subarray(arrayOffset)])),
+    discard: (fd, length) => native.recv?.(fd, 2, 0, Math.min(length, 1024)) as number,
+    pending: (fd) => {
+      if (socket(fd).broken) return BROKEN_PIPE;
+      if (socket(fd).input.length > 0) return 1;
+      return socket(fd).endOfInput ? 0 : EAGAIN;
+    },
+    shutdownWrite: (fd) => {
+      socket(fd).shut = true;
+      return 0;
+    },
+  };
+  return native as Native;
+}
+
+export class Bench implements ServingLoop {
+  readonly sockets = new Map<number, FakeSocket>();
+  readonly board = Scoreboard.create({ connectionSlots: 8, childSlots: 2, bufferBytes: 16_384 });
+  readonly context: WorkerContext;
+  readonly pinned = new Map<number, Connection>();
+  readonly spare: Connection[] = [];
+  #soon: Connection[] = [];
+  #slots = 0;
+
+  constructor(handle: (exchange: Exchange) => void, limitRequestBody = 0) {
+    this.board.setHeader(HEADER.phase.offset, Phase.running);
+    this.context = new WorkerContext(
+      this.board,
+      fakeNative(this.sockets),
+      0,
+      {
+        limitRequestLine: 8190,
+        limitRequestFieldSize: 8190,
+        limitRequestFields: 100,
+        limitRequestBody,
+        keepAlive: true,
+        maxKeepAliveRequests: 0,
+        maxConnectionsPerChild: 0,
+        maxRequestsPerChild: 0,
+        server: '',
+        directPolling: false,
+      },
+      { kind: 'node', handle },
+    );
+    this.context.heads.tick(0);
+  }
+
+  // ---- the serving loop ---------------------------------------------------------------------------
+
+  pin(connection: Connection): void {
+    this.pinned.set(connection.slot, connection);
+  }
+
+  unpin(connection: Connection): void {
+    this.pinned.delete(connection.slot);
+  }
+
+  recycle(connection: Connection): void {
+    if (this.spare.includes(connection)) throw new Error('recycled twice');
+    this.spare.push(connection);
+  }
+
+  soon(connection: Connection): void {
+    this.#soon.push(connection);
+  }
+
+  requeue(): void {}
+
+  turn(): void {
+    for (const connection of this.#soon.splice(0)) connection.onEvent();
+  }
+
+  // ---- the listener -------------------------------------------------------------------------------
+
+  /** A new connection; `serve` lets the worker have it. */
+  accept(): number {
+    const slot = this.#slots++;
+    this.sockets.set(slot + 100, new FakeSocket());
+    this.board.setSlot(slot, SLOT.fd, slot + 100);
+    this.board.move(slot, this.board.word(slot), ConnectionEvent.accept);
+    return slot;
+  }
+
+  socket(slot: number): FakeSocket {
+    return this.sockets.get(slot + 100) as FakeSocket;
+  }
+
+  /** The connection says this, and the worker claims it. */
+  serve(slot: number, text: string): void {
+    this.socket(slot).say(text);
+    this.board.move(slot, this.board.word(slot), ConnectionEvent.readable);
+    const word = this.board.word(slot);
+    this.board.move(slot, word, ConnectionEvent.claim, 0);
+    this.context.now = performance.now();
+    const connection = this.spare.pop() ?? new Connection(this.context, this);
+    connection.open(slot, successor(word, ConnectionEvent.claim, 0, 0));
+  }
+
+  /** Puts a suspended connection into the inbox. */
+  ready(slot: number, reason: ResumeReason = ResumeReason.io): void {
+    this.board.setSlot(slot, SLOT.resumeReason, reason);
+    const event = reason === ResumeReason.io ? ConnectionEvent.ready : ConnectionEvent.timeout;
+    this.board.move(slot, this.board.word(slot), event);
+  }
+
+  /** Takes it out of the inbox. */
+  resume(slot: number): void {
+    const word = this.board.word(slot);
+    this.board.move(slot, word, ConnectionEvent.claim, 0);
+    (this.pinned.get(slot) as Connection).resume(successor(word, ConnectionEvent.claim, 0, 0));
+  }
+
+  wake(slot: number): void {
+    this.ready(slot);
+    this.resume(slot);
+  }
+
+  /** Flags for a connection that the worker owns. */
+  notice(slot: number, flags: number): void {
+    this.board.move(slot, this.board.word(slot), ConnectionEvent.notice, 0, flags);
+  }
+
+  state(slot: number): ConnectionStateName {
+    const state: ConnectionState = stateOf(this.board.word(slot));
+    return STATE_NAMES[state] as ConnectionStateName;
+  }
+
+  get requests(): number {
+    return this.board.childDouble(0, CHILD.requests);
+  }
+}

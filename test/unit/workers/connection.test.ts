@@ -1,0 +1,264 @@
+/** The course of a connection at the points where events, handlers and reuse meet. */
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { ResumeReason } from '../../../src/scoreboard/layout.ts';
+import { FLAG_HANGUP } from '../../../src/scoreboard/transition.ts';
+import type { Exchange } from '../../../src/workers/exchange.ts';
+import { Bench } from './connection-bench.ts';
+
+const get = (path: string): string => `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`;
+const LARGE = Buffer.alloc(20_000, 'x');
+const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+/** Routes by target; the exchange of each is kept for what comes later. */
+function benchOf(routes: Record<string, (exchange: Exchange) => void>, limitRequestBody = 0) {
+  const bench = new Bench((exchange) => routes[exchange.target]?.(exchange), limitRequestBody);
+  return bench;
+}
+const ok = (exchange: Exchange): void => exchange.respond(200, '', [], 'hello\n');
+const statuses = (output: string): string[] =>
+  [...output.matchAll(/HTTP\/1\.1 (\d+)/g)].map((match) => match[1] as string);
+
+let logged: string[];
+beforeEach(() => {
+  logged = [];
+  // No time passes, so nothing leaves early because its handler was slow.
+  vi.spyOn(performance, 'now').mockReturnValue(1_000);
+  vi.spyOn(process.stderr, 'write').mockImplementation((text) => {
+    logged.push(String(text));
+    return true;
+  });
+});
+afterEach(() => {
+  vi.restoreAllMocks();
+});
+
+describe('what was put together for one connection', () => {
+  it('is sent before its handler cuts it off, and never to the next connection', () => {
+    const bench = benchOf({ '/': ok, '/cut': (exchange) => exchange.abort() });
+    const [one, two] = [bench.accept(), bench.accept()];
+    bench.serve(one, get('/') + get('/cut'));
+    expect(bench.state(one)).toBe('closing');
+    expect(statuses(bench.socket(one).output)).toEqual(['200']);
+    expect(bench.requests).toBe(1);
+    bench.serve(two, get('/'));
+    expect(statuses(bench.socket(two).output)).toEqual(['200']);
+  });
+
+  it('is not the next connection’s either where the response fails behind its head', async () => {
+    let late: Exchange | null = null;
+    const bench = benchOf({
+      '/': ok,
+      '/fails': (exchange) => {
+        late = exchange;
+      },
+    });
+    const [one, two] = [bench.accept(), bench.accept()];
+    bench.serve(one, get('/fails'));
+    const exchange = late as unknown as Exchange;
+    exchange.start(200, '', [], 10);
+    exchange.fail(new Error('no body after all'));
+    expect(bench.state(one)).toBe('closing');
+    bench.serve(two, get('/'));
+    await settled();
+    expect(statuses(bench.socket(two).output)).toEqual(['200']);
+    expect(bench.state(two)).toBe('keepalive');
+  });
+
+  it('leaves before a later request is waited for, though it was begun with start', () => {
+    const bench = benchOf({
+      '/head': (exchange) => {
+        exchange.start(200, '', [], 0);
+        exchange.end();
+      },
+      '/wait': () => {},
+    });
+    const slot = bench.accept();
+    bench.serve(slot, get('/head') + get('/wait'));
+    expect(statuses(bench.socket(slot).output)).toEqual(['200']);
+  });
+});
+
+describe('half a request behind a response', () => {
+  const routes = { '/large': (exchange: Exchange) => exchange.respond(200, '', [], LARGE) };
+
+  it('does not make the worker let go of what the socket has not taken', () => {
+    const bench = benchOf(routes);
+    const slot = bench.accept();
+    bench.socket(slot).room = 1_000;
+    bench.serve(slot, `${get('/large')}GET /par`);
+    expect(bench.state(slot)).toBe('suspended');
+    bench.socket(slot).room = Number.POSITIVE_INFINITY;
+    bench.wake(slot);
+    expect(bench.socket(slot).output.endsWith('x'.repeat(20_000))).toBe(true);
+    expect(bench.state(slot)).toBe('readRequest');
+    expect(bench.requests).toBe(1);
+  });
+
+  it('nor close before, where the peer has shut its side', () => {
+    const bench = benchOf(routes);
+    const slot = bench.accept();
+    bench.socket(slot).room = 1_000;
+    bench.socket(slot).endOfInput = true;
+    bench.serve(slot, `${get('/large')}GET /par`);
+    expect(bench.state(slot)).toBe('suspended');
+    bench.socket(slot).room = Number.POSITIVE_INFINITY;
+    bench.wake(slot);
+    expect(bench.socket(slot).output.endsWith('x'.repeat(20_000))).toBe(true);
+    expect(bench.state(slot)).toBe('closing');
+    expect(bench.requests).toBe(1);
+  });
+
+  it('nor forget to count a response that left at once', () => {
+    const bench = benchOf(routes);
+    const slot = bench.accept();
+    bench.serve(slot, `${get('/large')}GET /par`);
+    expect(bench.state(slot)).toBe('readRequest');
+    expect(bench.requests).toBe(1);
+  });
+});
+
+describe('a streamed body', () => {
+  const post = 'POST /post HTTP/1.1\r\nHost: a\r\n';
+
+  it('that is malformed is refused once, though it is read within the handler’s call', async () => {
+    const reads: Promise<unknown>[] = [];
+    const bench = benchOf(
+      {
+        '/post': (exchange) => {
+          reads.push(exchange.readBody(), exchange.readBody());
+        },
+      },
+      20_000,
+    );
+    const slot = bench.accept();
+    // The first read gets what is in the buffer, the second what comes behind it.
+    const body = `186a0\r\n${'y'.repeat(30_000)}`;
+    bench.serve(slot, `${post}Transfer-Encoding: chunked\r\n\r\n${body}`);
+    expect(statuses(bench.socket(slot).output)).toEqual(['413']);
+    expect(bench.state(slot)).toBe('lingerNormal');
+    expect(bench.spare.length).toBe(1);
+    expect(bench.requests).toBe(1);
+    await expect(reads[1]).rejects.toMatchObject({ code: 'body-too-large' });
+  });
+
+  it('rejects the waiting read of a handler that answers first', async () => {
+    let read: Promise<unknown> | null = null;
+    const bench = benchOf({
+      '/post': (exchange) => {
+        read = exchange.readBody();
+        ok(exchange);
+      },
+    });
+    const slot = bench.accept();
+    bench.serve(slot, `${post}Content-Length: 100000\r\n\r\n`);
+    await expect(read).rejects.toMatchObject({ code: 'request-ended' });
+    expect(bench.state(slot)).toBe('lingerNormal');
+  });
+
+  it('is read on while the peer takes nothing of the response', async () => {
+    let read: Promise<Uint8Array | null> | null = null;
+    const bench = benchOf({
+      '/post': (exchange) => {
+        exchange.start(200, '', [], -1);
+        exchange.write(LARGE);
+        read = exchange.readBody();
+      },
+    });
+    const slot = bench.accept();
+    bench.socket(slot).room = 1_000;
+    bench.serve(slot, `${post}Content-Length: 100000\r\n\r\n`);
+    expect(bench.state(slot)).toBe('suspended');
+    bench.socket(slot).say('abc');
+    bench.wake(slot);
+    const piece = await (read as unknown as Promise<Uint8Array>);
+    expect(Buffer.from(piece).toString()).toBe('abc');
+    expect(bench.state(slot)).toBe('suspended');
+    bench.socket(slot).room = Number.POSITIVE_INFINITY;
+    bench.wake(slot);
+    expect(bench.socket(slot).output).toContain('x'.repeat(20_000));
+  });
+});
+
+describe('call backs', () => {
+  const blockedOn = (act: (exchange: Exchange) => void) => {
+    const bench = benchOf({
+      '/': (exchange) => {
+        exchange.start(200, '', [], -1);
+        exchange.write(LARGE);
+        act(exchange);
+      },
+    });
+    const slot = bench.accept();
+    bench.socket(slot).room = 1_000;
+    bench.serve(slot, get('/'));
+    return { bench, slot };
+  };
+
+  it('onDrain that throws fails its exchange, not the worker', () => {
+    const { bench, slot } = blockedOn((exchange) => {
+      exchange.onDrain = () => {
+        throw new Error('from onDrain');
+      };
+    });
+    bench.socket(slot).room = Number.POSITIVE_INFINITY;
+    bench.wake(slot);
+    expect(bench.state(slot)).toBe('closing');
+    expect(logged.join('')).toContain('from onDrain');
+  });
+
+  it('onAbort that throws is logged', () => {
+    const { bench, slot } = blockedOn((exchange) => {
+      exchange.onAbort = (reason) => {
+        throw new Error(`from onAbort: ${reason}`);
+      };
+    });
+    bench.ready(slot, ResumeReason.timeout);
+    bench.resume(slot);
+    expect(bench.state(slot)).toBe('closing');
+    expect(logged.join('')).toContain('from onAbort: timeout');
+  });
+
+  it('onAbort does not come within the handler’s own write', () => {
+    let late: Exchange | null = null;
+    const bench = benchOf({
+      '/': (exchange) => {
+        late = exchange;
+      },
+    });
+    const slot = bench.accept();
+    bench.serve(slot, get('/'));
+    const exchange = late as unknown as Exchange;
+    const order: string[] = [];
+    exchange.onAbort = () => order.push('aborted');
+    exchange.start(200, '', [], -1);
+    bench.socket(slot).room = 1_000;
+    // The peer resets between the send and the suspension.
+    bench.socket(slot).onSend = () => bench.notice(slot, FLAG_HANGUP);
+    expect(exchange.write(LARGE)).toBe(false);
+    order.push('written');
+    bench.turn();
+    expect(order).toEqual(['written', 'aborted']);
+    expect(bench.state(slot)).toBe('closing');
+  });
+});
+
+describe('a connection that ran out of time', () => {
+  it('is closed gently all the same where the response ended while it lay in the inbox', () => {
+    let late: Exchange | null = null;
+    const bench = benchOf({
+      '/post': (exchange) => {
+        late = exchange;
+        exchange.readBody().catch(() => {});
+      },
+    });
+    const slot = bench.accept();
+    bench.serve(slot, 'POST /post HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n');
+    bench.ready(slot, ResumeReason.timeout);
+    ok(late as unknown as Exchange);
+    expect(bench.state(slot)).toBe('resuming');
+    bench.resume(slot);
+    expect(statuses(bench.socket(slot).output)).toEqual(['200']);
+    expect(bench.state(slot)).toBe('lingerNormal');
+    expect(bench.requests).toBe(1);
+  });
+});
