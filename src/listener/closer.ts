@@ -42,9 +42,14 @@ export class Closer {
     native.attach(Region.constants, TIMEOUT_RESPONSE);
   }
 
-  /** Moves to closing by `event`; the descriptor goes with the end of the batch. */
-  close(slot: number, word: number, event: ConnectionEvent, reason: CloseReason): void {
-    if (this.#board.move(slot, word, event) === Outcome.moved) this.closed(slot, reason);
+  /**
+   * Moves to closing by `event`; the descriptor goes with the end of the batch. False: somebody else
+   * moved it first.
+   */
+  close(slot: number, word: number, event: ConnectionEvent, reason: CloseReason): boolean {
+    if (this.#board.move(slot, word, event) !== Outcome.moved) return false;
+    this.closed(slot, reason);
+    return true;
   }
 
   /** For a connection that is in closing already. */

@@ -78,7 +78,7 @@ export class EventRouter {
           if (this.#notice(slot, word, events)) return Routed.noticed;
           continue;
         case ConnectionState.suspended:
-          if (this.resume(slot, word, ConnectionEvent.ready)) return Routed.resumed;
+          if (this.resume(slot, word, ConnectionEvent.ready, events)) return Routed.resumed;
           continue;
         case ConnectionState.lingerNormal:
         case ConnectionState.lingerShort:
@@ -126,14 +126,17 @@ export class EventRouter {
   /**
    * Gives a suspended connection to its child; false: somebody else moved it.
    * @param event `timeout` is told to the child by a flag
+   * @param events of the poll; an end of stream is told by a flag, too
    */
   resume(
     slot: number,
     word: number,
     event: typeof ConnectionEvent.ready | typeof ConnectionEvent.timeout,
+    events = 0,
   ): boolean {
     const board = this.#board;
-    const flags = event === ConnectionEvent.timeout ? FLAG_HANGUP : 0;
+    const ended = (events & this.#ends) !== 0 ? FLAG_END : 0;
+    const flags = event === ConnectionEvent.timeout ? FLAG_HANGUP : ended;
     if (board.move(slot, word, event, 0, flags) !== Outcome.moved) return false;
     const child = ownerOf(word);
     pushInbox(board, child, slot);

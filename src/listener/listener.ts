@@ -18,7 +18,7 @@ import { Acceptor, type ListenAddress } from './acceptor.ts';
 import { Closer } from './closer.ts';
 import { Dispatcher } from './dispatcher.ts';
 import { EventRouter, Routed } from './event-router.ts';
-import { EAGAIN, type Native } from './native.ts';
+import { EAGAIN, type Native, SHORT_SLICE_US } from './native.ts';
 import type { ListenerOptions } from './options.ts';
 import type { Poller } from './poller.ts';
 import { SlotPool } from './slots.ts';
@@ -27,8 +27,6 @@ import { Sweeper } from './sweeper.ts';
 
 /** Further asks of a poll set while batches keep coming, before timers and signals get their turn. */
 const MAX_FURTHER_ASKS = 8;
-/** The listener works for moments only and is to get a processor soon after it was woken. */
-const SLICE_US = 100;
 const TOKEN_HANDBACK = -1;
 
 export class Listener {
@@ -93,7 +91,7 @@ export class Listener {
 
   /** Polls from now on; clients are let in when the first worker is ready (`open`). */
   start(): void {
-    this.#native.setSlice(SLICE_US);
+    this.#native.setSlice(SHORT_SLICE_US);
     this.#poller.addSource(this.#handbackFd, TOKEN_HANDBACK);
     this.#poller.start(
       () => this.#onRequests(),
@@ -185,8 +183,7 @@ export class Listener {
     if (stateOf(word) >= ConnectionState.lingerNormal) return false;
     const pending = this.#native.pending(board.slot(slot, SLOT.fd));
     if (pending > 0 || pending === EAGAIN) return false;
-    this.#closer.close(slot, word, ConnectionEvent.peerGone, CloseReason.peer);
-    return true;
+    return this.#closer.close(slot, word, ConnectionEvent.peerGone, CloseReason.peer);
   }
 
   #drain(slot: number): void {
@@ -225,6 +222,8 @@ export class Listener {
    */
   reclaimChild(child: number): number {
     const board = this.#board;
+    // It may have died between its push and the signal for it.
+    this.#onHandback();
     takeInbox(board, child);
     if (inheritLead(board, child)) this.#standby.check();
     let lost = 0;

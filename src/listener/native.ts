@@ -87,6 +87,12 @@ interface Addon extends Native {
   readonly slotBytes: number;
 }
 
+/**
+ * Time slice of threads that work for moments only and should get a processor soon after they were
+ * woken, microseconds; a long handler runs with the default.
+ */
+export const SHORT_SLICE_US = 100;
+
 export const EAGAIN = -11;
 export const EMFILE = -24;
 export const ENFILE = -23;

@@ -4,8 +4,24 @@
  * Each thread's performance.now() starts at a time of its own, so it is tied once to process.hrtime,
  * which all threads share. Differences are taken with `| 0` and are right up to 24 days.
  */
-const [seconds, nanoseconds] = process.hrtime();
-const offsetMs = seconds * 1000 + nanoseconds / 1e6 - performance.now();
+const TRIES = 5;
+
+/** The offset from the closest pair of readings: a thread may be interrupted between the two. */
+function measureOffset(): number {
+  let offset = 0;
+  let closest = Number.POSITIVE_INFINITY;
+  for (let tries = 0; tries < TRIES; tries++) {
+    const before = performance.now();
+    const [seconds, nanoseconds] = process.hrtime();
+    const after = performance.now();
+    if (after - before >= closest) continue;
+    closest = after - before;
+    offset = seconds * 1000 + nanoseconds / 1e6 - (before + after) / 2;
+  }
+  return offset;
+}
+
+const offsetMs = measureOffset();
 
 /** Milliseconds with fraction, comparable between threads of this process. */
 export const monotonicMs = (): number => performance.now() + offsetMs;

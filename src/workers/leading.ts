@@ -12,14 +12,19 @@ import { CHILD, HEADER } from '../scoreboard/layout.ts';
 import { leaderOf, moveLead, takeLead } from '../scoreboard/leader.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';
 import { ConnectionEvent } from '../scoreboard/states.ts';
-import { FLAG_READY, flagsOf, incarnationOf, Outcome } from '../scoreboard/transition.ts';
+import {
+  FLAG_READY,
+  flagsOf,
+  incarnationOf,
+  Outcome,
+  partyFor,
+  stateOf,
+} from '../scoreboard/transition.ts';
 import { handBack, type Signal } from '../scoreboard/wake.ts';
 import type { WorkerContext } from './context.ts';
 
 /** Tickets taken in one batch. */
 const BATCH = 64;
-/** While it leads, a worker is to get a processor soon after it was woken. */
-const SLICE_US = 100;
 /** A route with a longer mean is not run by a leader, milliseconds. */
 export const LONG_HANDLER_MS = 0.3;
 
@@ -67,7 +72,6 @@ export class Leading {
 
   #setWatching(watching: boolean): void {
     this.#watching = watching;
-    this.#native.setSlice(watching ? SLICE_US : 0);
     if (watching) {
       this.#native.resume(this.#watch);
       this.#context.add(CHILD.leads, 1);
@@ -110,7 +114,7 @@ export class Leading {
       const incarnation = this.#batch[at + 1] as number;
       switch (this.#router.route(slot, incarnation, this.#batch[at + 2] as number)) {
         case Routed.queued:
-          // Twice as many cells as slots; should it ever be full, the sweep finds the connection.
+          // Twice as many cells as slots; should it ever look full, the sweep finds the connection.
           board.queue.push(slot);
           context.add(CHILD.dispatched, 1);
           break;
@@ -136,6 +140,8 @@ export class Leading {
     for (;;) {
       const word = board.word(slot);
       if (incarnationOf(word) !== incarnation || flagsOf(word) !== 0) return;
+      // The listener may have closed it since.
+      if (partyFor(stateOf(word), ConnectionEvent.notice) === undefined) return;
       const moved = board.move(slot, word, ConnectionEvent.notice, 0, FLAG_READY);
       if (moved !== Outcome.moved) continue;
       handBack(board, slot, this.#signal);

@@ -7,7 +7,7 @@
  * there is work, so that the application's timers and sockets get their turn between two of ours, and
  * is emptied only before sleeping.
  */
-import { WatchAnswer } from '../listener/native.ts';
+import { SHORT_SLICE_US, WatchAnswer } from '../listener/native.ts';
 import { microsecondsOf } from '../scoreboard/clock.ts';
 import { NOBODY, nextInInbox, takeInbox } from '../scoreboard/inbox.ts';
 import {
@@ -76,6 +76,7 @@ export class ServingLoop implements ConnectionHost {
       ? new Leading(context, (count) => this.#onRequests(count))
       : null;
     this.#counted = new Int32Array(context.board.connectionSlots);
+    context.native.setSlice(SHORT_SLICE_US);
   }
 
   // ---- ConnectionHost -----------------------------------------------------------------------------
@@ -117,15 +118,16 @@ export class ServingLoop implements ConnectionHost {
 
   afterHandler(route: number, milliseconds: number): void {
     this.#routes.record(route, milliseconds);
-    if (this.#context.getWord(CHILD.inLongHandler) !== 0) {
-      this.#context.setWord(CHILD.inLongHandler, 0);
-    }
+    if (this.#context.getWord(CHILD.inLongHandler) === 0) return;
+    this.#context.setWord(CHILD.inLongHandler, 0);
+    this.#context.native.setSlice(SHORT_SLICE_US);
   }
 
   /** Somebody else is to poll and to take what waits, before a handler that will keep this worker. */
   #stepAside(): void {
     const { board, native } = this.#context;
     this.#context.setWord(CHILD.inLongHandler, 1);
+    native.setSlice(0);
     if (this.#leading?.pass() === true || board.queue.length === 0) return;
     if (wakeLowestIdle(board, (fd) => native.eventfdSignal(fd))) this.#context.add(CHILD.wakes, 1);
   }
@@ -239,10 +241,13 @@ export class ServingLoop implements ConnectionHost {
   /** False: its handler is unfinished, so promise jobs should run. */
   #claim(slot: number): boolean {
     const { board, child } = this.#context;
-    const word = board.word(slot);
-    // A ticket that was put in twice, for fear that it was lost, is served once.
-    if (stateOf(word) !== ConnectionState.queued) return true;
-    if (board.move(slot, word, ConnectionEvent.claim, child) !== Outcome.moved) return true;
+    let word: number;
+    do {
+      word = board.word(slot);
+      // A ticket that was put in twice, for fear that it was lost, is served once.
+      if (stateOf(word) !== ConnectionState.queued) return true;
+      // Lost to a flag that a poller has just set, it is tried again.
+    } while (board.move(slot, word, ConnectionEvent.claim, child) !== Outcome.moved);
     const context = this.#context;
     if (flagsOf(word) !== 0) board.setSlot(slot, SLOT.endOfStream, 1);
     const began = context.now;
@@ -275,14 +280,15 @@ export class ServingLoop implements ConnectionHost {
 
   #resume(slot: number): void {
     const { board, child } = this.#context;
-    const word = board.word(slot);
     const connection = this.#bySlot.get(slot);
-    if (connection === undefined || stateOf(word) !== ConnectionState.resuming) {
-      throw new Error(`slot ${slot} in the inbox does not belong here`);
-    }
-    if (board.move(slot, word, ConnectionEvent.claim, child) !== Outcome.moved) {
-      throw new Error(`slot ${slot} in the inbox was moved by somebody else`);
-    }
+    let word: number;
+    do {
+      word = board.word(slot);
+      if (connection === undefined || stateOf(word) !== ConnectionState.resuming) {
+        throw new Error(`slot ${slot} in the inbox does not belong here`);
+      }
+      // Lost to a flag that a poller has just set, it is tried again.
+    } while (board.move(slot, word, ConnectionEvent.claim, child) !== Outcome.moved);
     const flags = flagsOf(word);
     if ((flags & FLAG_END) !== 0) board.setSlot(slot, SLOT.endOfStream, 1);
     const reason = (flags & FLAG_HANGUP) === 0 ? ResumeReason.io : ResumeReason.timeout;

@@ -1,10 +1,13 @@
 // The program as a user runs it: node dist/main/cli.js, built by `npm run build:ts`.
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { fixture } from '../support/server-process.ts';
 
 const CLI = fileURLToPath(new URL('../../dist/main/cli.js', import.meta.url));
 const PACKAGE = new URL('../../package.json', import.meta.url);
@@ -133,5 +136,30 @@ describe('serve', () => {
     expect(code).toBe(1);
     expect(stdout).toBe('');
     expect(lines(stderr)).toEqual([expect.stringContaining('timeout = "never" (flag --timeout)')]);
+  });
+});
+
+describe('serve, when it cannot start', () => {
+  const serve = (...argv: string[]) =>
+    run(['serve', ...argv, '--admin', 'off'], { TEST_BROKEN_FLAG: CLI });
+
+  it('says in one line that the application threw, and exits with 1', async () => {
+    const { code, stderr } = await serve(fixture('breakable.mjs'), '--listen', '127.0.0.1:0');
+    expect(code).toBe(1);
+    expect(stderr.trim().split('\n')).toHaveLength(1);
+    expect(stderr).toContain('ERR_MPM_ENTRY_FAILED');
+    expect(stderr).toContain('broken on purpose');
+  });
+
+  it('says in one line that the address is in use, and exits with 1', async () => {
+    const other = createServer().listen(0, '127.0.0.1');
+    await once(other, 'listening');
+    const { port } = other.address() as AddressInfo;
+    const { code, stderr } = await serve(fixture('app.mjs'), '--listen', `127.0.0.1:${port}`);
+    other.close();
+    expect(code).toBe(1);
+    expect(stderr.trim().split('\n')).toHaveLength(1);
+    expect(stderr).toContain('ERR_MPM_ADDRESS_IN_USE');
+    expect(stderr).toContain(String(port));
   });
 });

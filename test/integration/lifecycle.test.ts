@@ -1,5 +1,8 @@
 /** What the person who runs the server gets: draining, retiring children, faults, timeouts. */
+import { rm, writeFile } from 'node:fs/promises';
 import { Agent, request as httpRequest } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { RawClient } from '../support/raw-client.ts';
 import {
@@ -94,6 +97,49 @@ describe('workers', () => {
     );
     // Each of them still takes its part.
     expect(await load(running.port, 30, 3, '/burn?ms=50')).toEqual({ 200: 30 });
+  });
+});
+
+describe('a client that leaves while it waits in the queue', () => {
+  it('gets its answer, and the connection ends at once', async () => {
+    const { port } = await start('--start-servers=1', '--max-request-workers=1');
+    const busy = await RawClient.open(port);
+    busy.send(get('/burn?ms=400'));
+    const leaving = await RawClient.open(port);
+    leaving.send(get('/'));
+    // The request is in the queue by now; the end of the stream comes as an event of its own.
+    await eventually(
+      () => statusOf(server as ServerProcess),
+      (status) => status.get('MpmConnectionsQueued') === '1',
+    );
+    leaving.socket.end();
+    expect((await leaving.response()).status).toBe(200);
+    await leaving.ended(2_000);
+    expect((await busy.response()).status).toBe(200);
+  });
+});
+
+describe('a successor that does not load', () => {
+  it('leaves its predecessor serving, until one does', async () => {
+    const flag = join(tmpdir(), `hybrid-mpm-${process.pid}-broken`);
+    await rm(flag, { force: true });
+    process.env.TEST_BROKEN_FLAG = flag;
+    server = await startServer(fixture('breakable.mjs'), [
+      '--start-servers=1',
+      '--max-request-workers=1',
+      '--max-requests-per-child=10',
+    ]);
+    const running = server;
+    await writeFile(flag, '');
+    expect(await load(running.port, 50, 2)).toEqual({ 200: 50 });
+    await eventually(running.output, (text) => text.includes('broken on purpose'));
+    expect(await load(running.port, 50, 2)).toEqual({ 200: 50 });
+    await rm(flag);
+    await eventually(
+      () => statusOf(running),
+      (status) => status.get('MpmChildExitsMaxRequests') !== '0',
+    );
+    expect(await load(running.port, 5, 2)).toEqual({ 200: 5 });
   });
 });
 

@@ -8,7 +8,7 @@ import {
   type Model,
   type ModelThread,
   prepare,
-  summary,
+  tellSize,
 } from '../support/explorer.ts';
 import { type Code, type Mutation, mutated, production } from '../support/production-code.ts';
 
@@ -66,7 +66,7 @@ describe('a number is held by one thread, and back in the set afterwards', () =>
   ])('%i threads, %i numbers', (threads, size) => {
     const report = explore(takers(production, threads, size));
     expect(report.violation).toBeNull();
-    console.info(summary(`bitmap, ${threads} threads, ${size} numbers`, report));
+    tellSize(`bitmap, ${threads} threads, ${size} numbers`, report);
   });
 
   it.each<[string, Mutation, string]>([

@@ -8,7 +8,7 @@ import {
   nothingIsLeft,
   worker,
 } from '../support/connection-drivers.ts';
-import { explore, type Model, summary } from '../support/explorer.ts';
+import { explore, type Model, tellSize } from '../support/explorer.ts';
 import { ModelBoard } from '../support/model-board.ts';
 import { type Code, type Mutation, mutated, production } from '../support/production-code.ts';
 
@@ -84,7 +84,7 @@ describe('every request is served once and every connection closed once', () => 
   ])('%s', (name, size) => {
     const report = explore(life(production, size));
     expect(report.violation).toBeNull();
-    console.info(summary(`life, ${name}`, report));
+    tellSize(`life, ${name}`, report);
   });
 });
 

@@ -1,6 +1,6 @@
 // Closing connections on their way to the listener: many are told by one signal, none is left behind.
 import { describe, expect, it } from 'vitest';
-import { explore, forbid, type Model, type ModelThread, summary } from '../support/explorer.ts';
+import { explore, forbid, type Model, type ModelThread, tellSize } from '../support/explorer.ts';
 import { ModelBoard } from '../support/model-board.ts';
 import { type Code, type Mutation, mutated, production } from '../support/production-code.ts';
 
@@ -78,7 +78,7 @@ describe('the listener never sleeps with a connection in the ring that nobody wi
   ])('%s', (name, size) => {
     const report = explore(handbackModel(production, size));
     expect(report.violation).toBeNull();
-    console.info(summary(`hand-back, ${name}`, report));
+    tellSize(`hand-back, ${name}`, report);
   });
 
   it.each<ListenerFault>([

@@ -9,7 +9,7 @@ import {
   type Model,
   type ModelThread,
   prepare,
-  summary,
+  tellSize,
 } from '../support/explorer.ts';
 import { ModelBoard } from '../support/model-board.ts';
 import { type Code, type Mutation, mutated, production } from '../support/production-code.ts';
@@ -117,7 +117,7 @@ describe('no worker sleeps while a ticket waits, and none is signalled without h
   ])('%s', (name, work) => {
     const report = explore(queueModel(production, work));
     expect(report.violation).toBeNull();
-    console.info(summary(`idle, ${name}`, report));
+    tellSize(`idle, ${name}`, report);
   });
 
   it.each<[string, Work, Mutation, string]>([

@@ -1,7 +1,7 @@
 // The lead: somebody always polls the request set. Production `Leading`, leader word and idle set.
 import { describe, expect, it } from 'vitest';
 import { leadingOf } from '../support/connection-drivers.ts';
-import { choose, explore, type Model, type ModelThread, summary } from '../support/explorer.ts';
+import { choose, explore, type Model, type ModelThread, tellSize } from '../support/explorer.ts';
 import { ModelBoard } from '../support/model-board.ts';
 import { type Code, type Mutation, mutated, production } from '../support/production-code.ts';
 
@@ -117,7 +117,7 @@ describe('whoever leads, somebody polls the request set', () => {
   ])('%s', (name, size) => {
     const report = explore(leaderModel(production, size));
     expect(report.violation).toBeNull();
-    console.info(summary(`lead, ${name}`, report));
+    tellSize(`lead, ${name}`, report);
   });
 
   it.each<[string, Size, Mutation]>([

@@ -7,7 +7,7 @@ import {
   type Model,
   type ModelThread,
   prepare,
-  summary,
+  tellSize,
 } from '../support/explorer.ts';
 import { type Code, mutated, production } from '../support/production-code.ts';
 
@@ -109,7 +109,7 @@ describe('the ring gives every ticket to exactly one consumer, in order of each 
   it.each(SIZES)('%s', (name, size) => {
     const report = explore(ringModel(production, size));
     expect(report.violation).toBeNull();
-    console.info(summary(`ring, ${name}`, report));
+    tellSize(`ring, ${name}`, report);
   });
 });
 

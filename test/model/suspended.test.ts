@@ -1,8 +1,15 @@
 // A suspended connection: its socket becomes ready, it times out, or its child goes on by itself, all at
 // once. Production `EventRouter`, `Ownership`, inbox and waking.
+import { describe, expect, it } from 'vitest';
 import { CHILD, ChildCommand } from '../../src/scoreboard/layout.ts';
 import { ConnectionEvent, ConnectionState } from '../../src/scoreboard/states.ts';
-import { FLAG_READY, flagsOf, Outcome, ownerOf, stateOf } from '../../src/scoreboard/transition.ts';
+import {
+  FLAG_END,
+  FLAG_HANGUP,
+  flagsOf,
+  Outcome,
+  stateOf,
+} from '../../src/scoreboard/transition.ts';
 import { BITS, holdOf } from '../support/connection-drivers.ts';
 import {
   choose,
@@ -11,7 +18,7 @@ import {
   type Model,
   type ModelThread,
   prepare,
-  summary,
+  tellSize,
 } from '../support/explorer.ts';
 import { ModelBoard } from '../support/model-board.ts';
 import { type Code, type Mutation, mutated, production } from '../support/production-code.ts';
@@ -68,7 +75,7 @@ function suspendedModel(code: Code, size: Size): Model {
     extra: Array.from({ length: connections }, (_, slot) => `received${slot}`),
   });
   const { board } = model;
-  const { inbox, transition, wake } = code;
+  const { inbox, wake } = code;
   const child = 0;
   // The child owns all of them, each with an unfinished handler.
   prepare(() => {
@@ -257,7 +264,7 @@ describe('a suspended connection is resumed, once, by whoever comes first', () =
   ])('%s', (name, size) => {
     const report = explore(suspendedModel(production, size));
     expect(report.violation).toBeNull();
-    console.info(summary(`suspended, ${name}`, report));
+    tellSize(`suspended, ${name}`, report);
   });
 
   it.each<[Fault, Size, string]>([
@@ -306,8 +313,8 @@ describe('a suspended connection is resumed, once, by whoever comes first', () =
       'an event in suspended is thrown away',
       { connections: 1 },
       routerFile(
-        'if (this.resume(slot, word, ConnectionEvent.ready)) return Routed.resumed;\n          continue;',
-        'return Routed.resumed;',
+        'case ConnectionState.suspended:',
+        'case ConnectionState.suspended: return Routed.nothing;',
       ),
     ],
     [

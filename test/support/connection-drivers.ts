@@ -10,7 +10,13 @@ import type { Native, Region } from '../../src/listener/native.ts';
 import { CHILD, SLOT } from '../../src/scoreboard/layout.ts';
 import type { Scoreboard } from '../../src/scoreboard/scoreboard.ts';
 import { ConnectionEvent, ConnectionState } from '../../src/scoreboard/states.ts';
-import { flagsOf, incarnationOf, Outcome, stateOf } from '../../src/scoreboard/transition.ts';
+import {
+  FLAG_END,
+  flagsOf,
+  incarnationOf,
+  Outcome,
+  stateOf,
+} from '../../src/scoreboard/transition.ts';
 import type { WorkerContext } from '../../src/workers/context.ts';
 import type { Leading } from '../../src/workers/leading.ts';
 import type { Ownership, ReleaseEvent } from '../../src/workers/ownership.ts';
@@ -34,12 +40,7 @@ export type Fault =
   | 'a close that lost is taken for one that moved'
   | 'a lingering connection is drained before its flag is taken';
 
-export const BITS = {
-  readable: 1,
-  writable: 2,
-  hangup: 4,
-  endOfStream: 8,
-} as const satisfies EventBits;
+export const BITS = { readable: 1, writable: 2, hangup: 4, endOfStream: 8 } as const;
 
 /** Where the listener is. Every part of its turn begins a new history, so that few are told apart. */
 export interface ListenerLocal {

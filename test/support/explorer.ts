@@ -285,6 +285,8 @@ const ATOMIC: ReadonlySet<Kind> = new Set([
   'compareExchange',
   'sleep',
 ]);
+/** Errors that neither production code nor a check throws on purpose. */
+const MISTAKES = [ReferenceError, TypeError, RangeError, SyntaxError] as const;
 const MAX_EMPTY_TURNS = 100;
 /** A turn that is longer has a loop that others can keep going for ever. */
 const MAX_TURN_STEPS = 200;
@@ -422,6 +424,9 @@ class Exploration {
   #undoIndex: number[] = [];
   #undoValue: number[] = [];
   readonly #values = new Map<number, number>();
+  /** Each word's value as a small number, 0 for its first. */
+  readonly #units: Uint16Array;
+  #scratch = new Uint16Array(256);
   #nodes: Node[] = [];
   #buffers: (readonly Delayed[])[] = [];
   #walking = false;
@@ -437,6 +442,7 @@ class Exploration {
     this.#touched = new Int32Array(this.#words.length);
     this.#written = new Int32Array(this.#words.length);
     this.#isTracked = new Uint8Array(this.#words.length);
+    this.#units = new Uint16Array(this.#words.length);
   }
 
   run(): Report {
@@ -456,6 +462,7 @@ class Exploration {
 
   #reset(): void {
     this.#words.set(this.#initial);
+    this.#units.fill(0);
     this.#undoIndex = [];
     this.#undoValue = [];
     this.#seen = undefined;
@@ -493,8 +500,8 @@ class Exploration {
     const visited = new Map<string, number>();
     const parents: number[] = [-1];
     const made: (Choice | null)[] = [null];
-    const from: number[] = [];
-    const to: number[] = [];
+    const from = new Numbers();
+    const to = new Numbers();
     const finals: number[] = [];
     const schedules: number[] = [];
     const onStack: number[] = [1];
@@ -662,11 +669,15 @@ class Exploration {
     this.#undoIndex.push(index);
     this.#undoValue.push(before);
     this.#words[index] = value;
+    this.#units[index] = this.#unit(index, value);
   }
 
   #restore(frame: Frame): void {
     while (this.#undoIndex.length > frame.undo) {
-      this.#words[this.#undoIndex.pop() as number] = this.#undoValue.pop() as number;
+      const index = this.#undoIndex.pop() as number;
+      const value = this.#undoValue.pop() as number;
+      this.#words[index] = value;
+      this.#units[index] = this.#unit(index, value);
     }
     for (let thread = 0; thread < frame.nodes.length; thread++) {
       this.#nodes[thread] = frame.nodes[thread] as Node;
@@ -772,21 +783,31 @@ class Exploration {
 
   /** Exactly what a state is: where each thread is, its delayed stores, and the memory. */
   #key(): string {
-    const units: number[] = [];
-    for (const { id } of this.#nodes) units.push(id & 0xffff, id >>> 16);
+    let key = this.#scratch;
+    let end = 0;
+    for (const { id } of this.#nodes) {
+      key[end++] = id & 0xffff;
+      key[end++] = id >>> 16;
+    }
     if (this.#model.weak === true) {
       for (const buffer of this.#buffers) {
-        for (const { index, value } of buffer) units.push(index, this.#unit(index, value));
-        units.push(0xffff);
+        for (const { index, value } of buffer) {
+          key[end++] = index;
+          key[end++] = this.#unit(index, value);
+        }
+        key[end++] = 0xffff;
       }
     }
-    for (const index of this.#tracked) units.push(this.#unit(index, this.#words[index] as number));
+    if (end + this.#tracked.length > key.length) {
+      this.#scratch = new Uint16Array(2 * (end + this.#tracked.length));
+      this.#scratch.set(key.subarray(0, end));
+      key = this.#scratch;
+    }
+    for (const index of this.#tracked) key[end++] = this.#units[index] as number;
     // A word that nobody had written when an earlier key was made is not in that one: leave it out here
     // too where it has its first value.
-    let end = units.length;
-    while (end > 0 && units[end - 1] === 0) end--;
-    units.length = end;
-    return String.fromCharCode(...units);
+    while (end > 0 && key[end - 1] === 0) end--;
+    return String.fromCharCode.apply(null, key.subarray(0, end) as unknown as number[]);
   }
 
   /** 0 for the word's first value, others in the order they came up. */
@@ -805,6 +826,8 @@ class Exploration {
     for (const node of this.#nodes) {
       if (node.error === null) continue;
       const { error } = node;
+      // A driver that is wrong proves nothing.
+      if (MISTAKES.some((mistake) => error instanceof mistake)) throw error;
       const name = (this.#model.threads[node.thread] as ModelThread).name;
       return `${name}: ${error instanceof Error ? error.message : String(error)}`;
     }
@@ -866,17 +889,32 @@ class Exploration {
 const show = (value: number): string =>
   value > -4096 && value < 4096 ? String(value) : `0x${(value >>> 0).toString(16)}`;
 
+/** A list of int32 that grows. */
+class Numbers {
+  values = new Int32Array(1024);
+  length = 0;
+
+  push(value: number): void {
+    if (this.length === this.values.length) {
+      const larger = new Int32Array(this.length * 2);
+      larger.set(this.values);
+      this.values = larger;
+    }
+    this.values[this.length++] = value;
+  }
+}
+
 /** A state from which no final state can be reached, -1 where there is none. */
 function stateWithoutEnd(
   states: number,
-  from: readonly number[],
-  to: readonly number[],
+  { values: from, length: edges }: Numbers,
+  { values: to }: Numbers,
   finals: readonly number[],
 ): number {
   // Edges by their end: first[to] and then next[edge].
   const first = new Int32Array(states).fill(-1);
-  const next = new Int32Array(from.length);
-  for (let edge = 0; edge < from.length; edge++) {
+  const next = new Int32Array(edges);
+  for (let edge = 0; edge < edges; edge++) {
     next[edge] = first[to[edge] as number] as number;
     first[to[edge] as number] = edge;
   }
@@ -894,9 +932,11 @@ function stateWithoutEnd(
   return reaches.indexOf(0);
 }
 
-/** How large a proof was, in one line. */
-export function summary(name: string, { states, steps, schedules }: Report): string {
-  return `${name}: ${states} states, ${steps} steps, ${schedules.toExponential(1)} schedules`;
+/** Prints how large a proof was, where MPM_MODEL_SIZES is set. */
+export function tellSize(name: string, { states, steps, schedules }: Report): void {
+  if (process.env.MPM_MODEL_SIZES === undefined) return;
+  const paths = schedules.toExponential(1);
+  console.info(`${name}: ${states} states, ${steps} steps, ${paths} schedules`);
 }
 
 /** Goes through all schedules; the first violation ends it. */

@@ -127,7 +127,7 @@ export class ModelBoard {
   /** Index of a word of the model's own. */
   own(name: string): number {
     const index = this.#own.get(name);
-    if (index === undefined) throw new Error(`no word ${name}`);
+    if (index === undefined) throw new TypeError(`no word ${name}`);
     return index;
   }
 
@@ -136,7 +136,7 @@ export class ModelBoard {
     for (let index = 0; index < this.words.length; index++) {
       if (this.memory.nameOf(index) === name) return index;
     }
-    throw new Error(`no word ${name}`);
+    throw new TypeError(`no word ${name}`);
   }
 
   // ---- eventfds -----------------------------------------------------------------------------------

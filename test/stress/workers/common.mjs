@@ -21,6 +21,8 @@ export const signal = (words, index) => {
   Atomics.notify(words, index);
 };
 export const drain = (words, index) => Atomics.exchange(words, index, 0);
+/** False where the word still had this value after so long. */
+export const sleepWhile = (words, index, value, deadlineMs) =>
+  Atomics.wait(words, index, value, deadlineMs) !== 'timed-out';
 /** False where nobody signalled in time. */
-export const sleep = (words, index, deadlineMs) =>
-  Atomics.wait(words, index, 0, deadlineMs) !== 'timed-out';
+export const sleep = (words, index, deadlineMs) => sleepWhile(words, index, 0, deadlineMs);

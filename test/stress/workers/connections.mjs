@@ -3,16 +3,10 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { EventRouter, Routed } from '../../../dist/listener/event-router.js';
 import { NOBODY, nextInInbox, takeInbox } from '../../../dist/scoreboard/inbox.js';
-import { CHILD, ChildCommand, HEADER } from '../../../dist/scoreboard/layout.js';
+import { CHILD, ChildCommand } from '../../../dist/scoreboard/layout.js';
 import { Scoreboard } from '../../../dist/scoreboard/scoreboard.js';
 import { ConnectionEvent, ConnectionState } from '../../../dist/scoreboard/states.js';
-import {
-  FLAGS_MASK,
-  incarnationOf,
-  Outcome,
-  stateOf,
-  successor,
-} from '../../../dist/scoreboard/transition.js';
+import { incarnationOf, Outcome, stateOf, successor } from '../../../dist/scoreboard/transition.js';
 import {
   beginHandback,
   goIdle,
@@ -21,7 +15,14 @@ import {
   wakeChild,
   wakeLowestIdle,
 } from '../../../dist/scoreboard/wake.js';
-import { drain, randomOf, signal as signalWord, sleep, yieldThread } from './common.mjs';
+import {
+  drain,
+  randomOf,
+  signal as signalWord,
+  sleep,
+  sleepWhile,
+  yieldThread,
+} from './common.mjs';
 
 const { role, number, shared, slots, children, events, seed, sleepMs } = workerData;
 const board = Scoreboard.attach(shared);
@@ -31,8 +32,9 @@ const random = randomOf(seed * 31 + number + 1);
 // Words of the world: eventfds, then for each slot its socket, its edge and its client.
 const LISTENER_FD = 0;
 const OVER = 1;
-const wakeFd = (child) => 2 + child;
-const socketOf = (slot) => 2 + children + slot * 4;
+const RECEIVED = 2;
+const wakeFd = (child) => 3 + child;
+const socketOf = (slot) => 3 + children + slot * 4;
 /** Incarnation + 1 of the connection that has an event. */
 const edgeOf = (slot) => socketOf(slot) + 1;
 /** Incarnation + 1 of the connection that is open. */
@@ -58,6 +60,7 @@ const counts = {
   closedTwice: 0,
   lostTicket: 0,
   lostWake: 0,
+  lostEvent: 0,
   wrongInbox: 0,
   crossed: 0,
 };
@@ -68,7 +71,20 @@ const receive = (slot) => {
   return unread === 0 ? -1 : unread & ~FIN;
 };
 
+/** Bytes sent before the network waits for all of them to be received. */
+const BURST = 24;
+
 function network() {
+  /** The next event would make up for one that was lost, so from time to time there is none. */
+  const settle = () => {
+    for (;;) {
+      const received = Atomics.load(world, RECEIVED);
+      if (received === counts.sent) return;
+      if (sleepWhile(world, RECEIVED, received, sleepMs)) continue;
+      counts.lostEvent++;
+      return;
+    }
+  };
   const finished = new Int32Array(slots);
   const touch = (slot, open) => {
     Atomics.store(world, edgeOf(slot), open);
@@ -94,6 +110,7 @@ function network() {
       Atomics.add(world, socketOf(slot), 1);
       counts.sent++;
       touch(slot, open);
+      if (random(BURST) === 0 && counts.lostEvent === 0) settle();
     }
     if (random(64) === 0) yieldThread();
   }
@@ -110,11 +127,7 @@ function network() {
 }
 
 function listener() {
-  const router = new EventRouter(
-    board,
-    { readable: 1, writable: 2, hangup: 4, endOfStream: 8 },
-    signal,
-  );
+  const router = new EventRouter(board, { hangup: 4, endOfStream: 8 }, signal);
   const closing = [];
   let open = 0;
   const accept = (slot) => {
@@ -142,7 +155,8 @@ function listener() {
       const edge = Atomics.exchange(world, edgeOf(slot), 0);
       if (edge === 0) continue;
       work++;
-      const routed = router.route(slot, edge - 1, 1);
+      const ended = (Atomics.load(world, socketOf(slot)) & FIN) !== 0;
+      const routed = router.route(slot, edge - 1, ended ? 9 : 1);
       if (routed === Routed.noticed) counts.noticed++;
       if (routed === Routed.resumed) counts.resumed++;
       if (routed !== Routed.queued) continue;
@@ -189,6 +203,16 @@ function worker(child) {
       if (board.move(slot, word, ConnectionEvent.attend) === Outcome.moved) return;
     }
   };
+  /** What the claim made of the word, 0 where it is not in this state; a flag may come in between. */
+  const claim = (slot, state) => {
+    for (;;) {
+      const word = board.word(slot);
+      if (stateOf(word) !== state) return 0;
+      if (board.move(slot, word, ConnectionEvent.claim, child) === Outcome.moved) {
+        return successor(word, ConnectionEvent.claim, child, 0);
+      }
+    }
+  };
   /** Reads until the socket is empty, then lets go: to wait, or suspended as with a handler unfinished. */
   const serve = (slot, word) => {
     enter(slot);
@@ -196,6 +220,8 @@ function worker(child) {
       const count = receive(slot);
       if (count > 0) {
         counts.received += count;
+        Atomics.add(world, RECEIVED, count);
+        Atomics.notify(world, RECEIVED);
         continue;
       }
       leave(slot);
@@ -223,21 +249,18 @@ function worker(child) {
   for (;;) {
     for (let slot = takeInbox(board, child); slot !== NOBODY; ) {
       const next = nextInInbox(board, slot);
-      const word = board.word(slot);
-      if (stateOf(word) !== ConnectionState.resuming || !pinned.has(slot)) counts.wrongInbox++;
-      if (board.move(slot, word, ConnectionEvent.claim, child) !== Outcome.moved)
-        counts.wrongInbox++;
+      const word = claim(slot, ConnectionState.resuming);
+      if (word === 0 || !pinned.has(slot)) counts.wrongInbox++;
       pinned.delete(slot);
-      serve(slot, successor(word, ConnectionEvent.claim, child, 0) & ~FLAGS_MASK);
+      serve(slot, word);
       slot = next;
     }
     const ticket = board.queue.pop();
     if (ticket >= 0) {
-      const word = board.word(ticket);
-      const queued = stateOf(word) === ConnectionState.queued;
-      if (queued && board.move(ticket, word, ConnectionEvent.claim, child) === Outcome.moved) {
+      const word = claim(ticket, ConnectionState.queued);
+      if (word !== 0) {
         counts.claimed++;
-        serve(ticket, successor(word, ConnectionEvent.claim, child, 0));
+        serve(ticket, word);
       } else counts.lostTicket++;
       continue;
     }
@@ -253,7 +276,6 @@ function worker(child) {
   }
 }
 
-board.header(HEADER.phase.offset);
 if (role === 'network') network();
 else if (role === 'listener') listener();
 else worker(number);
