@@ -12,6 +12,7 @@ import type { Signal } from '../scoreboard/wake.ts';
 import { wakeForBacklog, wakeMany } from './waker.ts';
 
 const RECHECK_MS = 1;
+const MAX_OVERDUE_RATE = 64;
 
 export class Dispatcher {
   readonly #board: Scoreboard;
@@ -23,6 +24,7 @@ export class Dispatcher {
   /** The ring's tail when the recheck was armed. */
   #armedTail = 0;
   #stopped = false;
+  #overdueRate = 1;
 
   constructor(board: Scoreboard, signal: Signal) {
     this.#board = board;
@@ -73,10 +75,20 @@ export class Dispatcher {
     this.wake();
   }
 
-  /** Wakes a worker for each ticket that was in the ring when its tail was `tail`, and still is. */
+  /**
+   * Wakes workers for tickets that were in the ring when its tail was `tail`, and still are: one, and
+   * twice as many each time until none is overdue. A single one is mostly a worker that had to wait for
+   * a processor, which more threads would not get it.
+   */
   wakeOverdue(tail: number): void {
     const overdue = Math.max(0, (tail - this.#board.queue.head) | 0);
-    if (overdue > 0) this.#board.count(HEADER.wakes, wakeMany(this.#board, overdue, this.#signal));
+    if (overdue === 0) {
+      this.#overdueRate = 1;
+      return;
+    }
+    const woken = wakeMany(this.#board, Math.min(overdue, this.#overdueRate), this.#signal);
+    this.#board.count(HEADER.wakes, woken);
+    this.#overdueRate = Math.min(this.#overdueRate * 2, MAX_OVERDUE_RATE);
   }
 
   /** After the last turn. */

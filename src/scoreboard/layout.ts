@@ -8,7 +8,9 @@
  *
  * Writers: `main` is the listener's thread, `child` the thread that holds the child slot, `owner` the
  * thread that owns the connection by its state word (the listener while it waits, a child while it is
- * processing), `cas` whoever wins a compare-and-swap.
+ * processing), `cas` whoever wins a compare-and-swap. `queuedUs`, `sinceTicks` and `endOfStream` are
+ * also written by whoever polls, right before it tries to move a waiting connection to the queue; two
+ * may do so at once, and both mean the same moment.
  */
 import { Bitmap } from './bitmap.ts';
 import { TicketRing } from './ticket-ring.ts';
