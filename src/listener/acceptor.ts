@@ -206,7 +206,6 @@ const CLEARED = [
   SLOT.inListenerSet,
   SLOT.readPhase,
   SLOT.nextInInbox,
-  SLOT.resumeReason,
   SLOT.lastChild,
   SLOT.drainedBytes,
   SLOT.endOfStream,

@@ -160,8 +160,18 @@ export class Children {
     if (child === undefined || child.life !== message.life) return;
     if (message.kind === 'ready') {
       child.thread = message.thread;
+      this.#forgetWhenGone(child.thread);
       this.#onReady(child, message.handler);
     } else if (child.state === 'ready') this.#replace(child);
+  }
+
+  /** A thread that has had its life stays used until it is gone, or it would be given a second one. */
+  #forgetWhenGone(thread: number): void {
+    this.#threadOf(thread)?.once('exit', () => this.#usedThreads.delete(thread));
+  }
+
+  #threadOf(id: number) {
+    return this.#pool.threads.find(({ threadId }) => threadId === id);
   }
 
   #onReady(child: Child, handler: string): void {
@@ -202,7 +212,7 @@ export class Children {
 
   /** Its time to retire is over: the thread is ended, and what it held is lost. */
   #expire(child: Child): void {
-    const thread = this.#pool.threads.find(({ threadId }) => threadId === child.thread);
+    const thread = this.#threadOf(child.thread);
     if (thread === undefined) return;
     const error = new Error('did not retire within gracefulShutdownTimeout');
     thread.once('exit', () => this.#onEnd(child, ExitReason.error, error));
@@ -214,7 +224,6 @@ export class Children {
     const { slot, state } = child;
     if (this.#children.get(slot) !== child) return;
     if (child.deadline !== null) clearTimeout(child.deadline);
-    this.#usedThreads.delete(child.thread);
     const board = this.#board;
     // A thread that exits after its last act may be seen before the result of its task.
     const complete = board.child(slot, CHILD.status) === ChildStatus.ended;

@@ -184,7 +184,6 @@ export const SLOT = {
   peerAddress: { offset: 72, writer: 'owner', meaning: '4 or 16 bytes', type: 'bytes', count: 16 },
   acceptedTicks: f(88, 'owner', 'clock ticks when it was accepted'),
   nextInInbox: f(92, 'owner', 'next connection of the inbox it is in, + 1'),
-  resumeReason: f(96, 'owner', 'ResumeReason, written by the child that resumes it'),
   chunkTrailerBytes: f(100, 'owner', 'bytes of trailers seen by the decoder'),
   lastChild: f(104, 'owner', 'child slot that served it last, + 1'),
   drainedBytes: f(108, 'owner', 'bytes thrown away while it lingers'),
@@ -201,9 +200,6 @@ export type ReadPhase = (typeof ReadPhase)[keyof typeof ReadPhase];
 
 /** Connection buffers a worker keeps at hand (Varnish adjusts its http_conns to 2). */
 export const SPARE_BUFFERS = 2;
-
-export const ResumeReason = { io: 0, timeout: 1 } as const;
-export type ResumeReason = (typeof ResumeReason)[keyof typeof ResumeReason];
 
 /** Sizes that fix where everything is. */
 export interface Dimensions {

@@ -7,7 +7,8 @@
  * Thread: one worker. Objects are reused for one connection after another.
  * May not: close the descriptor; a connection that is over goes to the listener.
  */
-import { CHILD, ResumeReason, SLOT } from '../scoreboard/layout.ts';
+import { CHILD, SLOT } from '../scoreboard/layout.ts';
+import { FLAG_END, FLAG_HANGUP } from '../scoreboard/transition.ts';
 import { Answered } from './answered.ts';
 import type { WorkerContext } from './context.ts';
 import type { AbortReason } from './exchange.ts';
@@ -220,11 +221,15 @@ export class Connection implements ResponseCourse, BodyCourse {
 
   // ---- after a wait -------------------------------------------------------------------------------
 
-  /** Out of the inbox: the socket is ready, or was not for too long. */
-  resume(word: number): void {
+  /**
+   * Out of the inbox: the socket is ready, or was not for too long.
+   * @param word what the claim made of the state; `flags` stood in it before
+   */
+  resume(word: number, flags: number): void {
     this.#hold.resumed(word);
+    if ((flags & FLAG_END) !== 0) this.#hold.setField(SLOT.endOfStream, 1);
     this.#reader.wet(this.#hold.field(SLOT.endOfStream) === 1);
-    const timedOut = this.#hold.field(SLOT.resumeReason) === ResumeReason.timeout;
+    const timedOut = (flags & FLAG_HANGUP) !== 0;
     const ended = this.#exchange.response === Response.ended;
     // A response that ended while it lay in the inbox was not too slow.
     if (!timedOut || (ended && !this.#writer.blocked)) this.onEvent();

@@ -103,6 +103,13 @@ export class WorkerContext {
     doubles[index] = (doubles[index] as number) + amount;
   }
 
+  /** Adds to a double of a connection slot that this worker owns. */
+  addToSlot(slotIndex: number, field: { readonly offset: number }, amount: number): void {
+    const index = (slotIndex >> 1) + (field.offset >> 3);
+    const { doubles } = this.board;
+    doubles[index] = (doubles[index] as number) + amount;
+  }
+
   setWord(field: { readonly offset: number }, value: number): void {
     this.board.words[this.childIndex + (field.offset >> 2)] = value;
   }

@@ -202,6 +202,7 @@ export class RequestReader {
       // Fewer than asked for: the socket is empty, unless its end has been seen coming.
       this.#dry = count < room && !this.#endOfStream;
       this.#context.add(CHILD.receivedBytes, count);
+      this.#context.addToSlot(this.#slotIndex, SLOT.receivedBytes, count);
       return count;
     }
     if (count === 0) return Received.endOfStream;

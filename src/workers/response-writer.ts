@@ -6,7 +6,7 @@
  * Thread: one worker. May not: move the state word or read.
  */
 import { EAGAIN, Region } from '../listener/native.ts';
-import { CHILD } from '../scoreboard/layout.ts';
+import { CHILD, SLOT } from '../scoreboard/layout.ts';
 import { type Corked, OUT_BYTES, type WorkerContext } from './context.ts';
 
 /** Room that must be left for a head with its length, or a chunk's size line. */
@@ -20,6 +20,7 @@ const NEW_LINE = Buffer.from('\r\n', 'latin1');
 
 export class ResponseWriter implements Corked {
   readonly #context: WorkerContext;
+  #slotIndex = 0;
   #fd = -1;
   /** What the socket did not take, in order. */
   #pending: Uint8Array[] = [];
@@ -27,19 +28,17 @@ export class ResponseWriter implements Corked {
   #pendingOffset = 0;
   /** The peer has reset the connection; everything further is thrown away. */
   broken = false;
-  /** Bytes handed to the kernel for this connection since `open`. */
-  sentBytes = 0;
 
   constructor(context: WorkerContext) {
     this.#context = context;
   }
 
-  open(fd: number): void {
+  open(slotIndex: number, fd: number): void {
+    this.#slotIndex = slotIndex;
     this.#fd = fd;
     this.#pending.length = 0;
     this.#pendingOffset = 0;
     this.broken = false;
-    this.sentBytes = 0;
   }
 
   /** Something waits for the socket to become writable. */
@@ -229,8 +228,8 @@ export class ResponseWriter implements Corked {
   }
 
   #count(bytes: number): void {
-    this.sentBytes += bytes;
     this.#context.add(CHILD.sentBytes, bytes);
+    this.#context.addToSlot(this.#slotIndex, SLOT.sentBytes, bytes);
   }
 }
 

@@ -10,24 +10,9 @@
 import { SHORT_SLICE_US, WatchAnswer } from '../listener/native.ts';
 import { microsecondsOf } from '../scoreboard/clock.ts';
 import { NOBODY, nextInInbox, takeInbox } from '../scoreboard/inbox.ts';
-import {
-  CHILD,
-  ChildCommand,
-  ChildStatus,
-  ExitReason,
-  ResumeReason,
-  SLOT,
-} from '../scoreboard/layout.ts';
+import { CHILD, ChildCommand, ChildStatus, ExitReason, SLOT } from '../scoreboard/layout.ts';
 import { ConnectionEvent, ConnectionState } from '../scoreboard/states.ts';
-import {
-  FLAG_END,
-  FLAG_HANGUP,
-  flagsOf,
-  incarnationOf,
-  Outcome,
-  stateOf,
-  successor,
-} from '../scoreboard/transition.ts';
+import { flagsOf, incarnationOf, Outcome, stateOf, successor } from '../scoreboard/transition.ts';
 import { goIdle, hasWaiting, wakeLowestIdle } from '../scoreboard/wake.ts';
 import { Connection, type ServingLoop as ConnectionHost } from './connection.ts';
 import type { WorkerContext } from './context.ts';
@@ -289,11 +274,7 @@ export class ServingLoop implements ConnectionHost {
       }
       // Lost to a flag that a poller has just set, it is tried again.
     } while (board.move(slot, word, ConnectionEvent.claim, child) !== Outcome.moved);
-    const flags = flagsOf(word);
-    if ((flags & FLAG_END) !== 0) board.setSlot(slot, SLOT.endOfStream, 1);
-    const reason = (flags & FLAG_HANGUP) === 0 ? ResumeReason.io : ResumeReason.timeout;
-    board.setSlot(slot, SLOT.resumeReason, reason);
-    connection.resume(successor(word, ConnectionEvent.claim, child, 0));
+    connection.resume(successor(word, ConnectionEvent.claim, child, 0), flagsOf(word));
   }
 
   #checkLimits(): void {

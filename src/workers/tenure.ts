@@ -62,7 +62,7 @@ export class Tenure {
     hold.take(slot, word);
     this.#pinned = false;
     this.#reader.load(hold.index, hold.fd);
-    this.#writer.open(hold.fd);
+    this.#writer.open(hold.index, hold.fd);
   }
 
   /** It stays in this child beyond the present turn. */

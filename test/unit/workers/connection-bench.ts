@@ -4,7 +4,7 @@
  * The test plays the listener and the serving loop, so that an event can come at any one point.
  */
 import { EAGAIN, type Native, type Region } from '../../../src/listener/native.ts';
-import { CHILD, HEADER, Phase, ResumeReason, SLOT } from '../../../src/scoreboard/layout.ts';
+import { CHILD, HEADER, Phase, SLOT } from '../../../src/scoreboard/layout.ts';
 import { Scoreboard } from '../../../src/scoreboard/scoreboard.ts';
 import {
   ConnectionEvent,
@@ -12,7 +12,7 @@ import {
   type ConnectionStateName,
   STATE_NAMES,
 } from '../../../src/scoreboard/states.ts';
-import { stateOf, successor } from '../../../src/scoreboard/transition.ts';
+import { FLAG_HANGUP, flagsOf, stateOf, successor } from '../../../src/scoreboard/transition.ts';
 import { Connection, type ServingLoop } from '../../../src/workers/connection.ts';
 import { WorkerContext } from '../../../src/workers/context.ts';
 import type { Exchange } from '../../../src/workers/exchange.ts';
@@ -174,17 +174,17 @@ export class Bench implements ServingLoop {
   }
 
   /** Puts a suspended connection into the inbox. */
-  ready(slot: number, reason: ResumeReason = ResumeReason.io): void {
-    this.board.setSlot(slot, SLOT.resumeReason, reason);
-    const event = reason === ResumeReason.io ? ConnectionEvent.ready : ConnectionEvent.timeout;
-    this.board.move(slot, this.board.word(slot), event);
+  ready(slot: number, timedOut = false): void {
+    const event = timedOut ? ConnectionEvent.timeout : ConnectionEvent.ready;
+    this.board.move(slot, this.board.word(slot), event, 0, timedOut ? FLAG_HANGUP : 0);
   }
 
   /** Takes it out of the inbox. */
   resume(slot: number): void {
     const word = this.board.word(slot);
     this.board.move(slot, word, ConnectionEvent.claim, 0);
-    (this.pinned.get(slot) as Connection).resume(successor(word, ConnectionEvent.claim, 0, 0));
+    const claimed = successor(word, ConnectionEvent.claim, 0, 0);
+    (this.pinned.get(slot) as Connection).resume(claimed, flagsOf(word));
   }
 
   wake(slot: number): void {

@@ -1,6 +1,5 @@
 /** The course of a connection at the points where events, handlers and reuse meet. */
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { ResumeReason } from '../../../src/scoreboard/layout.ts';
 import { FLAG_HANGUP } from '../../../src/scoreboard/transition.ts';
 import type { Exchange } from '../../../src/workers/exchange.ts';
 import { Bench } from './connection-bench.ts';
@@ -212,7 +211,7 @@ describe('call backs', () => {
         throw new Error(`from onAbort: ${reason}`);
       };
     });
-    bench.ready(slot, ResumeReason.timeout);
+    bench.ready(slot, true);
     bench.resume(slot);
     expect(bench.state(slot)).toBe('closing');
     expect(logged.join('')).toContain('from onAbort: timeout');
@@ -253,7 +252,7 @@ describe('a connection that ran out of time', () => {
     });
     const slot = bench.accept();
     bench.serve(slot, 'POST /post HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n');
-    bench.ready(slot, ResumeReason.timeout);
+    bench.ready(slot, true);
     ok(late as unknown as Exchange);
     expect(bench.state(slot)).toBe('resuming');
     bench.resume(slot);
