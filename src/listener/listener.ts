@@ -6,6 +6,7 @@
  * notices, resumes, lingers, closes.
  * Thread: main. May not: run a handler, read a request, block.
  */
+import { revokeAssignments } from '../scoreboard/assignment.ts';
 import { nowTicks, ticksOf } from '../scoreboard/clock.ts';
 import { takeInbox } from '../scoreboard/inbox.ts';
 import { CHILD, CloseReason, HEADER, Phase, SLOT } from '../scoreboard/layout.ts';
@@ -225,6 +226,8 @@ export class Listener {
     // It may have died between its push and the signal for it.
     this.#onHandback();
     takeInbox(board, child);
+    const ticket = revokeAssignments(board, child);
+    if (ticket >= 0) this.#dispatcher.requeueOrphan(ticket);
     if (inheritLead(board, child)) this.#standby.check();
     let lost = 0;
     for (let slot = 0; slot < this.#slots.watermark; slot++) {

@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { Piscina } from 'piscina';
 import type { Listener } from '../listener/listener.ts';
 import type { Native } from '../listener/native.ts';
+import { openAssignments } from '../scoreboard/assignment.ts';
 import { nowTicks } from '../scoreboard/clock.ts';
 import { CHILD, ChildCommand, ChildStatus, ExitReason, HEADER } from '../scoreboard/layout.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';
@@ -128,6 +129,7 @@ export class Children {
     };
     const board = this.#board;
     for (const field of CLEARED) board.setChild(slot, field, 0);
+    openAssignments(board, slot);
     board.setChild(slot, CHILD.startedTicks, nowTicks());
     board.setChild(slot, CHILD.status, ChildStatus.starting);
     board.setChild(slot, CHILD.life, life);

@@ -10,7 +10,8 @@
  * thread that owns the connection by its state word (the listener while it waits, a child while it is
  * processing), `cas` whoever wins a compare-and-swap. `queuedUs`, `sinceTicks` and `endOfStream` are
  * also written by whoever polls, right before it tries to move a waiting connection to the queue; two
- * may do so at once, and both mean the same moment.
+ * may do so at once, and both mean the same moment. The words of `ROUTES` are written by every worker
+ * without order: they are means, and a lost update is one sample less.
  */
 import { Bitmap } from './bitmap.ts';
 import { TicketRing } from './ticket-ring.ts';
@@ -121,6 +122,11 @@ export const CHILD = {
   inLongHandler: f(108, 'child', '1: runs a handler that is known to be long'),
   inbox: f(128, 'cas', 'first connection of the inbox, + 1'),
   attention: f(132, 'cas', '1: a connection that this child owns has a hang-up'),
+  assigned: f(
+    136,
+    'cas',
+    'ticket that a leading worker left for this child, + 1; -1: it takes none',
+  ),
   requests: f64(192, 'child', 'requests ended'),
   connections: f64(200, 'child', 'connections served, each once per child'),
   receivedBytes: f64(208, 'child', 'bytes received'),
@@ -140,6 +146,7 @@ export const CHILD = {
   leads: f64(464, 'child', 'times it took or was given the lead'),
   passes: f64(472, 'child', 'times it passed the lead on before a long handler'),
   wakes: f64(480, 'child', 'workers it woke'),
+  delegations: f64(488, 'child', 'requests it gave to an idle worker while it led'),
 } as const satisfies Record<string, Field>;
 export const CHILD_BYTES = 512;
 
@@ -198,6 +205,9 @@ export const SLOT_BYTES = 256;
 export const ReadPhase = { head: 0, body: 1, chunkedBody: 2 } as const;
 export type ReadPhase = (typeof ReadPhase)[keyof typeof ReadPhase];
 
+/** Routes whose times are told apart, one int32 each: mean time of the handler in microseconds. */
+export const ROUTES = 1024;
+
 /** Connection buffers a worker keeps at hand (Varnish adjusts its http_conns to 2). */
 export const SPARE_BUFFERS = 2;
 
@@ -216,6 +226,7 @@ export interface Sections {
   readonly handback: number;
   readonly idle: number;
   readonly freeBuffers: number;
+  readonly routes: number;
   /** Connection buffers: one for each slot and the spares of the workers. */
   readonly bufferCount: number;
   readonly totalBytes: number;
@@ -234,7 +245,8 @@ export function sectionsFor({ connectionSlots, childSlots }: Dimensions): Sectio
   const idle = handback + TicketRing.bytes(ringCapacity);
   const freeBuffers = idle + Bitmap.bytes(childSlots);
   const bufferCount = connectionSlots + SPARE_BUFFERS * childSlots;
-  const totalBytes = freeBuffers + Bitmap.bytes(bufferCount);
+  const routes = freeBuffers + Bitmap.bytes(bufferCount);
+  const totalBytes = routes + ROUTES * 4;
   return {
     children,
     connections,
@@ -243,6 +255,7 @@ export function sectionsFor({ connectionSlots, childSlots }: Dimensions): Sectio
     handback,
     idle,
     freeBuffers,
+    routes,
     bufferCount,
     totalBytes,
   };

@@ -191,6 +191,9 @@ function addWorkers(add: Add, options: MetricsOptions): void {
   counter('mpm_worker_turns_total', 'Turns of the serving loops.', (now) =>
     plain(now.totals.turns),
   );
+  counter('mpm_delegations_total', 'Requests that the leader gave to an idle worker.', (now) =>
+    plain(now.totals.delegations),
+  );
   counter('mpm_worker_wakes_total', 'Workers woken for what waited in the queue.', (now) =>
     plain(now.wakes + now.totals.wakes),
   );

@@ -12,6 +12,7 @@ import {
   HEADER,
   LAYOUT_VERSION,
   MAGIC,
+  ROUTES,
   type Sections,
   SLOT,
   SLOT_BYTES,
@@ -40,6 +41,8 @@ export class Scoreboard {
   readonly handback: TicketRing;
   readonly idle: Bitmap;
   readonly freeBuffers: Bitmap;
+  /** Mean times of routes, see `ROUTES`. */
+  readonly routes: Int32Array;
   readonly connectionSlots: number;
   readonly childSlots: number;
   readonly bufferBytes: number;
@@ -61,6 +64,7 @@ export class Scoreboard {
     this.handback = new TicketRing(part(sections.handback, ringBytes), sections.ringCapacity);
     this.idle = new Bitmap(part(sections.idle, Bitmap.bytes(shared.childSlots)));
     this.freeBuffers = new Bitmap(part(sections.freeBuffers, Bitmap.bytes(sections.bufferCount)));
+    this.routes = part(sections.routes, ROUTES * 4);
   }
 
   /** New memory; untouched slots and buffers cost address space only. */

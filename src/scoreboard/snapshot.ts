@@ -79,6 +79,7 @@ const CHILD_COUNTERS = [
   'wakes',
   'leads',
   'passes',
+  'delegations',
 ] as const;
 
 export type ServerCounters = Readonly<Record<(typeof SERVER_COUNTERS)[number], number>>;

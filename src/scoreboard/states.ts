@@ -106,7 +106,14 @@ export const TRANSITIONS: readonly TransitionRow[] = [
   row(['processing'], 'nothingRead', 'waitRequest', 'worker', 'clear', 'woken for no bytes'),
   row(['processing'], 'needRead', 'readRequest', 'worker', 'clear', 'the request is incomplete'),
   row(['processing'], 'responseSent', 'keepalive', 'worker', 'clear', 'hand-back, no wake-up'),
-  row(['processing'], 'requeue', 'queued', 'worker', 'clear', 'pipelined requests take turns'),
+  row(
+    ['processing'],
+    'requeue',
+    'queued',
+    'worker',
+    'clear',
+    'pipelined requests take turns, or an idle worker is to run a long handler',
+  ),
   row(
     ['processing'],
     'suspend',

@@ -200,6 +200,7 @@ function* ownLines(snapshot: Snapshot): Generator<Line> {
   yield ['MpmLeader', snapshot.leader + 1];
   yield ['MpmLeads', totals.leads];
   yield ['MpmLeadPasses', totals.passes];
+  yield ['MpmDelegations', totals.delegations];
   yield ['MpmLeadTakeBacks', snapshot.takeBacks];
   yield ['MpmRequeuedOrphans', snapshot.requeuedOrphans];
 }

@@ -12,9 +12,11 @@ import type { Scoreboard } from './scoreboard.ts';
 
 export type Signal = (eventfd: number) => void;
 
-/** True where connections of this child wait for it: an inbox, or a hang-up. */
+/** True where something waits for this child: an inbox, a hang-up, an assigned ticket. */
 export const hasWaiting = (board: Scoreboard, child: number): boolean =>
-  board.child(child, CHILD.inbox) !== 0 || board.child(child, CHILD.attention) !== 0;
+  board.child(child, CHILD.inbox) !== 0 ||
+  board.child(child, CHILD.attention) !== 0 ||
+  board.child(child, CHILD.assigned) > 0;
 
 const isRetiring = (board: Scoreboard, child: number): boolean =>
   board.child(child, CHILD.command) !== ChildCommand.run;

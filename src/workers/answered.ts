@@ -21,6 +21,10 @@ export class Answered {
     this.#status.push(status);
   }
 
+  get none(): boolean {
+    return this.#since.length === 0;
+  }
+
   /** When the first of them began; there must be one. */
   get oldestMs(): number {
     return this.#since[0] as number;

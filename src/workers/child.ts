@@ -60,22 +60,8 @@ export default async function live(task: ChildTask): Promise<ExitReason | LoadFa
     const { code = 'ERR_MPM_ENTRY_FAILED', message } = error as Error & { code?: string };
     return { code, message };
   }
-  let loop: ServingLoop | null = null;
-  // A leading worker gives up the lead before a handler that will keep it from polling.
-  const timed: Handler = {
-    kind: handler.kind,
-    handle: (exchange) => {
-      const route = loop?.beforeHandler(exchange.method, exchange.target) ?? 0;
-      const began = performance.now();
-      try {
-        handler.handle(exchange);
-      } finally {
-        loop?.afterHandler(route, performance.now() - began);
-      }
-    },
-  };
   const tell = (message: ChildMessage): void => parentPort?.postMessage(message);
-  const context = new WorkerContext(board, native, child, task.options, timed);
+  const context = new WorkerContext(board, native, child, task.options, handler);
   const reason = await new Promise<ExitReason>((resolve) => {
     const serving = new ServingLoop(context, {
       wantsRetire: (why) => tell({ kind: 'retire', child, life, reason: why }),
@@ -84,7 +70,6 @@ export default async function live(task: ChildTask): Promise<ExitReason | LoadFa
         resolve(why);
       },
     });
-    loop = serving;
     const watch = native.watch(board.child(child, CHILD.wakeFd), 0, () => serving.onSignal());
     if (watch < 0) throw new Error(`uv_poll: errno ${-watch}`);
     context.setWord(CHILD.status, ChildStatus.ready);

@@ -42,6 +42,7 @@ export class Connection implements ResponseCourse, BodyCourse {
   #aborted = false;
   #budget = 0;
   #startedMs = 0;
+  #route = 0;
   /** `#afterResponse` has done its part for the present response. */
   #accounted = false;
 
@@ -78,6 +79,8 @@ export class Connection implements ResponseCourse, BodyCourse {
   #run(): void {
     const exchange = this.#exchange;
     while (this.#readRequest()) {
+      exchange.begin();
+      if (this.#delegate()) return;
       this.#invoke();
       if (exchange.response !== Response.ended) {
         this.#tenure.pin();
@@ -115,12 +118,24 @@ export class Connection implements ResponseCourse, BodyCourse {
     }
   }
 
-  /** Calls the handler for the request the reader holds. */
+  /** True: an idle worker answers this request, since it will take long and this worker polls. */
+  #delegate(): boolean {
+    const { method, target } = this.#exchange;
+    this.#route = this.#loop.routeOf(method, target);
+    if (!this.#reader.repeatable || !this.#answered.none) return false;
+    const heir = this.#loop.heirFor(this.#route);
+    if (heir < 0) return false;
+    this.#tenure.delegate(heir);
+    this.#leave();
+    return true;
+  }
+
+  /** Calls the handler for the request that has begun. */
   #invoke(): void {
     const context = this.#context;
     const exchange = this.#exchange;
-    exchange.begin();
     this.#accounted = false;
+    this.#loop.beforeHandler(this.#route);
     this.#startedMs = context.now;
     context.setWord(CHILD.currentSlot, this.#hold.slot + 1);
     this.#invoking = true;
@@ -131,6 +146,8 @@ export class Connection implements ResponseCourse, BodyCourse {
     }
     this.#invoking = false;
     context.setWord(CHILD.currentSlot, 0);
+    context.now = performance.now();
+    this.#loop.afterHandler(this.#route, context.now - this.#startedMs);
   }
 
   /** What follows an ended response. True: go on with the next request. */
@@ -153,7 +170,6 @@ export class Connection implements ResponseCourse, BodyCourse {
     if (reader.hasLeftover) {
       this.#context.add(CHILD.pipelined, 1);
       // Pipelined responses leave together, but not at the price of waiting for a slow handler.
-      this.#context.now = performance.now();
       const corkedMs = this.#context.now - this.#answered.oldestMs;
       if (corkedMs > CORK_MS && !this.#settle()) return false;
       if (--this.#budget > 0) return true;

@@ -25,8 +25,6 @@ import type { WorkerContext } from './context.ts';
 
 /** Tickets taken in one batch. */
 const BATCH = 64;
-/** A route with a longer mean is not run by a leader, milliseconds. */
-export const LONG_HANDLER_MS = 0.3;
 
 export class Leading {
   readonly #context: WorkerContext;
@@ -61,6 +59,11 @@ export class Leading {
     this.#watch = native.watch(this.#set, 1, onReady);
     if (this.#watch < 0) throw new Error(`uv_poll: errno ${-this.#watch}`);
     native.pause(this.#watch);
+  }
+
+  /** As far as this worker has noticed. */
+  get leads(): boolean {
+    return this.#watching;
   }
 
   /** Brings the watch in line with the word: others may have given or taken the lead. */

@@ -170,6 +170,11 @@ export class RequestReader {
     return this.#streamDone;
   }
 
+  /** Another worker would read the same request from what `store` leaves. */
+  get repeatable(): boolean {
+    return this.#phase !== ReadPhase.chunkedBody && this.bodyLength >= 0;
+  }
+
   /** True once for a request whose client waits for 100 Continue before it sends the body. */
   takeContinue(): boolean {
     const due = this.#continueDue && this.#phase !== ReadPhase.head;

@@ -1,17 +1,32 @@
 /**
- * How long the handlers of a worker's routes run without a break, as moving means.
+ * How long the handlers of the routes run without a break, as moving means.
  *
- * Role: tells a leading worker which handler will keep it from polling. Routes are told apart by a
- * hash of method and path, so two may share a mean; that costs a hand-over too many, nothing else.
- * Thread: one worker.
+ * Role: tells a leading worker which handler will keep it from polling, also one that ran elsewhere so
+ * far. Routes are told apart by a hash of method and path, so two may share a mean; that costs a
+ * hand-over too many, nothing else.
+ * Thread: any worker. All write the same words without order: a lost update is one sample less.
  */
-const ENTRIES = 1024;
+import { ROUTES } from '../scoreboard/layout.ts';
+
 const HASHED_CHARACTERS = 32;
-const WEIGHT = 1 / 8;
+/** Weight of the newest time, as a power of two: 1 / 8. */
+const WEIGHT_SHIFT = 3;
 const QUESTION_MARK = 63;
+/** A route with a longer mean is not run by a leader, microseconds. */
+export const LONG_HANDLER_US = 300;
+/**
+ * More than this counts as this. A short handler whose thread had to give up its processor half way
+ * looks as long as one that computes; it takes several in a row to be believed.
+ */
+const MAX_SAMPLE_US = 2 * LONG_HANDLER_US;
 
 export class RouteTimes {
-  readonly #meansMs = new Float64Array(ENTRIES);
+  readonly #meansUs: Int32Array;
+
+  /** @param meansUs the words of the scoreboard, one for each of `ROUTES` */
+  constructor(meansUs: Int32Array) {
+    this.#meansUs = meansUs;
+  }
 
   /** Number of the route of a request. */
   routeOf(method: string, target: string): number {
@@ -22,16 +37,23 @@ export class RouteTimes {
       if (code === QUESTION_MARK) break;
       hash = (Math.imul(hash, 31) + code) | 0;
     }
-    return (hash ^ (hash >>> 15)) & (ENTRIES - 1);
+    return (hash ^ (hash >>> 15)) & (ROUTES - 1);
   }
 
-  /** Mean time of its handler so far, milliseconds; 0 where it is not known. */
-  meanMs(route: number): number {
-    return this.#meansMs[route] as number;
+  /** By what was seen of it so far. */
+  isLong(route: number): boolean {
+    return (this.#meansUs[route] as number) > LONG_HANDLER_US;
   }
 
   record(route: number, milliseconds: number): void {
-    const mean = this.#meansMs[route] as number;
-    this.#meansMs[route] = mean + (milliseconds - mean) * WEIGHT;
+    const mean = this.#meansUs[route] as number;
+    const sample = Math.min(milliseconds * 1000, MAX_SAMPLE_US) | 0;
+    if (mean === 0) {
+      this.#meansUs[route] = Math.max(1, sample);
+      return;
+    }
+    // Mostly nothing changes, and then the line stays shared between the processors' caches.
+    const change = (sample - mean) >> WEIGHT_SHIFT;
+    if (change !== 0) this.#meansUs[route] = mean + change;
   }
 }

@@ -8,6 +8,7 @@
  * is emptied only before sleeping.
  */
 import { SHORT_SLICE_US, WatchAnswer } from '../listener/native.ts';
+import { assign, closeAssignments, takeAssigned } from '../scoreboard/assignment.ts';
 import { microsecondsOf } from '../scoreboard/clock.ts';
 import { NOBODY, nextInInbox, takeInbox } from '../scoreboard/inbox.ts';
 import { CHILD, ChildCommand, ChildStatus, ExitReason, SLOT } from '../scoreboard/layout.ts';
@@ -16,8 +17,8 @@ import { flagsOf, incarnationOf, Outcome, stateOf, successor } from '../scoreboa
 import { goIdle, hasWaiting, wakeLowestIdle } from '../scoreboard/wake.ts';
 import { Connection, type ServingLoop as ConnectionHost } from './connection.ts';
 import type { WorkerContext } from './context.ts';
-import { Leading, LONG_HANDLER_MS } from './leading.ts';
-import { RouteTimes } from './route-times.ts';
+import { Leading } from './leading.ts';
+import { LONG_HANDLER_US, RouteTimes } from './route-times.ts';
 
 /** Connections taken in one call before promise jobs and ticks run. */
 const CLAIMS_PER_CALL = 16;
@@ -52,7 +53,7 @@ export class ServingLoop implements ConnectionHost {
   /** The eventfd has been signalled and not emptied yet. */
   #signalled = false;
   readonly #leading: Leading | null;
-  readonly #routes = new RouteTimes();
+  readonly #routes: RouteTimes;
 
   constructor(context: WorkerContext, events: LoopEvents) {
     this.#context = context;
@@ -60,6 +61,7 @@ export class ServingLoop implements ConnectionHost {
     this.#leading = context.options.directPolling
       ? new Leading(context, (count) => this.#onRequests(count))
       : null;
+    this.#routes = new RouteTimes(context.board.routes);
     this.#counted = new Int32Array(context.board.connectionSlots);
     context.native.setSlice(SHORT_SLICE_US);
   }
@@ -95,10 +97,24 @@ export class ServingLoop implements ConnectionHost {
     wakeLowestIdle(board, (fd) => native.eventfdSignal(fd));
   }
 
-  beforeHandler(method: string, target: string): number {
-    const route = this.#routes.routeOf(method, target);
-    if (this.#routes.meanMs(route) > LONG_HANDLER_MS) this.#stepAside();
-    return route;
+  routeOf(method: string, target: string): number {
+    return this.#routes.routeOf(method, target);
+  }
+
+  heirFor(route: number): number {
+    if (!this.#routes.isLong(route) || this.#leading?.leads !== true) return -1;
+    return this.#context.board.idle.takeLowest();
+  }
+
+  delegate(heir: number, slot: number): void {
+    const { board, native } = this.#context;
+    this.#context.add(CHILD.delegations, 1);
+    if (!assign(board, heir, slot)) board.queue.push(slot);
+    native.eventfdSignal(board.child(heir, CHILD.wakeFd));
+  }
+
+  beforeHandler(route: number): void {
+    if (this.#routes.isLong(route)) this.#stepAside();
   }
 
   afterHandler(route: number, milliseconds: number): void {
@@ -163,12 +179,13 @@ export class ServingLoop implements ConnectionHost {
 
   /** True: nothing is left to do, and whatever comes wakes this worker. */
   #serve(): boolean {
-    const { board } = this.#context;
+    const { board, child } = this.#context;
     this.#leading?.sync();
     for (let claims = 0; claims < CLAIMS_PER_CALL; ) {
       this.#serveOwn();
       if (this.#ended) return true;
-      const ticket = this.#draining ? NOBODY : board.queue.pop();
+      const assigned = takeAssigned(board, child);
+      const ticket = assigned >= 0 || this.#draining ? assigned : board.queue.pop();
       if (ticket !== NOBODY) {
         claims++;
         // Promise jobs of an unfinished handler run before the next, possibly long, handler.
@@ -220,7 +237,8 @@ export class ServingLoop implements ConnectionHost {
     this.#leading?.pass();
     // A wake-up meant for whoever is idle must not end here.
     if (board.queue.length > 0) wakeLowestIdle(board, (fd) => native.eventfdSignal(fd));
-    if (this.#pinned.size === 0 && this.#soon.length === 0) this.#end();
+    if (this.#pinned.size > 0 || this.#soon.length > 0) return;
+    if (closeAssignments(board, child)) this.#end();
   }
 
   /** False: its handler is unfinished, so promise jobs should run. */
@@ -241,8 +259,8 @@ export class ServingLoop implements ConnectionHost {
     this.#spareConnection().open(slot, successor(word, ConnectionEvent.claim, child, 0));
     if (context.now === began) context.now = performance.now();
     // A long handler does not make the next one long: before it, somebody else was woken.
-    const held = Math.min(context.now - began, LONG_HANDLER_MS);
-    this.#meanUs += (held * 1000 - this.#meanUs) * MEAN_WEIGHT;
+    const heldUs = Math.min((context.now - began) * 1000, LONG_HANDLER_US);
+    this.#meanUs += (heldUs - this.#meanUs) * MEAN_WEIGHT;
     context.setWord(CHILD.meanServiceUs, this.#meanUs | 0);
     return this.#pinned.size <= before;
   }

@@ -29,6 +29,18 @@ export interface ServingLoop {
   /** Calls `connection.onEvent` in the next turn. */
   soon(connection: Connection): void;
   requeue(slot: number): void;
+  /** Number of a request's route, for what follows. */
+  routeOf(method: string, target: string): number;
+  /**
+   * An idle worker that is to run this route's handler instead, taken out of the idle set: `delegate`
+   * must follow. -1: this worker runs it.
+   */
+  heirFor(route: number): number;
+  /** Gives a connection that was moved to queued to that worker. */
+  delegate(heir: number, slot: number): void;
+  beforeHandler(route: number): void;
+  /** @param milliseconds for which the handler held this worker */
+  afterHandler(route: number, milliseconds: number): void;
 }
 
 export class Tenure {
@@ -117,6 +129,16 @@ export class Tenure {
     this.attend();
     this.#reader.load(hold.index, hold.fd);
     return false;
+  }
+
+  /** Gives the request that was read, and nothing of which was answered, to an idle worker. */
+  delegate(heir: number): void {
+    const hold = this.#hold;
+    const { slot } = hold;
+    this.#reader.store();
+    // What came meanwhile is for the heir to find, as it looks at the socket in any case.
+    while (!hold.release(ConnectionEvent.requeue, this.#context.now)) this.attend();
+    this.#loop.delegate(heir, slot);
   }
 
   #waitingEvent(partial: boolean) {

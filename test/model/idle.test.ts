@@ -235,7 +235,7 @@ describe('a child with an unfinished handler hears that its peer has gone', () =
   });
 
   it('and would be caught where the second look leaves it out', async () => {
-    const code = await mutated(wakeFile(' || board.child(child, CHILD.attention) !== 0', ''));
+    const code = await mutated(wakeFile('board.child(child, CHILD.attention) !== 0', 'false'));
     expect(explore(hangupModel(code)).violation?.message).toContain('never hears');
   });
 });

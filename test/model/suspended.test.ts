@@ -348,7 +348,7 @@ describe('a suspended connection is resumed, once, by whoever comes first', () =
     [
       'the second look leaves the inbox out',
       { connections: 1 },
-      wakeFile('board.child(child, CHILD.inbox) !== 0 || ', ''),
+      wakeFile('board.child(child, CHILD.inbox) !== 0', 'false'),
     ],
     [
       'one that retires is not signalled',

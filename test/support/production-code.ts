@@ -11,6 +11,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import * as router from '../../src/listener/event-router.ts';
+import * as assignment from '../../src/scoreboard/assignment.ts';
 import * as bitmap from '../../src/scoreboard/bitmap.ts';
 import * as inbox from '../../src/scoreboard/inbox.ts';
 import * as leader from '../../src/scoreboard/leader.ts';
@@ -26,6 +27,7 @@ const SOURCE = fileURLToPath(new URL('../../src/', import.meta.url));
 const FOLDERS = ['scoreboard', 'listener', 'workers'] as const;
 
 export interface Code {
+  readonly assignment: typeof assignment;
   readonly bitmap: typeof bitmap;
   readonly inbox: typeof inbox;
   readonly leader: typeof leader;
@@ -39,6 +41,7 @@ export interface Code {
 }
 
 export const production: Code = {
+  assignment,
   bitmap,
   inbox,
   leader,
@@ -83,6 +86,7 @@ export async function mutated(...mutations: readonly Mutation[]): Promise<Code> 
     for (const { file } of open) throw new Error(`no file src/${file}.ts`);
     const load = (name: string) => import(pathToFileURL(join(target, `${name}.ts`)).href);
     return {
+      assignment: await load('scoreboard/assignment'),
       bitmap: await load('scoreboard/bitmap'),
       inbox: await load('scoreboard/inbox'),
       leader: await load('scoreboard/leader'),

@@ -8,6 +8,7 @@ import {
   type Field,
   HEADER,
   HEADER_BYTES,
+  ROUTES,
   SLOT,
   SLOT_BYTES,
   SPARE_BUFFERS,
@@ -99,6 +100,7 @@ describe('the sections', () => {
       [sections.handback, ringBytes],
       [sections.idle, Bitmap.bytes(size.childSlots)],
       [sections.freeBuffers, Bitmap.bytes(sections.bufferCount)],
+      [sections.routes, ROUTES * 4],
       [sections.totalBytes, 0],
     ] as const;
     for (const [index, [start, bytes]] of parts.slice(0, -1).entries()) {

@@ -143,6 +143,18 @@ export class Bench implements ServingLoop {
 
   requeue(): void {}
 
+  routeOf(): number {
+    return 0;
+  }
+
+  heirFor(): number {
+    return -1;
+  }
+
+  delegate(): void {}
+  beforeHandler(): void {}
+  afterHandler(): void {}
+
   turn(): void {
     for (const connection of this.#soon.splice(0)) connection.onEvent();
   }
