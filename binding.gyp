@@ -6,6 +6,7 @@
         "src/listener/native/addon.c",
         "src/listener/native/memory.c",
         "src/listener/native/epoll.c",
+        "src/listener/native/file.c",
         "src/listener/native/socket.c",
         "src/listener/native/thread.c",
         "src/listener/native/watch.c"

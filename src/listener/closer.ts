@@ -7,6 +7,7 @@
  */
 import { nowTicks } from '../scoreboard/clock.ts';
 import { CloseReason, HEADER, SLOT } from '../scoreboard/layout.ts';
+import { FilePart } from '../scoreboard/rest.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';
 import { ConnectionEvent, ConnectionState } from '../scoreboard/states.ts';
 import { incarnationOf, Outcome, stateOf } from '../scoreboard/transition.ts';
@@ -25,6 +26,7 @@ export class Closer {
   readonly #board: Scoreboard;
   readonly #native: Native;
   readonly #slots: SlotPool;
+  readonly #closeFd: (fd: number) => void;
   readonly #closing: number[] = [];
   /** 1 for slots in `#closing`: a slot is closed once, however often it is reported. */
   readonly #marked: Uint8Array;
@@ -39,6 +41,9 @@ export class Closer {
     this.#slots = slots;
     this.#marked = new Uint8Array(board.connectionSlots);
     this.#reasons = new Uint8Array(board.connectionSlots);
+    this.#closeFd = (fd) => {
+      native.close(fd);
+    };
     native.attach(Region.constants, TIMEOUT_RESPONSE);
   }
 
@@ -75,7 +80,20 @@ export class Closer {
   ): void {
     const board = this.#board;
     // First the move: until it succeeded a poller may still give the connection to a worker.
-    if (board.move(slot, word, event) !== Outcome.moved) return;
+    if (board.move(slot, word, event) === Outcome.moved) this.#linger(slot, reason, say408);
+  }
+
+  /** After the last response, which the listener has sent itself. Apache's normal linger. */
+  lingerAfterResponse(slot: number): void {
+    const board = this.#board;
+    const event = ConnectionEvent.lastResponseSent;
+    // An event that comes between makes the move fail; what it says is found when draining.
+    while (board.move(slot, board.word(slot), event) !== Outcome.moved) {}
+    this.#linger(slot, CloseReason.lingered, false);
+  }
+
+  #linger(slot: number, reason: CloseReason, say408: boolean): void {
+    const board = this.#board;
     const fd = board.slot(slot, SLOT.fd);
     board.setSlot(slot, SLOT.sinceTicks, nowTicks());
     board.setSlot(slot, SLOT.drainedBytes, 0);
@@ -114,6 +132,11 @@ export class Closer {
         throw new Error(`slot ${slot} (incarnation ${incarnationOf(word)}) left closing by itself`);
       }
       this.#releaseBuffer(slot);
+      FilePart.from(board, board.slotIndex(slot))?.close(
+        board,
+        board.slotIndex(slot),
+        this.#closeFd,
+      );
       this.#native.close(board.slot(slot, SLOT.fd));
       board.setSlot(slot, SLOT.fd, -1);
       this.#marked[slot] = 0;

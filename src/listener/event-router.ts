@@ -28,6 +28,7 @@ import { type Signal, wakeChild } from '../scoreboard/wake.ts';
 export interface EventBits {
   readonly hangup: number;
   readonly endOfStream: number;
+  readonly writable: number;
 }
 
 /** What happened to an event, for the counters of whoever routed it. */
@@ -38,6 +39,7 @@ export const Routed = {
   stale: 3,
   nothing: 4,
   lingers: 5,
+  completes: 6,
 } as const;
 export type Routed = (typeof Routed)[keyof typeof Routed];
 
@@ -57,8 +59,8 @@ export class EventRouter {
   }
 
   /**
-   * Routes one event. `queued`: the caller puts the slot's ticket into the ring. `lingers`: only the
-   * listener can act on it.
+   * Routes one event. `queued`: the caller puts the slot's ticket into the ring. `lingers` and
+   * `completes`: only the listener can act on it.
    */
   route(slot: number, incarnation: number, events: number): Routed {
     const board = this.#board;
@@ -72,6 +74,8 @@ export class EventRouter {
         case ConnectionState.waitRequest:
         case ConnectionState.readRequest:
         case ConnectionState.keepalive:
+          // The late echo of a response that has left.
+          if (events === this.#bits.writable) return Routed.nothing;
           if (this.#queue(slot, word, events)) return Routed.queued;
           continue;
         case ConnectionState.processing:
@@ -80,6 +84,11 @@ export class EventRouter {
         case ConnectionState.suspended:
           if (this.resume(slot, word, ConnectionEvent.ready, events)) return Routed.resumed;
           continue;
+        case ConnectionState.writeCompletion:
+          if (!this.#noticeForListener(slot, word, events)) continue;
+          return (events & (this.#bits.writable | this.#bits.hangup)) !== 0
+            ? Routed.completes
+            : Routed.noticed;
         case ConnectionState.lingerNormal:
         case ConnectionState.lingerShort:
           return Routed.lingers;
@@ -109,10 +118,7 @@ export class EventRouter {
 
   /** Leaves flags for the worker that owns the connection; its release fails once. */
   #notice(slot: number, word: number, events: number): boolean {
-    const flags =
-      FLAG_READY |
-      ((events & this.#ends) !== 0 ? FLAG_END : 0) |
-      ((events & this.#bits.hangup) !== 0 ? FLAG_HANGUP : 0);
+    const flags = this.#flagsFor(events);
     const board = this.#board;
     if (board.move(slot, word, ConnectionEvent.notice, 0, flags) !== Outcome.moved) return false;
     if ((flags & FLAG_HANGUP) !== 0 && (flagsOf(word) & FLAG_HANGUP) === 0) {
@@ -121,6 +127,21 @@ export class EventRouter {
       wakeChild(board, child, this.#signal);
     }
     return true;
+  }
+
+  #flagsFor(events: number): number {
+    return (
+      FLAG_READY |
+      ((events & this.#ends) !== 0 ? FLAG_END : 0) |
+      ((events & this.#bits.hangup) !== 0 ? FLAG_HANGUP : 0)
+    );
+  }
+
+  /** Leaves flags for the listener, which looks at them when it has sent the rest. */
+  #noticeForListener(slot: number, word: number, events: number): boolean {
+    if ((events & ~this.#bits.writable) === 0) return true;
+    const flags = this.#flagsFor(events);
+    return this.#board.move(slot, word, ConnectionEvent.notice, 0, flags) === Outcome.moved;
   }
 
   /**

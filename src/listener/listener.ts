@@ -17,6 +17,7 @@ import { flagsOf, incarnationOf, ownerOf, partyFor, stateOf } from '../scoreboar
 import { beginHandback, wakeChild } from '../scoreboard/wake.ts';
 import { Acceptor, type ListenAddress } from './acceptor.ts';
 import { Closer } from './closer.ts';
+import { Completer } from './completer.ts';
 import { Dispatcher } from './dispatcher.ts';
 import { EventRouter, Routed } from './event-router.ts';
 import { EAGAIN, type Native, SHORT_SLICE_US } from './native.ts';
@@ -36,6 +37,7 @@ export class Listener {
   readonly #poller: Poller;
   readonly #slots: SlotPool;
   readonly #closer: Closer;
+  readonly #completer: Completer;
   readonly #acceptor: Acceptor;
   readonly #dispatcher: Dispatcher;
   readonly #sweeper: Sweeper;
@@ -62,8 +64,13 @@ export class Listener {
       wakeOverdue: (tail) => this.#dispatcher.wakeOverdue(tail),
       admit: () => this.#acceptor.resume(),
     });
+    this.#completer = new Completer(board, native, this.#closer, {
+      queued: (slot) => this.#dispatcher.push(slot),
+      passed: () => this.#endTurn(),
+    });
     this.#sweeper = new Sweeper(board, this.#closer, this.#slots, options, {
       expire: (slot, word) => this.#router.resume(slot, word, ConnectionEvent.timeout),
+      expireWrite: (slot) => this.#completer.expire(slot),
       requeueOrphan: (slot) => this.#dispatcher.requeueOrphan(slot),
       passed: () => this.#endTurn(),
     });
@@ -171,6 +178,9 @@ export class Listener {
       case Routed.lingers:
         this.#drain(slot);
         return;
+      case Routed.completes:
+        this.#completer.advance(slot);
+        return;
       default:
         return;
     }
@@ -181,7 +191,8 @@ export class Listener {
     const word = board.word(slot);
     if (incarnationOf(word) !== incarnation) return false;
     if (partyFor(stateOf(word), ConnectionEvent.peerGone) === undefined) return false;
-    if (stateOf(word) >= ConnectionState.lingerNormal) return false;
+    // A client that has shut its side may still read what it has asked for.
+    if (stateOf(word) >= ConnectionState.queued) return false;
     const pending = this.#native.pending(board.slot(slot, SLOT.fd));
     if (pending > 0 || pending === EAGAIN) return false;
     return this.#closer.close(slot, word, ConnectionEvent.peerGone, CloseReason.peer);
@@ -202,16 +213,21 @@ export class Listener {
     }
   }
 
-  /** What workers left: closing connections, events of lingering ones, and perhaps the lead. */
+  /** What workers left: closing connections, events that only the listener acts on, the lead. */
   #onHandback(): void {
     const board = this.#board;
     this.#native.eventfdDrain(this.#handbackFd);
     beginHandback(board);
     for (let slot = board.handback.pop(); slot >= 0; slot = board.handback.pop()) {
-      if (stateOf(board.word(slot)) === ConnectionState.closing) {
-        this.#closer.closed(slot, CloseReason.worker);
-      } else {
-        this.#drain(slot);
+      switch (stateOf(board.word(slot))) {
+        case ConnectionState.closing:
+          this.#closer.closed(slot, CloseReason.worker);
+          break;
+        case ConnectionState.writeCompletion:
+          this.#completer.advance(slot);
+          break;
+        default:
+          this.#drain(slot);
       }
     }
     this.#standby.check();
@@ -285,6 +301,7 @@ export class Listener {
     this.#closer.flush();
     this.#sweeper.stop();
     this.#standby.stop();
+    this.#completer.stop();
     this.#dispatcher.stop();
     this.#poller.stop();
     this.#native.close(this.#handbackFd);

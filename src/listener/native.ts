@@ -25,7 +25,6 @@ export interface Native {
   readonly epollHup: number;
   readonly epollRdHup: number;
   readonly epollEdge: number;
-  readonly epollOneShot: number;
   /** int32 words a ticket in the batch region: slot, incarnation, events. */
   readonly ticketWords: number;
   readonly maxBatch: number;
@@ -66,6 +65,19 @@ export interface Native {
     array: Uint8Array,
     arrayOffset: number,
   ): number;
+  /** As `send`, where more follows at once. */
+  sendMore(fd: number, region: Region, offset: number, length: number): number;
+  /** Bytes of a file, from `offset`; 0: the file ends there. */
+  sendfile(fd: number, file: number, offset: number, length: number): number;
+  /**
+   * Appends an array from `arrayOffset` on to a file that exists in memory only, a new one where
+   * `file` is -1; returns its descriptor.
+   */
+  spill(array: Uint8Array, arrayOffset: number, file: number): number;
+  /** 1: a read of the file there waits for no device; -EAGAIN: it would. Others: unknown. */
+  cached(file: number, offset: number): number;
+  /** Another descriptor of the same open file. */
+  duplicate(fd: number): number;
   discard(fd: number, length: number): number;
   /** 1: bytes wait, 0: end of stream, -EAGAIN: neither. */
   pending(fd: number): number;

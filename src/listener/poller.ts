@@ -42,6 +42,7 @@ const failed = (result: number, call: string): number => {
 export class EpollPoller implements Poller {
   readonly hangup: number;
   readonly endOfStream: number;
+  readonly writable: number;
   readonly requestSet: number;
   readonly listenerSet: number;
   readonly batch: Int32Array;
@@ -55,6 +56,7 @@ export class EpollPoller implements Poller {
     this.batch = batch;
     this.hangup = native.epollHup | native.epollErr;
     this.endOfStream = native.epollRdHup;
+    this.writable = native.epollOut;
     this.requestSet = failed(native.epollCreate(), 'epoll_create');
     this.listenerSet = failed(native.epollCreate(), 'epoll_create');
   }

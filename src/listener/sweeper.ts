@@ -37,6 +37,8 @@ export function readDeadlineMs(timeout: ReadTimeout, receivedBytes: number): num
 export interface SweepTargets {
   /** A suspended connection made no progress. */
   expire(slot: number, word: number): void;
+  /** A client took nothing of what is left of its response. */
+  expireWrite(slot: number): void;
   requeueOrphan(slot: number): void;
   /** Once a pass, also when nothing was found. */
   passed(): void;
@@ -122,6 +124,9 @@ export class Sweeper {
         return;
       case ConnectionState.suspended:
         if (waited > timeoutMs) this.#targets.expire(slot, word);
+        return;
+      case ConnectionState.writeCompletion:
+        if (waited > timeoutMs) this.#targets.expireWrite(slot);
         return;
       case ConnectionState.queued:
         if (ringEmpty && waited > ORPHAN_MS) this.#targets.requeueOrphan(slot);

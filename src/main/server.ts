@@ -209,6 +209,7 @@ function workerOptions(directives: Directives): WorkerOptions {
     limitRequestFieldSize: directives.limitRequestFieldSizeBytes,
     limitRequestFields: directives.limitRequestFields,
     limitRequestBody: directives.limitRequestBodyBytes,
+    limitSpilledKb: directives.limitSpilledBodyBytes >> 10,
     keepAlive: directives.keepAlive,
     maxKeepAliveRequests: directives.maxKeepAliveRequests,
     maxConnectionsPerChild: directives.maxConnectionsPerChild,

@@ -26,6 +26,12 @@ const offsetMs = measureOffset();
 /** Milliseconds with fraction, comparable between threads of this process. */
 export const monotonicMs = (): number => performance.now() + offsetMs;
 
+/** The same of a time taken with `performance.now()` before. */
+export const monotonicOf = (performanceNow: number): number => performanceNow + offsetMs;
+
+/** Back to this thread's `performance.now()`. */
+export const performanceOf = (monotonic: number): number => monotonic - offsetMs;
+
 /** The same as a wrapping int32, the form kept in the scoreboard. */
 export const nowTicks = (): number => (performance.now() + offsetMs) | 0;
 

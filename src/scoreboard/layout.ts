@@ -55,9 +55,9 @@ export const HEADER = {
   accepting: f(48, 'main', '1 while the listening sockets are polled'),
   heartbeatTicks: f(52, 'main', 'clock ticks of the last turn of the listener'),
   leader: f(68, 'cas', 'who polls the request set, see leader.ts: 0 the listener, else child + 1'),
+  spilledKb: f(72, 'cas', 'KiB of response bodies kept in memory files'),
   handbackSignalled: f(64, 'cas', '1 while a wake-up of the listener is under way'),
   accepted: f64(128, 'main', 'connections accepted'),
-  closed: f64(136, 'main', 'connections closed, by CloseReason', 8),
   staleEvents: f64(200, 'main', 'poll events for a slot that had another connection by then'),
   dispatched: f64(208, 'main', 'connections put into the queue'),
   acceptPauses: f64(216, 'main', 'times accepting was paused'),
@@ -67,6 +67,8 @@ export const HEADER = {
   childExits: f64(248, 'main', 'children ended, by ExitReason', 8),
   wakes: f64(312, 'main', 'workers woken by the listener'),
   takeBacks: f64(328, 'main', 'times the listener took the lead back from a busy worker'),
+  closed: f64(384, 'main', 'connections closed, by CloseReason', 16),
+  completions: f64(336, 'main', 'responses whose rest the listener sent'),
   requeuedOrphans: f64(320, 'main', 'queued connections that had lost their ticket'),
 } as const satisfies Record<string, Field>;
 export const HEADER_BYTES = 1024;
@@ -87,6 +89,7 @@ export const CloseReason = {
   childDied: 5,
   shed: 6,
   forced: 7,
+  writeTimeout: 8,
 } as const;
 export type CloseReason = (typeof CloseReason)[keyof typeof CloseReason];
 
@@ -199,8 +202,18 @@ export const SLOT = {
   endOfStream: f(128, 'owner', '1: the peer shut its write side; seen with the event'),
   parsedEnd: f(136, 'owner', 'bytes of an incomplete head that were parsed in vain'),
   queuedUs: f(132, 'owner', 'clock microseconds (wrapping) when it was queued'),
+  restFd: f(140, 'owner', 'file that holds the rest of the response, + 1; 0: there is none'),
+  restOffset: f64(144, 'owner', 'where the rest begins in that file'),
+  restBytes: f64(152, 'owner', 'how long it is'),
+  restFlags: f(160, 'owner', 'RestFlag'),
+  restStatus: f(164, 'owner', 'status of that response'),
+  restStartedMs: f64(168, 'owner', 'clock milliseconds when its request began'),
+  restSpilledKb: f(176, 'owner', 'KiB of it that count as spilled'),
 } as const satisfies Record<string, Field>;
 export const SLOT_BYTES = 256;
+
+/** `close`: the connection ends with this response. `more`: there may be something to read. */
+export const RestFlag = { close: 1, more: 2 } as const;
 
 export const ReadPhase = { head: 0, body: 1, chunkedBody: 2 } as const;
 export type ReadPhase = (typeof ReadPhase)[keyof typeof ReadPhase];
@@ -239,7 +252,8 @@ export function sectionsFor({ connectionSlots, childSlots }: Dimensions): Sectio
   // Twice the slots: a consumer that sleeps on a cell must not make the ring look full.
   const ringCapacity = powerOfTwo(Math.max(1024, connectionSlots * 2));
   const children = HEADER_BYTES;
-  const connections = children + childSlots * CHILD_BYTES;
+  // One more, for what the listener counts of requests that it ends.
+  const connections = children + (childSlots + 1) * CHILD_BYTES;
   const ring = connections + connectionSlots * SLOT_BYTES;
   const handback = ring + TicketRing.bytes(ringCapacity);
   const idle = handback + TicketRing.bytes(ringCapacity);

@@ -135,6 +135,12 @@ function addConnections(add: Add): void {
     plain(now.connectionsMax),
   );
   counter('mpm_connections_accepted_total', 'Connections accepted.', (now) => plain(now.accepted));
+  counter('mpm_write_completions_total', 'Responses whose rest the listener sent.', (now) =>
+    plain(now.completions),
+  );
+  add('gauge')('mpm_spilled_bytes', 'Response bodies kept in memory files.', (now) =>
+    plain(now.spilledBytes),
+  );
   counter('mpm_connections_closed_total', 'Connections closed by reason.', ({ closed }) =>
     labelled('reason', CLOSE_REASONS, (reason) => closed[reason]),
   );

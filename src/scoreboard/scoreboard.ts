@@ -106,6 +106,11 @@ export class Scoreboard {
     Atomics.store(this.words, offset >> 2, value);
   }
 
+  /** Number under which the listener counts requests, as children do under theirs. */
+  get listenerCounters(): number {
+    return this.childSlots;
+  }
+
   /** Index of a child's first word; add `CHILD.x.offset >> 2`. */
   childIndex(child: number): number {
     return (this.sections.children + child * CHILD_BYTES) >> 2;
@@ -141,6 +146,21 @@ export class Scoreboard {
   move(slot: number, expected: number, event: ConnectionEvent, child = 0, flags = 0): Outcome {
     const index = this.slotIndex(slot) + (SLOT.word.offset >> 2);
     return transition(this.words, index, expected, event, child, flags);
+  }
+
+  /** A double of a connection slot. */
+  slotDouble(slot: number, field: { readonly offset: number }): number {
+    return this.doubles[(this.slotIndex(slot) + (field.offset >> 2)) >> 1] as number;
+  }
+
+  setSlotDouble(slot: number, field: { readonly offset: number }, value: number): void {
+    this.doubles[(this.slotIndex(slot) + (field.offset >> 2)) >> 1] = value;
+  }
+
+  /** Adds to a double of a child's record; its writer only. */
+  addToChild(child: number, field: { readonly offset: number }, amount: number, entry = 0): void {
+    const index = (this.childIndex(child) >> 1) + (field.offset >> 3) + entry;
+    this.doubles[index] = (this.doubles[index] as number) + amount;
   }
 
   /** Adds to a double of the header; main only. */

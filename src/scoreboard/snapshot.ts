@@ -60,6 +60,7 @@ const SERVER_COUNTERS = [
   'wakes',
   'requeuedOrphans',
   'takeBacks',
+  'completions',
 ] as const;
 const CHILD_COUNTERS = [
   'requests',
@@ -124,6 +125,8 @@ export interface Snapshot extends ServerCounters {
   readonly childExits: Readonly<Record<ExitReasonName, number>>;
   /** Tickets in the queue now. */
   readonly queueLength: number;
+  /** Response bodies in memory files, to the next KiB. */
+  readonly spilledBytes: number;
   /** Child that polls the request set, -1: the listener. */
   readonly leader: number;
   readonly connectionsMax: number;
@@ -166,6 +169,7 @@ export function takeSnapshot(board: Scoreboard, now: number = nowTicks()): Snaps
       board.headerDouble(HEADER.childExits, ExitReason[name]),
     ),
     queueLength: board.queue.length,
+    spilledBytes: word(HEADER.spilledKb) * 1024,
     leader: leaderOf(board),
     connectionsMax: board.connectionSlots,
     connectionsTotal: total,
@@ -174,7 +178,10 @@ export function takeSnapshot(board: Scoreboard, now: number = nowTicks()): Snaps
     buffers: { free, spare, used: Math.max(0, board.sections.bufferCount - free - spare) },
     children,
     workers,
-    totals: sumCounters(children),
+    totals: sumCounters([
+      ...children.map(({ counters }) => counters),
+      readCounters(board, board.listenerCounters),
+    ]),
   };
 }
 
@@ -244,9 +251,9 @@ function readCounters(board: Scoreboard, slot: number): ChildCounters {
   };
 }
 
-function sumCounters(children: readonly ChildRow[]): ChildCounters {
+function sumCounters(records: readonly ChildCounters[]): ChildCounters {
   const sum = (value: (counters: ChildCounters) => number) =>
-    children.reduce((total, { counters }) => total + value(counters), 0);
+    records.reduce((total, counters) => total + value(counters), 0);
   const all = (key: 'statuses' | 'durations', length: number) =>
     Array.from({ length }, (_, entry) => sum((counters) => counters[key][entry] as number));
   return {

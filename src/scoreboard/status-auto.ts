@@ -90,7 +90,7 @@ export function workerLetter({ state, handling }: ChildRow): string {
 
 /** Apache's kinds of waiting; queued and processing connections are in ConnsTotal alone. */
 const WAIT_IO = ['waitRequest', 'readRequest'] as const;
-const WRITING = ['suspended', 'resuming'] as const;
+const WRITING = ['suspended', 'resuming', 'writeCompletion'] as const;
 const CLOSING = ['lingerNormal', 'lingerShort', 'closing'] as const;
 
 /** `keepalive` to `Keepalive`. */
@@ -192,6 +192,8 @@ function* ownLines(snapshot: Snapshot): Generator<Line> {
   yield ['MpmBuffersFree', snapshot.buffers.free];
   yield ['MpmBuffersSpare', snapshot.buffers.spare];
   yield ['MpmBuffersUsed', snapshot.buffers.used];
+  yield ['MpmWriteCompletions', snapshot.completions];
+  yield ['MpmSpilledBytes', snapshot.spilledBytes];
   yield ['MpmDispatches', snapshot.dispatched + totals.dispatched];
   yield ['MpmWakes', snapshot.wakes + totals.wakes];
   yield ['MpmStaleEvents', snapshot.staleEvents + totals.staleEvents];

@@ -4,8 +4,9 @@
  * Role: remembers when each began and what it was answered, until they count as served.
  * Thread: one worker. May not: decide when that is; the connection says so.
  */
+import { CHILD } from '../scoreboard/layout.ts';
+import { countRequest } from '../scoreboard/request-counters.ts';
 import type { WorkerContext } from './context.ts';
-import { countRequest } from './counters.ts';
 
 export class Answered {
   readonly #context: WorkerContext;
@@ -21,8 +22,13 @@ export class Answered {
     this.#status.push(status);
   }
 
-  get none(): boolean {
-    return this.#since.length === 0;
+  get length(): number {
+    return this.#since.length;
+  }
+
+  /** Status of the first; there must be one. */
+  get oldestStatus(): number {
+    return this.#status[0] as number;
   }
 
   /** When the first of them began; there must be one. */
@@ -34,12 +40,20 @@ export class Answered {
   count(): void {
     const count = this.#since.length;
     if (count === 0) return;
+    const context = this.#context;
     const now = performance.now();
-    this.#context.now = now;
+    context.now = now;
     for (let index = 0; index < count; index++) {
       const since = this.#since[index] as number;
-      countRequest(this.#context, this.#status[index] as number, now - since);
+      countRequest(context.board, context.child, this.#status[index] as number, now - since);
     }
+    this.handOver();
+  }
+
+  /** Somebody else counts them; they still belong to this child's life. */
+  handOver(): void {
+    const served = this.#context.getWord(CHILD.lifeRequests);
+    this.#context.setWord(CHILD.lifeRequests, served + this.#since.length);
     this.clear();
   }
 

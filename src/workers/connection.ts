@@ -7,7 +7,8 @@
  * Thread: one worker. Objects are reused for one connection after another.
  * May not: close the descriptor; a connection that is over goes to the listener.
  */
-import { CHILD, SLOT } from '../scoreboard/layout.ts';
+import { monotonicOf, performanceOf } from '../scoreboard/clock.ts';
+import { CHILD, RestFlag, SLOT } from '../scoreboard/layout.ts';
 import { FLAG_END, FLAG_HANGUP } from '../scoreboard/transition.ts';
 import { Answered } from './answered.ts';
 import type { WorkerContext } from './context.ts';
@@ -72,7 +73,19 @@ export class Connection implements ResponseCourse, BodyCourse {
     this.#tenure.take(slot, word);
     this.#aborted = false;
     this.#budget = PIPELINE_BUDGET;
-    this.#run();
+    if (this.#writer.adopt()) this.#adopt();
+    else this.#run();
+  }
+
+  /** The listener could not go on with the rest of a response without waiting for a device. */
+  #adopt(): void {
+    const hold = this.#hold;
+    const exchange = this.#exchange;
+    exchange.takeUp((hold.field(SLOT.restFlags) & RestFlag.close) !== 0);
+    this.#accounted = true;
+    const since = hold.doubleField(SLOT.restStartedMs);
+    this.#answered.add(performanceOf(since), hold.field(SLOT.restStatus));
+    this.onEvent();
   }
 
   /** One request after another, until there is nothing to do at once. */
@@ -122,7 +135,7 @@ export class Connection implements ResponseCourse, BodyCourse {
   #delegate(): boolean {
     const { method, target } = this.#exchange;
     this.#route = this.#loop.routeOf(method, target);
-    if (!this.#reader.repeatable || !this.#answered.none) return false;
+    if (!this.#reader.repeatable || this.#answered.length > 0) return false;
     const heir = this.#loop.heirFor(this.#route);
     if (heir < 0) return false;
     this.#tenure.delegate(heir);
@@ -171,7 +184,8 @@ export class Connection implements ResponseCourse, BodyCourse {
       this.#context.add(CHILD.pipelined, 1);
       // Pipelined responses leave together, but not at the price of waiting for a slow handler.
       const corkedMs = this.#context.now - this.#answered.oldestMs;
-      if (corkedMs > CORK_MS && !this.#settle()) return false;
+      // One response at a time waits for a slow client.
+      if ((corkedMs > CORK_MS || this.#writer.blocked) && !this.#settle()) return false;
       if (--this.#budget > 0) return true;
       if (!this.#settle()) return false;
       return !this.#release(true);
@@ -185,14 +199,37 @@ export class Connection implements ResponseCourse, BodyCourse {
   /** Sends and counts what was answered. False: the socket is full, the rest waits for it. */
   #settle(): boolean {
     this.flush();
-    if (this.#writer.blocked) {
-      this.#tenure.park(true);
-      return false;
-    }
+    if (this.#writer.blocked && !this.#leaveRest()) return false;
     this.#answered.count();
     if (!this.#writer.broken) return true;
     this.#closeNow();
     return false;
+  }
+
+  /**
+   * The socket is full. What is left of one ended response goes to the listener; anything else waits
+   * here, suspended. True: the socket has taken it meanwhile.
+   */
+  #leaveRest(): boolean {
+    const hold = this.#hold;
+    const { close } = this.#exchange;
+    while (this.#mayLeaveRest() && this.#writer.offer()) {
+      hold.setField(SLOT.restStatus, this.#answered.oldestStatus);
+      hold.setDoubleField(SLOT.restStartedMs, monotonicOf(this.#answered.oldestMs));
+      if (this.#tenure.complete(close)) {
+        this.#answered.handOver();
+        this.#leave();
+        return false;
+      }
+      if (this.#writer.resume()) return true;
+    }
+    this.#tenure.park(true);
+    return false;
+  }
+
+  /** One record tells of one request; several are rare enough to wait here. */
+  #mayLeaveRest(): boolean {
+    return this.#accounted && !this.#aborted && this.#answered.length === 1;
   }
 
   // ---- letting go ---------------------------------------------------------------------------------
@@ -269,7 +306,9 @@ export class Connection implements ResponseCourse, BodyCourse {
       if (!this.#writer.resume()) {
         // A peer may send all of its body before it reads; its event will not come again.
         if (this.#body.waiting) this.#body.feed();
-        if (this.#hold.slot >= 0 && !this.#body.waiting) this.#tenure.park(true);
+        if (this.#hold.slot < 0 || this.#body.waiting) return;
+        if (ended) this.#goOn();
+        else this.#tenure.park(true);
         return;
       }
       if (this.#writer.broken) {
@@ -291,14 +330,11 @@ export class Connection implements ResponseCourse, BodyCourse {
 
   /** The response ended while no handler was being called. */
   #goOn(): void {
-    if (this.#writer.blocked) {
-      this.#tenure.park(true);
-      return;
-    }
     if (!this.#hold.takeBack()) return;
     this.#context.now = performance.now();
     if (this.#accounted) {
-      // It had ended before, and what was left of it has gone now.
+      // It had ended before; what was left of it has gone now, or goes on without this worker.
+      if (this.#writer.blocked && !this.#leaveRest()) return;
       this.#answered.count();
       if (this.#writer.broken) this.#closeNow();
       else if (this.#exchange.close) this.#closeGently();

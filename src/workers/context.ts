@@ -21,6 +21,8 @@ export interface WorkerOptions {
   readonly limitRequestFields: number;
   /** Bytes, 0: unlimited. */
   readonly limitRequestBody: number;
+  /** KiB of response bodies in memory files, all workers together. */
+  readonly limitSpilledKb: number;
   readonly keepAlive: boolean;
   /** Requests on one connection, 0: unlimited. */
   readonly maxKeepAliveRequests: number;

@@ -70,6 +70,22 @@ export interface Exchange {
   ): void;
 
   /**
+   * Answers with bytes of a file. What the socket does not take at once the listener sends, so no
+   * worker waits for the client.
+   * @param fd becomes the exchange's, whatever happens; one that no thread's runtime keeps account of
+   *   (`native.duplicate`), since another thread closes it
+   * @param length bytes from `offset`; a file that has shrunk since closes the connection
+   */
+  respondFile(
+    status: number,
+    statusText: string,
+    headers: readonly string[],
+    fd: number,
+    offset: number,
+    length: number,
+  ): void;
+
+  /**
    * Starts a response whose body follows by `write` and `end`. With `contentLength` -1 it is chunked
    * on HTTP/1.1 and ended by closing on HTTP/1.0.
    */
@@ -81,6 +97,8 @@ export interface Exchange {
   ): void;
   /** Sends part of the body; false: wait for `onDrain`. The chunk must not be changed before it has drained. */
   write(chunk: Uint8Array): boolean;
+  /** Sends part of the body from a file, see `respondFile`; otherwise as `write`. */
+  writeFile(fd: number, offset: number, length: number): boolean;
   /** Ends a response begun with `start`. */
   end(): void;
 

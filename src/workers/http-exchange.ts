@@ -180,6 +180,20 @@ export class HttpExchange implements Exchange {
     headers: readonly string[],
     contentLength: number,
   ): void {
+    this.#startHead(status, statusText, headers, contentLength);
+    this.headDue = true;
+    const { serial } = this;
+    setImmediate(() => {
+      if (this.headDue && this.serial === serial && this.#hold.slot >= 0) this.#course.push();
+    });
+  }
+
+  #startHead(
+    status: number,
+    statusText: string,
+    headers: readonly string[],
+    contentLength: number,
+  ): void {
     this.#expect(Response.none);
     const counted = contentLength >= 0;
     if (!counted && this.minorVersion === 0) this.keepAlive = false;
@@ -196,11 +210,6 @@ export class HttpExchange implements Exchange {
     } else {
       this.#writer.head(head);
     }
-    this.headDue = true;
-    const { serial } = this;
-    setImmediate(() => {
-      if (this.headDue && this.serial === serial && this.#hold.slot >= 0) this.#course.push();
-    });
   }
 
   write(chunk: Uint8Array): boolean {
@@ -270,6 +279,14 @@ export class HttpExchange implements Exchange {
     this.respond(status, '', REFUSAL_HEADERS, `${code}\n`);
   }
 
+  /** Stands for a response that another worker began, and whose rest this one sends. */
+  takeUp(close: boolean): void {
+    this.serial++;
+    this.close = close;
+    this.clientCloses = false;
+    this.cut();
+  }
+
   /** Calls `onDrain`; what it throws is an error of the handler. */
   drained(): void {
     const { onDrain, serial, method, target } = this;
@@ -294,6 +311,41 @@ export class HttpExchange implements Exchange {
     throw new TypeError(
       this.ended ? 'the response has ended' : 'the response has been begun another way',
     );
+  }
+
+  respondFile(
+    status: number,
+    statusText: string,
+    headers: readonly string[],
+    fd: number,
+    offset: number,
+    length: number,
+  ): void {
+    try {
+      this.#startHead(status, statusText, headers, length);
+    } catch (error) {
+      this.#context.native.close(fd);
+      throw error;
+    }
+    this.#putFile(fd, offset, length);
+    this.#end();
+  }
+
+  writeFile(fd: number, offset: number, length: number): boolean {
+    try {
+      this.#expect(Response.streaming);
+    } catch (error) {
+      this.#context.native.close(fd);
+      throw error;
+    }
+    this.#putFile(fd, offset, length);
+    return this.#course.push();
+  }
+
+  #putFile(fd: number, offset: number, length: number): void {
+    if (this.#bodyless || length === 0) this.#context.native.close(fd);
+    else if (this.#chunked) this.#writer.fileChunk(fd, offset, length);
+    else this.#writer.file(fd, offset, length);
   }
 
   /** Decides what the head says, and returns it. */

@@ -53,6 +53,7 @@ export class Leading {
     const bits = {
       hangup: native.epollHup | native.epollErr,
       endOfStream: native.epollRdHup,
+      writable: native.epollOut,
     };
     this.#router = new EventRouter(board, bits, this.#signal);
     native.attach(Region.batch, new Uint8Array(this.#batch.buffer));
@@ -129,6 +130,9 @@ export class Leading {
           break;
         case Routed.lingers:
           this.#tellListener(slot, incarnation);
+          break;
+        case Routed.completes:
+          handBack(board, slot, this.#signal);
           break;
       }
     }

@@ -30,6 +30,7 @@ export type ReleaseEvent =
   | typeof ConnectionEvent.responseSent
   | typeof ConnectionEvent.requeue
   | typeof ConnectionEvent.lastResponseSent
+  | typeof ConnectionEvent.needWrite
   | typeof ConnectionEvent.close;
 
 export class Ownership {
@@ -72,6 +73,14 @@ export class Ownership {
 
   setField(field: { readonly offset: number }, value: number): void {
     this.#board.words[this.index + (field.offset >> 2)] = value;
+  }
+
+  doubleField(field: { readonly offset: number }): number {
+    return this.#board.doubles[(this.index + (field.offset >> 2)) >> 1] as number;
+  }
+
+  setDoubleField(field: { readonly offset: number }, value: number): void {
+    this.#board.doubles[(this.index + (field.offset >> 2)) >> 1] = value;
   }
 
   /** In the listener's hands until the socket is ready; must be taken back before a release. */
@@ -138,7 +147,7 @@ export class Ownership {
     return !this.#suspended && (flagsOf(this.#board.word(this.slot)) & FLAG_HANGUP) !== 0;
   }
 
-  /** Asks for one event when the socket takes bytes again. */
+  /** Asks for an event when the socket takes bytes again, now or later. */
   armWritable(): void {
     const native = this.#native;
     const registered = this.field(SLOT.inListenerSet) === 1;
@@ -146,7 +155,7 @@ export class Ownership {
     const result = call(
       this.#board.header(HEADER.listenerSet.offset),
       this.fd,
-      native.epollOut | native.epollOneShot,
+      native.epollOut | native.epollEdge,
       this.slot,
       incarnationOf(this.#word),
     );

@@ -7,6 +7,7 @@
  */
 import { EAGAIN, Region } from '../listener/native.ts';
 import { CHILD, SLOT } from '../scoreboard/layout.ts';
+import { FilePart, reserveSpill, unspill } from '../scoreboard/rest.ts';
 import { type Corked, OUT_BYTES, type WorkerContext } from './context.ts';
 
 /** Room that must be left for a head with its length, or a chunk's size line. */
@@ -16,6 +17,8 @@ const COPY_BYTES = 16 * 1024;
 /** Strings up to this are copied byte by byte if they are ASCII, cheaper than a call. */
 const SHORT_STRING = 48;
 
+/** Of a file in one go; then others get their turn, even where the client takes it as fast as it comes. */
+const FILE_TURN_BYTES = 1 << 20;
 const NEW_LINE = Buffer.from('\r\n', 'latin1');
 
 export class ResponseWriter implements Corked {
@@ -23,14 +26,18 @@ export class ResponseWriter implements Corked {
   #slotIndex = 0;
   #fd = -1;
   /** What the socket did not take, in order. */
-  #pending: Uint8Array[] = [];
+  #pending: (Uint8Array | FilePart)[] = [];
   /** Bytes of the first one that have left. */
   #pendingOffset = 0;
+  readonly #closeFd: (fd: number) => void;
   /** The peer has reset the connection; everything further is thrown away. */
   broken = false;
 
   constructor(context: WorkerContext) {
     this.#context = context;
+    this.#closeFd = (fd) => {
+      context.native.close(fd);
+    };
   }
 
   open(slotIndex: number, fd: number): void {
@@ -39,6 +46,24 @@ export class ResponseWriter implements Corked {
     this.#pending.length = 0;
     this.#pendingOffset = 0;
     this.broken = false;
+  }
+
+  /** The connection is given up: what has not left never will. */
+  close(): void {
+    for (const part of this.#pending) {
+      // The one in the slot goes with the connection.
+      if (part instanceof FilePart && !this.#entered(part)) this.#closeFile(part);
+    }
+    this.#pending.length = 0;
+    this.#pendingOffset = 0;
+  }
+
+  #entered(part: FilePart): boolean {
+    return this.#context.board.words[this.#slotIndex + (SLOT.restFd.offset >> 2)] === part.fd + 1;
+  }
+
+  #closeFile(part: FilePart): void {
+    part.close(this.#context.board, this.#slotIndex, this.#closeFd);
   }
 
   /** Something waits for the socket to become writable. */
@@ -114,17 +139,109 @@ export class ResponseWriter implements Corked {
   chunk(data: Uint8Array): void {
     const context = this.#context;
     context.takeOut(this);
-    this.#room(HEAD_ROOM);
-    const size = data.length.toString(16);
-    context.outLength += context.out.latin1Write(`${size}\r\n`, context.outLength);
+    this.#chunkSize(data.length);
     this.#put(data);
     this.#put(NEW_LINE);
+  }
+
+  /** The same with bytes of a file, see `file`. */
+  fileChunk(fd: number, offset: number, length: number): void {
+    this.#context.takeOut(this);
+    this.#chunkSize(length);
+    this.file(fd, offset, length);
+    this.#put(NEW_LINE);
+  }
+
+  #chunkSize(length: number): void {
+    const context = this.#context;
+    this.#room(HEAD_ROOM);
+    const line = `${length.toString(16)}\r\n`;
+    context.outLength += context.out.latin1Write(line, context.outLength);
   }
 
   /** Bytes as they are. */
   raw(data: Uint8Array): void {
     this.#context.takeOut(this);
     this.#put(data);
+  }
+
+  /**
+   * Bytes of a file. The descriptor becomes the writer's; it must be one that `native.duplicate` made.
+   */
+  file(fd: number, offset: number, length: number): void {
+    const context = this.#context;
+    context.takeOut(this);
+    if (this.broken) {
+      context.native.close(fd);
+      return;
+    }
+    const part = new FilePart(fd, offset, length);
+    part.enter(context.board, this.#slotIndex);
+    this.flush(true);
+    const first = this.#pending.length === 0;
+    if (this.broken) {
+      this.#closeFile(part);
+      return;
+    }
+    this.#pending.push(part);
+    if (first) this.resume();
+  }
+
+  /** Goes on with what another thread has left of a response; false: there is nothing. */
+  adopt(): boolean {
+    const part = FilePart.from(this.#context.board, this.#slotIndex);
+    if (part === null) return false;
+    this.#pending.push(part);
+    return true;
+  }
+
+  /**
+   * Leaves what waits in the slot, as bytes of one file, so that another thread can go on with it; the
+   * writer holds it until `letGo`. False: it cannot be.
+   */
+  offer(): boolean {
+    const { board } = this.#context;
+    if (!this.#pending.every((part) => part instanceof FilePart)) this.#spill();
+    const [part] = this.#pending;
+    if (this.#pending.length !== 1 || !(part instanceof FilePart) || !this.#entered(part)) {
+      return false;
+    }
+    part.store(board, this.#slotIndex);
+    return true;
+  }
+
+  /** After an offer: the rest is somebody else's. */
+  letGo(): void {
+    this.#pending.length = 0;
+  }
+
+  /** Moves waiting bytes into a memory file, where there is room for them. */
+  #spill(): void {
+    const { board, native, options } = this.#context;
+    let bytes = -this.#pendingOffset;
+    for (const part of this.#pending) {
+      if (part instanceof FilePart) return;
+      bytes += part.length;
+    }
+    const kilobytes = Math.ceil(bytes / 1024);
+    if (!reserveSpill(board, kilobytes, options.limitSpilledKb)) return;
+    let fd = -1;
+    let from = this.#pendingOffset;
+    for (const part of this.#pending as Uint8Array[]) {
+      const result = native.spill(part, from, fd);
+      if (result < 0) {
+        // No memory or no descriptor: it stays where it is.
+        if (fd >= 0) native.close(fd);
+        unspill(board, kilobytes);
+        return;
+      }
+      fd = result;
+      from = 0;
+    }
+    const part = new FilePart(fd, 0, bytes, kilobytes);
+    part.enter(board, this.#slotIndex);
+    this.#pending = [part];
+    this.#pendingOffset = 0;
   }
 
   #put(data: Uint8Array): void {
@@ -144,8 +261,11 @@ export class ResponseWriter implements Corked {
     if (bytes > OUT_BYTES) throw new RangeError(`a head of ${bytes} bytes is too large`);
   }
 
-  /** Sends what was put together; the rest waits. */
-  flush(): void {
+  /**
+   * Sends what was put together; the rest waits.
+   * @param more a file follows at once
+   */
+  flush(more = false): void {
     const context = this.#context;
     const length = context.outLength;
     if (context.outOwner !== this || length === 0) return;
@@ -153,7 +273,10 @@ export class ResponseWriter implements Corked {
     if (this.broken) return;
     let sent = 0;
     if (this.#pending.length === 0) {
-      sent = context.native.send(this.#fd, Region.out, 0, length);
+      const { native } = context;
+      sent = more
+        ? native.sendMore(this.#fd, Region.out, 0, length)
+        : native.send(this.#fd, Region.out, 0, length);
       if (sent < 0) {
         if (sent !== EAGAIN) {
           this.#break();
@@ -198,33 +321,51 @@ export class ResponseWriter implements Corked {
   /** The socket may take bytes again; true once nothing waits any more. */
   resume(): boolean {
     while (this.#pending.length > 0 && !this.broken) {
-      const data = this.#pending[0] as Uint8Array;
-      const sent = this.#context.native.sendPair(
-        this.#fd,
-        Region.out,
-        0,
-        0,
-        data,
-        this.#pendingOffset,
-      );
-      if (sent === EAGAIN) return false;
-      if (sent < 0) {
-        this.#break();
-        break;
-      }
-      this.#count(sent);
-      this.#pendingOffset += sent;
-      if (this.#pendingOffset < data.length) continue;
-      this.#pending.shift();
-      this.#pendingOffset = 0;
+      const part = this.#pending[0] as Uint8Array | FilePart;
+      if (!(part instanceof FilePart ? this.#sendFile(part) : this.#sendBytes(part))) return false;
     }
+    return true;
+  }
+
+  /** False: the socket is full. */
+  #sendBytes(data: Uint8Array): boolean {
+    const { native } = this.#context;
+    const sent = native.sendPair(this.#fd, Region.out, 0, 0, data, this.#pendingOffset);
+    if (sent === EAGAIN) return false;
+    if (sent < 0) {
+      this.#break();
+      return true;
+    }
+    this.#count(sent);
+    this.#pendingOffset += sent;
+    if (this.#pendingOffset < data.length) return true;
+    this.#pending.shift();
+    this.#pendingOffset = 0;
+    return true;
+  }
+
+  /** False: the socket is full, or this was enough for one turn. */
+  #sendFile(part: FilePart): boolean {
+    const bytes = Math.min(part.length, FILE_TURN_BYTES);
+    const sent = this.#context.native.sendfile(this.#fd, part.fd, part.offset, bytes);
+    if (sent === EAGAIN) return false;
+    if (sent <= 0) {
+      // 0: the file has shrunk, and what was promised cannot be kept.
+      this.#break();
+      return true;
+    }
+    this.#count(sent);
+    part.offset += sent;
+    part.length -= sent;
+    if (part.length > 0) return false;
+    this.#pending.shift();
+    this.#closeFile(part);
     return true;
   }
 
   #break(): void {
     this.broken = true;
-    this.#pending.length = 0;
-    this.#pendingOffset = 0;
+    this.close();
   }
 
   #count(bytes: number): void {

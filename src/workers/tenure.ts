@@ -7,7 +7,7 @@
  * goes to the listener. What is to be sent and counted has been when it is given up.
  */
 import { EAGAIN } from '../listener/native.ts';
-import { SLOT } from '../scoreboard/layout.ts';
+import { RestFlag, SLOT } from '../scoreboard/layout.ts';
 import { ConnectionEvent } from '../scoreboard/states.ts';
 import { FLAG_END, FLAG_HANGUP } from '../scoreboard/transition.ts';
 import type { Connection } from './connection.ts';
@@ -141,6 +141,29 @@ export class Tenure {
     this.#loop.delegate(heir, slot);
   }
 
+  /**
+   * Leaves the rest of an ended response, which the writer has offered, to the listener. False: an
+   * event came, so try the socket again.
+   */
+  complete(close: boolean): boolean {
+    const hold = this.#hold;
+    const reader = this.#reader;
+    // A client that goes on sending is read after what it has asked for has left.
+    const more = !close && (reader.hasLeftover || !reader.dry);
+    if (close) reader.release();
+    else reader.store();
+    hold.setField(SLOT.restFlags, (close ? RestFlag.close : 0) | (more ? RestFlag.more : 0));
+    hold.armWritable();
+    this.#unpin();
+    if (hold.release(ConnectionEvent.needWrite, this.#context.now)) {
+      this.#writer.letGo();
+      return true;
+    }
+    this.attend();
+    this.#reader.load(hold.index, hold.fd);
+    return false;
+  }
+
   #waitingEvent(partial: boolean) {
     if (partial) return ConnectionEvent.needRead;
     return this.#hold.field(SLOT.requests) > 0
@@ -183,6 +206,7 @@ export class Tenure {
     if (!hold.takeBack()) return false;
     const { slot } = hold;
     this.#reader.release();
+    this.#writer.close();
     this.#unpin();
     while (!hold.release(ConnectionEvent.close, this.#context.now)) this.attend();
     this.#context.handBack(slot);

@@ -4,6 +4,7 @@
  * Role: what handler tests run against. Framing is left to the real connection; this one only keeps
  * the calls and asserts that they come in an order the seam allows.
  */
+import { closeSync, readSync } from 'node:fs';
 import type { AbortReason, Exchange, FieldTable } from '../../src/workers/exchange.ts';
 
 export interface FakeRequest {
@@ -167,6 +168,26 @@ export class FakeExchange implements Exchange {
     this.#begin();
     this.#started = true;
     this.sent = { status, statusText, headers, contentLength, whole: false };
+  }
+
+  respondFile(
+    status: number,
+    statusText: string,
+    headers: readonly string[],
+    fd: number,
+    offset: number,
+    length: number,
+  ): void {
+    this.start(status, statusText, headers, length);
+    this.writeFile(fd, offset, length);
+    this.end();
+  }
+
+  writeFile(fd: number, offset: number, length: number): boolean {
+    const bytes = Buffer.alloc(length);
+    const count = readSync(fd, bytes, 0, length, offset);
+    closeSync(fd);
+    return this.write(bytes.subarray(0, count));
   }
 
   write(chunk: Uint8Array): boolean {

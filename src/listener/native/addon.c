@@ -87,6 +87,7 @@ NAPI_MODULE_INIT() {
   }
   memory_register(env, exports);
   epoll_register(env, exports);
+  file_register(env, exports);
   socket_register(env, exports);
   thread_register(env, exports);
   watch_register(env, exports);

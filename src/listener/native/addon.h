@@ -61,6 +61,7 @@ uint8_t *call_memory(call_t *call, int32_t region, int64_t offset, int64_t lengt
 
 void memory_register(napi_env env, napi_value exports);
 void epoll_register(napi_env env, napi_value exports);
+void file_register(napi_env env, napi_value exports);
 void socket_register(napi_env env, napi_value exports);
 void thread_register(napi_env env, napi_value exports);
 void watch_register(napi_env env, napi_value exports);

@@ -124,7 +124,6 @@ void epoll_register(napi_env env, napi_value exports) {
   define_constant(env, exports, "epollHup", (int32_t)EPOLLHUP);
   define_constant(env, exports, "epollRdHup", (int32_t)EPOLLRDHUP);
   define_constant(env, exports, "epollEdge", (int32_t)EPOLLET);
-  define_constant(env, exports, "epollOneShot", (int32_t)EPOLLONESHOT);
   define_constant(env, exports, "ticketWords", TICKET_WORDS);
   define_constant(env, exports, "maxBatch", MAX_BATCH);
 }

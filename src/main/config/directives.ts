@@ -95,6 +95,8 @@ export interface Directives {
   readonly limitRequestFields: number;
   /** Longest request body, bytes; beyond: 413. 0: unlimited. */
   readonly limitRequestBodyBytes: number;
+  /** Memory for the rest of responses to slow clients, bytes; 0: none. */
+  readonly limitSpilledBodyBytes: number;
   /**
    * Derived: the size of a connection buffer, which a whole head has to fit. The next power of two that
    * holds a longest request line and a longest field, 4 KiB .. 1 MiB.

@@ -347,6 +347,18 @@ export const DIRECTIVES = {
     change: 'downwards for an API that never takes more than some kilobytes.',
     source: 'LimitRequestBody',
   }),
+  limitSpilledBody: directive({
+    group: 'limits',
+    key: 'limitSpilledBodyBytes',
+    kind: kinds.size(0, 2 ** 40),
+    initial: () => 256 * 2 ** 20,
+    summary: 'Memory for responses that wait for slow clients outside the workers',
+    meaning:
+      'Memory for what is left of responses whose clients are slow: it is copied out of the worker, which is free of the connection from then on. Beyond it the rest stays in the worker that made it, which serves others meanwhile, and its heap grows instead. 0: always.',
+    change:
+      'upwards for large generated responses to many slow clients, where `mpm_spilled_bytes` stands at the limit; files need none of it.',
+    source: 'none; Apache keeps such responses in its own memory without a bound',
+  }),
   extendedStatus: directive({
     group: 'observation',
     key: 'extendedStatus',

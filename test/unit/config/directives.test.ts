@@ -44,6 +44,7 @@ describe('defaults', () => {
       limitRequestFieldSizeBytes: 8190,
       limitRequestFields: 100,
       limitRequestBodyBytes: 1_073_741_824,
+      limitSpilledBodyBytes: 268_435_456,
       connectionBufferBytes: 16_384,
       extendedStatus: true,
       admin: { host: '127.0.0.1', port: 8081 },

@@ -94,7 +94,7 @@ describe('the sections', () => {
     const ringBytes = TicketRing.bytes(sections.ringCapacity);
     const parts = [
       [0, HEADER_BYTES],
-      [sections.children, size.childSlots * CHILD_BYTES],
+      [sections.children, (size.childSlots + 1) * CHILD_BYTES],
       [sections.connections, size.connectionSlots * SLOT_BYTES],
       [sections.ring, ringBytes],
       [sections.handback, ringBytes],

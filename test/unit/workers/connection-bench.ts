@@ -3,7 +3,11 @@
  *
  * The test plays the listener and the serving loop, so that an event can come at any one point.
  */
+
+import { Closer } from '../../../src/listener/closer.ts';
+import { Completer } from '../../../src/listener/completer.ts';
 import { EAGAIN, type Native, type Region } from '../../../src/listener/native.ts';
+import { SlotPool } from '../../../src/listener/slots.ts';
 import { CHILD, HEADER, Phase, SLOT } from '../../../src/scoreboard/layout.ts';
 import { Scoreboard } from '../../../src/scoreboard/scoreboard.ts';
 import {
@@ -18,6 +22,7 @@ import { WorkerContext } from '../../../src/workers/context.ts';
 import type { Exchange } from '../../../src/workers/exchange.ts';
 
 const BROKEN_PIPE = -32;
+const FIRST_FILE = 1000;
 
 /** What a peer sends and how much it takes. */
 export class FakeSocket {
@@ -46,19 +51,28 @@ export class FakeSocket {
   }
 }
 
-function fakeNative(sockets: Map<number, FakeSocket>): Native {
+/** Files by descriptor; one that is closed is gone. */
+export type FakeFiles = Map<number, Buffer>;
+
+function fakeNative(sockets: Map<number, FakeSocket>, files: FakeFiles): Native {
   const regions = new Map<Region, Uint8Array>();
   const socket = (fd: number): FakeSocket => {
     const found = sockets.get(fd);
     if (found === undefined) throw new Error(`descriptor ${fd} is not open`);
     return found;
   };
+  const fileOf = (fd: number): Buffer => {
+    const found = files.get(fd);
+    if (found === undefined) throw new Error(`file ${fd} is not open`);
+    return found;
+  };
+  let spilled = 0;
   const part = (region: Region, offset: number, length: number): Uint8Array =>
     (regions.get(region) as Uint8Array).subarray(offset, offset + length);
   const native: Partial<Native> = {
     epollIn: 1,
     epollOut: 4,
-    epollOneShot: 1 << 30,
+    epollEdge: 1 << 30,
     attach: (region, memory) => {
       regions.set(region, memory);
       return 0;
@@ -76,6 +90,22 @@ function fakeNative(sockets: Map<number, FakeSocket>): Native {
     send: (fd, region, offset, length) => socket(fd).take(part(region, offset, length)),
     sendPair: (fd, region, offset, length, array, arrayOffset) =>
       socket(fd).take(Buffer.concat([part(region, offset, length), array.subarray(arrayOffset)])),
+    sendMore: (fd, region, offset, length) => socket(fd).take(part(region, offset, length)),
+    sendfile: (fd, file, offset, length) => {
+      const bytes = fileOf(file).subarray(offset, offset + length);
+      return bytes.length === 0 ? 0 : socket(fd).take(bytes);
+    },
+    spill: (array, arrayOffset, file) => {
+      const fd = file >= 0 ? file : FIRST_FILE + spilled++;
+      const bytes = array.subarray(arrayOffset);
+      files.set(fd, Buffer.concat([files.get(fd) ?? Buffer.alloc(0), bytes]));
+      return fd;
+    },
+    cached: () => 1,
+    close: (fd) => {
+      if (!files.delete(fd)) socket(fd).shut = true;
+      return 0;
+    },
     discard: (fd, length) => native.recv?.(fd, 2, 0, Math.min(length, 1024)) as number,
     pending: (fd) => {
       if (socket(fd).broken) return BROKEN_PIPE;
@@ -94,22 +124,30 @@ export class Bench implements ServingLoop {
   readonly sockets = new Map<number, FakeSocket>();
   readonly board = Scoreboard.create({ connectionSlots: 8, childSlots: 2, bufferBytes: 16_384 });
   readonly context: WorkerContext;
+  readonly files: FakeFiles = new Map();
+  readonly completer: Completer;
+  /** Slots the listener put into the queue. */
+  readonly queued: number[] = [];
   readonly pinned = new Map<number, Connection>();
   readonly spare: Connection[] = [];
   #soon: Connection[] = [];
   #slots = 0;
 
-  constructor(handle: (exchange: Exchange) => void, limitRequestBody = 0) {
+  constructor(
+    handle: (exchange: Exchange) => void,
+    { limitRequestBody = 0, limitSpilledKb = 0 } = {},
+  ) {
     this.board.setHeader(HEADER.phase.offset, Phase.running);
     this.context = new WorkerContext(
       this.board,
-      fakeNative(this.sockets),
+      fakeNative(this.sockets, this.files),
       0,
       {
         limitRequestLine: 8190,
         limitRequestFieldSize: 8190,
         limitRequestFields: 100,
         limitRequestBody,
+        limitSpilledKb,
         keepAlive: true,
         maxKeepAliveRequests: 0,
         maxConnectionsPerChild: 0,
@@ -120,6 +158,12 @@ export class Bench implements ServingLoop {
       { kind: 'node', handle },
     );
     this.context.heads.tick(0);
+    const { native } = this.context;
+    const closer = new Closer(this.board, native, new SlotPool(this.board.connectionSlots));
+    this.completer = new Completer(this.board, native, closer, {
+      queued: (slot) => this.queued.push(slot),
+      passed: () => {},
+    });
   }
 
   // ---- the serving loop ---------------------------------------------------------------------------
@@ -178,6 +222,11 @@ export class Bench implements ServingLoop {
   serve(slot: number, text: string): void {
     this.socket(slot).say(text);
     this.board.move(slot, this.board.word(slot), ConnectionEvent.readable);
+    this.claim(slot);
+  }
+
+  /** The worker takes it out of the queue. */
+  claim(slot: number): void {
     const word = this.board.word(slot);
     this.board.move(slot, word, ConnectionEvent.claim, 0);
     this.context.now = performance.now();

@@ -10,7 +10,9 @@ const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resol
 
 /** Routes by target; the exchange of each is kept for what comes later. */
 function benchOf(routes: Record<string, (exchange: Exchange) => void>, limitRequestBody = 0) {
-  const bench = new Bench((exchange) => routes[exchange.target]?.(exchange), limitRequestBody);
+  const bench = new Bench((exchange) => routes[exchange.target]?.(exchange), {
+    limitRequestBody,
+  });
   return bench;
 }
 const ok = (exchange: Exchange): void => exchange.respond(200, '', [], 'hello\n');

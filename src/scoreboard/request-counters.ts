@@ -1,15 +1,25 @@
 /**
- * A worker's counters in its child slot: one writer each, added up across the children of a slot.
+ * Counting requests whose last byte has left (end-of-request).
  *
- * Thread: one worker; readers may be any thread and see each number whole.
+ * Role: the counters of one record, a child's or the listener's. One writer each; they add up across
+ * the children that held a slot.
+ * Thread: the record's writer; readers may be any thread and see each number whole.
  */
-import { CHILD, DURATION_BUCKETS_MS } from '../scoreboard/layout.ts';
-import type { WorkerContext } from './context.ts';
+import { CHILD, DURATION_BUCKETS_MS } from './layout.ts';
+import type { Scoreboard } from './scoreboard.ts';
 
-/** Counts one request whose last byte has left. */
-export function countRequest(context: WorkerContext, status: number, durationMs: number): void {
-  const { doubles, words } = context.board;
-  const base = context.childDoubles;
+/**
+ * Counts one request.
+ * @param child record of the writer: a child slot, or `listenerCounters`
+ */
+export function countRequest(
+  board: Scoreboard,
+  child: number,
+  status: number,
+  durationMs: number,
+): void {
+  const { doubles } = board;
+  const base = board.childIndex(child) >> 1;
   const add = (field: { readonly offset: number }, entry: number, amount: number): void => {
     const index = base + (field.offset >> 3) + entry;
     doubles[index] = (doubles[index] as number) + amount;
@@ -19,8 +29,6 @@ export function countRequest(context: WorkerContext, status: number, durationMs:
   const statusClass = Math.floor(status / 100) - 1;
   if (statusClass >= 0 && statusClass < 5) add(CHILD.statuses, statusClass, 1);
   add(CHILD.durations, bucketOf(durationMs), 1);
-  const life = context.childIndex + (CHILD.lifeRequests.offset >> 2);
-  words[life] = (words[life] as number) + 1;
 }
 
 /** Index of the first bucket whose upper bound is not below. */

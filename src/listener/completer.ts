@@ -1,0 +1,183 @@
+/**
+ * Write completion: sends what is left of responses, so that no worker waits for a slow client.
+ *
+ * Role: on writable events moves bytes from a file to the socket without their passing through this
+ * process; a bounded number a turn, so that one fast reader starves nobody. At the end the request is
+ * counted, and the connection goes where its worker would have sent it.
+ * Thread: the listener's. May not: wait for a device. Where the file's next bytes are not in memory the
+ * connection goes back to the queue, and a worker reads them.
+ */
+import { microsecondsOf, monotonicOf, ticksOf } from '../scoreboard/clock.ts';
+import { CHILD, CloseReason, HEADER, RestFlag, SLOT } from '../scoreboard/layout.ts';
+import { countRequest } from '../scoreboard/request-counters.ts';
+import { FilePart } from '../scoreboard/rest.ts';
+import type { Scoreboard } from '../scoreboard/scoreboard.ts';
+import { ConnectionEvent, ConnectionState } from '../scoreboard/states.ts';
+import { FLAG_END, FLAG_HANGUP, flagsOf, Outcome, stateOf } from '../scoreboard/transition.ts';
+import type { Closer } from './closer.ts';
+import { EAGAIN, type Native } from './native.ts';
+
+/** Bytes of one response in one turn; nginx's sendfile_max_chunk is 2 MiB. */
+const TURN_BYTES = 512 * 1024;
+/** One call moves at most so much before the next look whether the file is in memory. */
+const CALL_BYTES = 128 * 1024;
+
+export interface CompleterTargets {
+  /** A connection was moved to queued. */
+  queued(slot: number): void;
+  /** A turn that no batch began is over. */
+  passed(): void;
+}
+
+export class Completer {
+  readonly #board: Scoreboard;
+  readonly #native: Native;
+  readonly #closer: Closer;
+  readonly #targets: CompleterTargets;
+  readonly #closeFd: (fd: number) => void;
+  /** Slots whose turn was over before their socket was full. */
+  #ready: number[] = [];
+  #next: NodeJS.Immediate | null = null;
+
+  constructor(board: Scoreboard, native: Native, closer: Closer, targets: CompleterTargets) {
+    this.#board = board;
+    this.#native = native;
+    this.#closer = closer;
+    this.#targets = targets;
+    this.#closeFd = (fd) => {
+      native.close(fd);
+    };
+  }
+
+  /** The socket of a connection in write completion may take bytes, or is broken. */
+  advance(slot: number): void {
+    const board = this.#board;
+    const word = board.word(slot);
+    if (stateOf(word) !== ConnectionState.writeCompletion) return;
+    const slotIndex = board.slotIndex(slot);
+    const part = FilePart.from(board, slotIndex);
+    if (part === null) throw new Error(`slot ${slot} has nothing to complete`);
+    if ((flagsOf(word) & FLAG_HANGUP) !== 0) this.#abort(slot, CloseReason.peer);
+    else if (!this.#send(slot, slotIndex, part)) return;
+    else if (part.length > 0) this.#readInWorker(slot);
+    else this.#finish(slot, slotIndex, part);
+  }
+
+  /** True: all has left, or (with bytes left) a worker has to go on. */
+  #send(slot: number, slotIndex: number, part: FilePart): boolean {
+    const board = this.#board;
+    const fd = board.slot(slot, SLOT.fd);
+    for (let budget = TURN_BYTES; part.length > 0; ) {
+      if (budget <= 0) {
+        part.store(board, slotIndex);
+        this.#again(slot);
+        return false;
+      }
+      const wanted = Math.min(part.length, CALL_BYTES, budget);
+      // A memory file is always there.
+      if (part.spilledKb === 0 && !this.#cached(part, wanted)) {
+        part.store(board, slotIndex);
+        return true;
+      }
+      const sent = this.#native.sendfile(fd, part.fd, part.offset, wanted);
+      if (sent === EAGAIN) {
+        part.store(board, slotIndex);
+        return false;
+      }
+      if (sent <= 0) {
+        // The client is gone, or the file has shrunk and what was promised cannot be kept.
+        this.#abort(slot, CloseReason.peer);
+        return false;
+      }
+      part.offset += sent;
+      part.length -= sent;
+      budget -= sent;
+      this.#count(slot, sent);
+    }
+    return true;
+  }
+
+  /** Asked of the last byte: what is read ahead comes in order. */
+  #cached(part: FilePart, bytes: number): boolean {
+    return this.#native.cached(part.fd, part.offset + bytes - 1) !== EAGAIN;
+  }
+
+  #count(slot: number, bytes: number): void {
+    const board = this.#board;
+    board.setSlot(slot, SLOT.sinceTicks, ticksOf(performance.now()));
+    board.setSlotDouble(slot, SLOT.sentBytes, board.slotDouble(slot, SLOT.sentBytes) + bytes);
+    board.addToChild(board.listenerCounters, CHILD.sentBytes, bytes);
+  }
+
+  /** Others first. */
+  #again(slot: number): void {
+    this.#ready.push(slot);
+    this.#next ??= setImmediate(() => {
+      const ready = this.#ready;
+      this.#next = null;
+      this.#ready = [];
+      // A slot may have another connection by now; then it is another one's turn too early.
+      for (const next of ready) this.advance(next);
+      this.#targets.passed();
+    });
+  }
+
+  #readInWorker(slot: number): void {
+    while (!this.#move(slot, ConnectionEvent.goOn)) {}
+    this.#targets.queued(slot);
+  }
+
+  /** The last byte has left: end-of-request. */
+  #finish(slot: number, slotIndex: number, part: FilePart): void {
+    const board = this.#board;
+    const flags = board.slot(slot, SLOT.restFlags);
+    part.close(board, slotIndex, this.#closeFd);
+    const took = monotonicOf(performance.now()) - board.slotDouble(slot, SLOT.restStartedMs);
+    countRequest(board, board.listenerCounters, board.slot(slot, SLOT.restStatus), took);
+    board.count(HEADER.completions);
+    if ((flags & RestFlag.close) !== 0) {
+      this.#closer.lingerAfterResponse(slot);
+      return;
+    }
+    for (;;) {
+      const more = (flags & RestFlag.more) !== 0 || flagsOf(board.word(slot)) !== 0;
+      if (!this.#move(slot, more ? ConnectionEvent.goOn : ConnectionEvent.flushed)) continue;
+      if (more) this.#targets.queued(slot);
+      return;
+    }
+  }
+
+  /** False: an event came, and what it says goes into the next try. */
+  #move(slot: number, event: ConnectionEvent): boolean {
+    const board = this.#board;
+    const word = board.word(slot);
+    // What the flags said has to be known to whoever reads next.
+    if ((flagsOf(word) & (FLAG_END | FLAG_HANGUP)) !== 0) board.setSlot(slot, SLOT.endOfStream, 1);
+    const now = performance.now();
+    board.setSlot(slot, SLOT.sinceTicks, ticksOf(now));
+    board.setSlot(slot, SLOT.queuedUs, microsecondsOf(now));
+    return board.move(slot, word, event) === Outcome.moved;
+  }
+
+  /** The client took nothing for too long; false: somebody moved it first. */
+  expire(slot: number): boolean {
+    return this.#abort(slot, CloseReason.writeTimeout);
+  }
+
+  #abort(slot: number, reason: CloseReason): boolean {
+    const board = this.#board;
+    const timeout = reason === CloseReason.writeTimeout;
+    const event = timeout ? ConnectionEvent.timeout : ConnectionEvent.peerGone;
+    for (;;) {
+      const word = board.word(slot);
+      if (stateOf(word) !== ConnectionState.writeCompletion) return false;
+      if (!this.#closer.close(slot, word, event, reason)) continue;
+      board.addToChild(board.listenerCounters, CHILD.aborted, 1);
+      return true;
+    }
+  }
+
+  stop(): void {
+    if (this.#next !== null) clearImmediate(this.#next);
+  }
+}

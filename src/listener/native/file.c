@@ -1,0 +1,107 @@
+// Files as bodies: what goes from a descriptor to a socket without passing through this process.
+#include "addon.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+// sendfile(socket, file, offset, length): 0 is the end of the file.
+static napi_value send_file(napi_env env, napi_callback_info info) {
+  call_t call = call_begin(env, info, 4);
+  int fd = call_int(&call, 0);
+  int file = call_int(&call, 1);
+  off_t offset = call_offset(&call, 2);
+  int32_t length = call_int(&call, 3);
+  if (!call.ok || length < 0) return call_return(&call, -EINVAL);
+  ssize_t count;
+  do {
+    count = sendfile(fd, file, &offset, (size_t)length);
+  } while (count < 0 && errno == EINTR);
+  return call_return(&call, count < 0 ? -errno : (int32_t)count);
+}
+
+// sendMore(descriptor, region, offset, length): more follows at once, so no short segment leaves.
+static napi_value send_more(napi_env env, napi_callback_info info) {
+  call_t call = call_begin(env, info, 4);
+  int fd = call_int(&call, 0);
+  int32_t region = call_int(&call, 1);
+  int64_t offset = call_offset(&call, 2);
+  int32_t length = call_int(&call, 3);
+  const uint8_t *memory = call_memory(&call, region, offset, length);
+  if (memory == NULL) return call_return(&call, -EFAULT);
+  ssize_t count;
+  do {
+    count = send(fd, memory, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL | MSG_MORE);
+  } while (count < 0 && errno == EINTR);
+  return call_return(&call, count < 0 ? -errno : (int32_t)count);
+}
+
+// spill(Uint8Array, array offset, memory file or -1): appends to a file that exists in memory only,
+// a new one where there is none. Returns its descriptor.
+static napi_value spill(napi_env env, napi_callback_info info) {
+  call_t call = call_begin(env, info, 3);
+  int64_t from = call_offset(&call, 1);
+  int file = call_int(&call, 2);
+  napi_typedarray_type type;
+  size_t length = 0;
+  void *data = NULL;
+  if (!call.ok ||
+      napi_get_typedarray_info(env, call.value[0], &type, &length, &data, NULL, NULL) != napi_ok ||
+      type != napi_uint8_array || from < 0 || (uint64_t)from > length) {
+    return call_return(&call, -EINVAL);
+  }
+  int fd = file >= 0 ? file : memfd_create("response", MFD_CLOEXEC);
+  if (fd < 0) return call_return(&call, -errno);
+  const uint8_t *bytes = (const uint8_t *)data + from;
+  size_t left = length - (size_t)from;
+  while (left > 0) {
+    ssize_t count = write(fd, bytes, left);
+    if (count < 0) {
+      if (errno == EINTR) continue;
+      int error = errno;
+      // A new file goes with its failure; one the caller had is the caller's.
+      if (file < 0) close(fd);
+      return call_return(&call, -error);
+    }
+    bytes += count;
+    left -= (size_t)count;
+  }
+  return call_return(&call, fd);
+}
+
+// cached(file, offset): 1 where a read there would not wait for a device, -EAGAIN where it would.
+// Other errors mean that the file system cannot tell.
+static napi_value cached(napi_env env, napi_callback_info info) {
+  call_t call = call_begin(env, info, 2);
+  int file = call_int(&call, 0);
+  off_t offset = call_offset(&call, 1);
+  if (!call.ok) return call_return(&call, -EINVAL);
+  char byte;
+  struct iovec part = {.iov_base = &byte, .iov_len = 1};
+  ssize_t count;
+  do {
+    count = preadv2(file, &part, 1, offset, RWF_NOWAIT);
+  } while (count < 0 && errno == EINTR);
+  return call_return(&call, count < 0 ? -errno : 1);
+}
+
+// duplicate(descriptor): another one for the same open file, closed by exec.
+static napi_value duplicate(napi_env env, napi_callback_info info) {
+  call_t call = call_begin(env, info, 1);
+  int fd = call_int(&call, 0);
+  if (!call.ok) return call_return(&call, -EINVAL);
+  int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+  return call_return(&call, copy < 0 ? -errno : copy);
+}
+
+void file_register(napi_env env, napi_value exports) {
+  define_function(env, exports, "sendfile", send_file);
+  define_function(env, exports, "sendMore", send_more);
+  define_function(env, exports, "spill", spill);
+  define_function(env, exports, "cached", cached);
+  define_function(env, exports, "duplicate", duplicate);
+}

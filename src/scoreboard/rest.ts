@@ -1,0 +1,82 @@
+/**
+ * The rest of a response: bytes of a file on their way to a client.
+ *
+ * Role: what of a file is to be sent, and the words of the connection's slot that say so to whoever
+ * goes on with it: the listener, or another worker. A descriptor that stands there is closed by the
+ * listener with the connection, so that it is not lost with a child.
+ * Thread: the connection's owner. The descriptor must be one that no thread's runtime keeps account
+ * of (the native part's `duplicate` and `spill`), since another thread may close it.
+ */
+import { HEADER, SLOT } from './layout.ts';
+import type { Scoreboard } from './scoreboard.ts';
+
+const wordAt = (slotIndex: number, field: { readonly offset: number }): number =>
+  slotIndex + (field.offset >> 2);
+
+export class FilePart {
+  readonly fd: number;
+  offset: number;
+  /** Bytes still to be sent. */
+  length: number;
+  /** KiB that count as spilled; 0 for a file that exists anyway. */
+  readonly spilledKb: number;
+
+  constructor(fd: number, offset: number, length: number, spilledKb = 0) {
+    this.fd = fd;
+    this.offset = offset;
+    this.length = length;
+    this.spilledKb = spilledKb;
+  }
+
+  /** What another thread has left in the slot; null: nothing. */
+  static from(board: Scoreboard, slotIndex: number): FilePart | null {
+    const { words, doubles } = board;
+    const fd = (words[wordAt(slotIndex, SLOT.restFd)] as number) - 1;
+    if (fd < 0) return null;
+    return new FilePart(
+      fd,
+      doubles[wordAt(slotIndex, SLOT.restOffset) >> 1] as number,
+      doubles[wordAt(slotIndex, SLOT.restBytes) >> 1] as number,
+      words[wordAt(slotIndex, SLOT.restSpilledKb)] as number,
+    );
+  }
+
+  /** Enters the descriptor into the slot, where none is; false: the slot has another one already. */
+  enter(board: Scoreboard, slotIndex: number): boolean {
+    const { words } = board;
+    if (words[wordAt(slotIndex, SLOT.restFd)] !== 0) return false;
+    words[wordAt(slotIndex, SLOT.restFd)] = this.fd + 1;
+    words[wordAt(slotIndex, SLOT.restSpilledKb)] = this.spilledKb;
+    return true;
+  }
+
+  /** For whoever goes on: what is left. The descriptor must have been entered. */
+  store(board: Scoreboard, slotIndex: number): void {
+    board.doubles[wordAt(slotIndex, SLOT.restOffset) >> 1] = this.offset;
+    board.doubles[wordAt(slotIndex, SLOT.restBytes) >> 1] = this.length;
+  }
+
+  /** All of it has left, or never will. */
+  close(board: Scoreboard, slotIndex: number, close: (fd: number) => void): void {
+    const { words } = board;
+    if (words[wordAt(slotIndex, SLOT.restFd)] === this.fd + 1) {
+      words[wordAt(slotIndex, SLOT.restFd)] = 0;
+      words[wordAt(slotIndex, SLOT.restSpilledKb)] = 0;
+    }
+    close(this.fd);
+    if (this.spilledKb > 0) unspill(board, this.spilledKb);
+  }
+}
+
+const SPILLED = HEADER.spilledKb.offset >> 2;
+
+/** Room for so many KiB in memory files; false: `limitKb` would be passed. */
+export function reserveSpill(board: Scoreboard, kilobytes: number, limitKb: number): boolean {
+  if (Atomics.add(board.words, SPILLED, kilobytes) + kilobytes <= limitKb) return true;
+  unspill(board, kilobytes);
+  return false;
+}
+
+export function unspill(board: Scoreboard, kilobytes: number): void {
+  Atomics.sub(board.words, SPILLED, kilobytes);
+}
