@@ -18,7 +18,9 @@ import { Scoreboard } from '../scoreboard/scoreboard.ts';
 import type { WorkerOptions } from '../workers/context.ts';
 import { startAdmin } from './admin.ts';
 import { Children, childSlotsFor } from './children.ts';
+import { openFilesFor } from './config/capacity.ts';
 import type { Directives } from './config/directives.ts';
+import { thisMachine } from './config/machine.ts';
 import { VERSION } from './version.ts';
 
 export type { ListenAddress } from '../listener/acceptor.ts';
@@ -216,6 +218,12 @@ function workerOptions(directives: Directives): WorkerOptions {
     maxRequestsPerChild: directives.maxRequestsPerChild,
     server: SERVER_FIELD[directives.serverTokens],
     directPolling: directives.directPolling,
+    indexes: directives.indexes,
+    maxOpenFiles: openFilesFor(
+      thisMachine(),
+      directives.maxConnections,
+      childSlotsFor(directives.maxRequestWorkers),
+    ),
   };
 }
 

@@ -55,7 +55,8 @@ export default async function live(task: ChildTask): Promise<ExitReason | LoadFa
   installGlobals();
   let handler: Handler;
   try {
-    handler = await loadHandler(task.entry);
+    const { indexes, maxOpenFiles } = task.options;
+    handler = await loadHandler(task.entry, { descriptors: native, indexes, maxOpenFiles });
   } catch (error) {
     const { code = 'ERR_MPM_ENTRY_FAILED', message } = error as Error & { code?: string };
     return { code, message };

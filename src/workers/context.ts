@@ -34,6 +34,10 @@ export interface WorkerOptions {
   readonly server: string;
   /** A free worker polls for itself. */
   readonly directPolling: boolean;
+  /** A folder without an index file is listed. */
+  readonly indexes: boolean;
+  /** Descriptors of static files that one worker may keep open between requests. */
+  readonly maxOpenFiles: number;
 }
 
 /** Scratch memory that responses are put together in. */

@@ -11,7 +11,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import type { Handler } from './exchange.ts';
 import { FetchHandler } from './fetch/fetch-handler.ts';
 import { type NodeFunction, NodeHandler } from './node-http/node-handler.ts';
-import { StaticHandler } from './static/static-handler.ts';
+import { StaticHandler, type StaticOptions } from './static/static-handler.ts';
 
 export type EntryErrorCode =
   /** There is nothing at this path. */
@@ -38,11 +38,12 @@ type AnyFunction = (this: unknown, ...parameters: unknown[]) => unknown;
  * Loads an entry. As srvx does: `module.fetch`, then `default.fetch`, then a default function, which
  * with fewer than two declared parameters is a web-style handler and otherwise `(req, res)`.
  * @param entry path (from the working directory) or file: URL of a folder or a module
+ * @param folder how a folder is served
  * @throws EntryError
  */
-export async function loadHandler(entry: string): Promise<Handler> {
+export async function loadHandler(entry: string, folder: StaticOptions): Promise<Handler> {
   const path = entry.startsWith('file:') ? fileURLToPath(entry) : resolve(entry);
-  if (isFolder(path, entry)) return new StaticHandler(path);
+  if (isFolder(path, entry)) return new StaticHandler(path, folder);
   const url = pathToFileURL(path).href;
   let module: Record<string, unknown>;
   try {

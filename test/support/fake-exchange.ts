@@ -68,6 +68,8 @@ export class FakeExchange implements Exchange {
   /** What `endRaw` was told. */
   rawKeepAlive: boolean | null = null;
   rawWrites = 0;
+  /** Parts sent from descriptors. */
+  fileParts = 0;
   /** Bytes not taken by the peer yet. */
   unsent = 0;
   /** How often the body was asked for. */
@@ -159,17 +161,6 @@ export class FakeExchange implements Exchange {
     this.#finish();
   }
 
-  start(
-    status: number,
-    statusText: string,
-    headers: readonly string[],
-    contentLength: number,
-  ): void {
-    this.#begin();
-    this.#started = true;
-    this.sent = { status, statusText, headers, contentLength, whole: false };
-  }
-
   respondFile(
     status: number,
     statusText: string,
@@ -184,10 +175,26 @@ export class FakeExchange implements Exchange {
   }
 
   writeFile(fd: number, offset: number, length: number): boolean {
-    const bytes = Buffer.alloc(length);
-    const count = readSync(fd, bytes, 0, length, offset);
+    this.#live();
+    if (!this.#started) throw new Error('writeFile before start');
+    const part = Buffer.alloc(length);
+    const count = readSync(fd, part, 0, length, offset);
     closeSync(fd);
-    return this.write(bytes.subarray(0, count));
+    if (count !== length) throw new Error(`the file has ${count} bytes of ${length}`);
+    this.fileParts++;
+    this.chunks.push(part);
+    return this.#take(length);
+  }
+
+  start(
+    status: number,
+    statusText: string,
+    headers: readonly string[],
+    contentLength: number,
+  ): void {
+    this.#begin();
+    this.#started = true;
+    this.sent = { status, statusText, headers, contentLength, whole: false };
   }
 
   write(chunk: Uint8Array): boolean {

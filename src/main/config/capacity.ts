@@ -29,6 +29,19 @@ export function connectionsWithin({ softDescriptors }: Machine): number {
   return Math.max(1, softDescriptors - reserved);
 }
 
+const MIN_OPEN_FILES = 4;
+const MAX_OPEN_FILES = 64;
+
+/**
+ * Descriptors of static files that each worker may keep open: its share of what connections leave
+ * over, and a few out of the reserve where they leave nothing.
+ * @param children that may live at the same time
+ */
+export function openFilesFor(machine: Machine, maxConnections: number, children: number): number {
+  const share = Math.floor((connectionsWithin(machine) - maxConnections) / children);
+  return Math.max(MIN_OPEN_FILES, Math.min(MAX_OPEN_FILES, share));
+}
+
 /** The default of maxConnections: 20,000, or what descriptors and buffer memory allow. */
 export function defaultConnections(machine: Machine, bufferBytes: number): number {
   return Math.min(

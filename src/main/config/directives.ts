@@ -103,6 +103,9 @@ export interface Directives {
    */
   readonly connectionBufferBytes: number;
 
+  /** A folder without an index file is listed. */
+  readonly indexes: boolean;
+
   /** Per-request detail (client, request, durations) on the status page. */
   readonly extendedStatus: boolean;
   /** Where status and metrics are served; null: nowhere. */

@@ -17,6 +17,7 @@ export const GROUPS = {
   workers: 'Workers',
   time: 'Keep-alive and timeouts',
   limits: 'Limits on requests',
+  files: 'Static files',
   observation: 'Observation',
 } as const;
 export type Group = keyof typeof GROUPS;
@@ -358,6 +359,17 @@ export const DIRECTIVES = {
     change:
       'upwards for large generated responses to many slow clients, where `mpm_spilled_bytes` stands at the limit; files need none of it.',
     source: 'none; Apache keeps such responses in its own memory without a bound',
+  }),
+  indexes: directive({
+    group: 'files',
+    key: 'indexes',
+    kind: kinds.onOff(),
+    initial: () => false,
+    summary: 'List folders without an index.html',
+    meaning:
+      'Where a folder is served: whether a folder in it that has no `index.html` is answered by a list of what it holds, else 404. Names that begin with a dot are left out, and so is what would be refused.',
+    change: 'where everybody may see what files there are.',
+    source: 'Options Indexes',
   }),
   extendedStatus: directive({
     group: 'observation',

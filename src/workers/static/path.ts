@@ -10,8 +10,11 @@
 const MAX_PATH_LENGTH = 4096;
 const MAX_NAME_BYTES = 255;
 
+/** Holds what is meant to be found by everybody (RFC 8615), so it alone is no dotfile. */
+export const WELL_KNOWN = '.well-known';
+
 export interface FilePath {
-  /** Decoded names, none of them empty, none beginning with a dot. */
+  /** Decoded names, none of them empty, none beginning with a dot but a first `.well-known`. */
   readonly names: readonly string[];
   /** Whether the path ended with a slash, and so means a folder. */
   readonly isFolder: boolean;
@@ -40,8 +43,8 @@ export function parseTarget(target: string): FilePath | number {
   }
   if (decoded.includes('\0')) return 400;
   const names = decoded.split('/').filter((name) => name !== '');
-  for (const name of names) {
-    if (name.startsWith('.')) return 404;
+  for (const [index, name] of names.entries()) {
+    if (name.startsWith('.') && !(index === 0 && name === WELL_KNOWN)) return 404;
     if (Buffer.byteLength(name) > MAX_NAME_BYTES) return 404;
   }
   return { names, isFolder: decoded.endsWith('/'), query: mark < 0 ? '' : rest.slice(mark) };

@@ -1,178 +1,226 @@
 /**
  * Serves the files below a folder.
  *
- * Role: GET and HEAD of regular files, index.html for folders, conditional requests. No ranges yet.
- * Thread: a worker. Opening and small reads block it, which is what a worker is for; a large file is
- * read piece by piece as the peer takes it.
+ * Role: from a request to the one call that answers it; the parts know paths, conditions, ranges,
+ * codings and files.
+ * Thread: a worker. Looking files up and reading small ones blocks it, which is what a worker is for.
  * May not: serve anything that is not below the folder once all symbolic links are followed, nor
- * anything whose name begins with a dot.
+ * anything whose name begins with a dot, but `/.well-known/`.
  */
-import {
-  closeSync,
-  constants,
-  fstatSync,
-  openSync,
-  readlinkSync,
-  readSync,
-  realpathSync,
-  type Stats,
-} from 'node:fs';
 import type { Exchange, Handler } from '../exchange.ts';
 import { findField } from '../fetch/fields.ts';
-import { entityTag, isNotModified, lastModified } from './conditional.ts';
-import { sendFile } from './file-sender.ts';
-import { contentTypeOf } from './mime.ts';
-import { type FilePath, folderLocation, parseTarget } from './path.ts';
+import { evaluate, rangeIsCurrent } from './conditional.ts';
+import { qualitiesOf } from './encoding.ts';
+import { FileCache } from './file-cache.ts';
+import { Folder } from './folder.ts';
+import { LISTING_HEADERS, renderListing } from './listing.ts';
+import { type Descriptors, joined, layOut, sendParts } from './multipart.ts';
+import { folderLocation, parseTarget } from './path.ts';
+import { contentRange, parseRange } from './range.ts';
+import { type Representation, StaleFile } from './representation.ts';
+import { type Detour, lookUp, Resource } from './resource.ts';
 
-/** Up to this many bytes go out in one piece. */
-const MAX_WHOLE_FILE = 64 * 1024;
-const INDEX_FILE = 'index.html';
-/** Not waiting for a writer where somebody has left a FIFO in the folder. */
-const OPEN_FLAGS = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
+export interface StaticOptions {
+  readonly descriptors: Descriptors;
+  /** Folders without an index file are listed. */
+  readonly indexes: boolean;
+  /** Descriptors of files that may be kept open between requests. */
+  readonly maxOpenFiles: number;
+}
 
+export interface Clock {
+  /** Milliseconds since the epoch. */
+  now(): number;
+  /** Milliseconds of a clock that nobody sets. */
+  elapsed(): number;
+}
+
+const SYSTEM_CLOCK: Clock = { now: () => Date.now(), elapsed: () => performance.now() };
+const ALLOW = Object.freeze(['Allow', 'GET, HEAD, OPTIONS']);
 const TEXT = Object.freeze(['Content-Type', 'text/plain;charset=utf-8']);
-const METHOD_NOT_ALLOWED = Object.freeze(['Allow', 'GET, HEAD', ...TEXT]);
+const METHOD_NOT_ALLOWED = Object.freeze([...ALLOW, ...TEXT]);
 const MESSAGES: Readonly<Record<number, string>> = {
+  301: 'Moved Permanently\n',
   400: 'Bad Request\n',
   403: 'Forbidden\n',
   404: 'Not Found\n',
   405: 'Method Not Allowed\n',
+  412: 'Precondition Failed\n',
   414: 'URI Too Long\n',
+  416: 'Range Not Satisfiable\n',
+  503: 'Service Unavailable\n',
 };
-
-interface OpenFile {
-  readonly fd: number;
-  readonly stats: Stats;
-}
+/** A file that changes while it is looked at is looked at again, this often at most. */
+const MAX_ATTEMPTS = 3;
 
 export class StaticHandler implements Handler {
   readonly kind = 'static';
-  /** Without symbolic links, so that it can be compared with where a descriptor points. */
-  readonly #root: string;
-  readonly #rootPrefix: string;
+  readonly #folder: Folder;
+  readonly #cache: FileCache;
+  readonly #descriptors: Descriptors;
+  readonly #indexes: boolean;
+  readonly #clock: Clock;
 
   /**
    * @param root path of the folder
    * @throws the file system's error where it does not exist
    */
-  constructor(root: string) {
-    this.#root = realpathSync(root);
-    this.#rootPrefix = this.#root.endsWith('/') ? this.#root : `${this.#root}/`;
+  constructor(root: string, options: StaticOptions, clock = SYSTEM_CLOCK) {
+    this.#clock = clock;
+    this.#folder = new Folder(root);
+    this.#cache = new FileCache(options.maxOpenFiles);
+    this.#descriptors = options.descriptors;
+    this.#indexes = options.indexes;
+  }
+
+  /** Nothing goes on after the responses; what is kept open is closed. */
+  settled(): Promise<void> {
+    this.#cache.clear();
+    return Promise.resolve();
   }
 
   handle(exchange: Exchange): void {
-    if (exchange.method !== 'GET' && exchange.method !== 'HEAD') {
-      exchange.respond(405, '', METHOD_NOT_ALLOWED, MESSAGES[405]);
+    const { method, target } = exchange;
+    if (method !== 'GET' && method !== 'HEAD') {
+      if (method === 'OPTIONS') exchange.respond(204, '', ALLOW, null);
+      else exchange.respond(405, '', METHOD_NOT_ALLOWED, MESSAGES[405]);
       return;
     }
+    const mark = target.indexOf('?');
+    const key = mark < 0 ? target : target.slice(0, mark);
+    for (let attempt = 1; ; attempt++) {
+      try {
+        this.#serve(exchange, key);
+        return;
+      } catch (error) {
+        this.#cache.forget(key);
+        const status = exchange.headersSent ? 0 : statusOf(error);
+        if (status === 0) {
+          exchange.fail(error);
+          return;
+        }
+        // Descriptors ran out: those kept for later are more use now.
+        if (status === 503 && !(error instanceof StaleFile)) this.#cache.clear();
+        if (status === 503 && attempt < MAX_ATTEMPTS) continue;
+        refuse(exchange, status);
+        return;
+      }
+    }
+  }
+
+  #serve(exchange: Exchange, key: string): void {
+    const resource = this.#cache.find(key, this.#clock.elapsed()) ?? this.#look(exchange, key);
+    if (resource !== null) this.#answer(exchange, resource);
+  }
+
+  /** Asks the file system; null where that is answered already. */
+  #look(exchange: Exchange, key: string): Resource | null {
     const path = parseTarget(exchange.target);
     if (typeof path === 'number') {
       refuse(exchange, path);
-      return;
+      return null;
     }
-    try {
-      this.#serve(exchange, path);
-    } catch (error) {
-      const status = statusOf(error);
-      if (status === 0) exchange.fail(error);
-      else refuse(exchange, status);
-    }
-  }
-
-  #serve(exchange: Exchange, path: FilePath): void {
-    const file = this.#open(path.names);
-    if (file === null) {
+    const found = lookUp(this.#folder, path, this.#clock.now());
+    if (found instanceof Resource) return this.#cache.renew(key, found, this.#clock.elapsed());
+    this.#cache.forget(key);
+    const detour: Detour = found;
+    if (detour.kind === 'redirect') {
+      exchange.respond(301, '', ['Location', folderLocation(path), ...TEXT], MESSAGES[301]);
+    } else if (detour.kind === 'folder' && this.#indexes) {
+      const page = renderListing(this.#folder, path, detour.realPath);
+      exchange.respond(200, '', LISTING_HEADERS, page);
+    } else {
       refuse(exchange, 404);
-      return;
     }
-    if (!file.stats.isDirectory()) {
-      const name = path.names.at(-1) ?? '';
-      this.#answer(exchange, path.isFolder ? null : file, file, name);
-      return;
-    }
-    closeSync(file.fd);
-    if (!path.isFolder) {
-      exchange.respond(301, '', ['Location', folderLocation(path), ...TEXT], 'Moved Permanently\n');
-      return;
-    }
-    const index = this.#open([...path.names, INDEX_FILE]);
-    this.#answer(exchange, index?.stats.isFile() ? index : null, index, INDEX_FILE);
-  }
-
-  /** Opens what the names lead to; null where that is outside the folder or hidden. */
-  #open(names: readonly string[]): OpenFile | null {
-    const fd = openSync(this.#rootPrefix + names.join('/'), OPEN_FLAGS);
-    try {
-      // Asked of the descriptor, not of the path, so that a link cannot be swapped in between.
-      if (this.#contains(readlinkSync(`/proc/self/fd/${fd}`))) return { fd, stats: fstatSync(fd) };
-    } catch (error) {
-      closeSync(fd);
-      throw error;
-    }
-    closeSync(fd);
     return null;
   }
 
-  #contains(realPath: string): boolean {
-    if (realPath === this.#root) return true;
-    if (!realPath.startsWith(this.#rootPrefix)) return false;
-    // A link inside the folder must not uncover a dotfile.
-    return !realPath.slice(this.#rootPrefix.length - 1).includes('/.');
-  }
-
-  /** @param file null: there is nothing to serve; `opened` is closed all the same */
-  #answer(exchange: Exchange, file: OpenFile | null, opened: OpenFile | null, name: string): void {
-    if (file === null || !file.stats.isFile()) {
-      if (opened !== null) closeSync(opened.fd);
-      refuse(exchange, 404);
-      return;
-    }
-    let handedOver = false;
-    try {
-      handedOver = sendOpened(exchange, file, name);
-    } finally {
-      if (!handedOver) closeSync(file.fd);
+  #answer(exchange: Exchange, resource: Resource): void {
+    const { head, table } = exchange;
+    const representation =
+      resource.encoded.length === 0
+        ? resource.identity
+        : resource.choose(qualitiesOf(findField(head, table, 'accept-encoding')));
+    const status = this.#precondition(exchange, representation);
+    if (status === 304) {
+      exchange.respond(304, '', representation.notModifiedHeaders, null);
+    } else if (status !== 0) {
+      refuse(exchange, status);
+    } else {
+      this.#cache.load(resource, representation, this.#folder);
+      if (!this.#answerRange(exchange, representation)) this.#answerWhole(exchange, representation);
     }
   }
-}
 
-/** @returns whether the descriptor is closed by somebody else later */
-function sendOpened(exchange: Exchange, file: OpenFile, name: string): boolean {
-  const { fd, stats } = file;
-  const tag = entityTag(stats);
-  const validators = ['ETag', tag, 'Last-Modified', lastModified(stats, Date.now())];
-  const { head, table } = exchange;
-  const ifNoneMatch = findField(head, table, 'if-none-match');
-  const ifModifiedSince = findField(head, table, 'if-modified-since');
-  if (isNotModified(stats, tag, ifNoneMatch, ifModifiedSince)) {
-    exchange.respond(304, '', validators, null);
-    return false;
+  #precondition(exchange: Exchange, { validators }: Representation): 0 | 304 | 412 {
+    const { head, table } = exchange;
+    const ifMatch = findField(head, table, 'if-match');
+    const ifNoneMatch = findField(head, table, 'if-none-match');
+    const ifModifiedSince = findField(head, table, 'if-modified-since');
+    const ifUnmodifiedSince = findField(head, table, 'if-unmodified-since');
+    if ((ifMatch ?? ifNoneMatch ?? ifModifiedSince ?? ifUnmodifiedSince) === null) return 0;
+    return evaluate(
+      { ifMatch, ifNoneMatch, ifModifiedSince, ifUnmodifiedSince },
+      validators,
+      this.#clock.now(),
+    );
   }
-  const headers = ['Content-Type', contentTypeOf(name), ...validators];
-  if (exchange.method === 'HEAD') {
-    exchange.start(200, '', headers, stats.size);
-    exchange.end();
-    return false;
-  }
-  if (stats.size <= MAX_WHOLE_FILE) {
-    exchange.respond(200, '', headers, readWhole(fd, stats.size));
-    return false;
-  }
-  exchange.start(200, '', headers, stats.size);
-  sendFile(exchange, fd, stats.size);
-  return true;
-}
 
-/** At most `size` bytes; fewer where the file has shrunk since. */
-function readWhole(fd: number, size: number): Uint8Array {
-  const bytes = Buffer.allocUnsafe(size);
-  let length = 0;
-  while (length < size) {
-    const count = readSync(fd, bytes, length, size - length, length);
-    if (count === 0) break;
-    length += count;
+  #answerWhole(exchange: Exchange, representation: Representation): void {
+    const { wholeHeaders, bytes, size } = representation;
+    if (bytes !== null) {
+      exchange.respond(200, '', wholeHeaders, bytes);
+    } else if (exchange.method === 'HEAD') {
+      exchange.start(200, '', wholeHeaders, size);
+      exchange.end();
+    } else {
+      exchange.respondFile(200, '', wholeHeaders, this.#duplicate(representation), 0, size);
+    }
   }
-  return length === size ? bytes : bytes.subarray(0, length);
+
+  /** False: the whole is to be sent. RFC 9110, section 14.2: ranges are for GET alone. */
+  #answerRange(exchange: Exchange, representation: Representation): boolean {
+    const { head, table } = exchange;
+    const field = findField(head, table, 'range');
+    if (field === null || exchange.method !== 'GET') return false;
+    const { size, bytes, contentType, partHeaders, validators } = representation;
+    const ifRange = findField(head, table, 'if-range');
+    if (ifRange !== null && !rangeIsCurrent(ifRange, validators, this.#clock.now())) return false;
+    const ranges = parseRange(field, size);
+    if (ranges === null) return false;
+    if (ranges.length === 0) {
+      exchange.respond(416, '', ['Content-Range', `bytes */${size}`, ...TEXT], MESSAGES[416]);
+      return true;
+    }
+    if (ranges.length === 1) {
+      const { offset, length } = ranges[0];
+      const range = contentRange(ranges[0], size);
+      const headers = ['Content-Type', contentType, ...partHeaders, 'Content-Range', range];
+      if (bytes !== null) {
+        exchange.respond(206, '', headers, bytes.subarray(offset, offset + length));
+      } else {
+        exchange.respondFile(206, '', headers, this.#duplicate(representation), offset, length);
+      }
+      return true;
+    }
+    const multipart = layOut(ranges, size, contentType);
+    const headers = ['Content-Type', multipart.contentType, ...partHeaders];
+    if (bytes !== null) {
+      exchange.respond(206, '', headers, joined(multipart, bytes));
+    } else {
+      const fd = this.#duplicate(representation);
+      exchange.start(206, '', headers, multipart.length);
+      sendParts(exchange, multipart, this.#descriptors, fd);
+    }
+    return true;
+  }
+
+  /** A descriptor for a response to keep, since the cache may close its own at any time. */
+  #duplicate({ fd }: Representation): number {
+    const copy = this.#descriptors.duplicate(fd);
+    if (copy >= 0) return copy;
+    throw Object.assign(new Error(`dup: errno ${-copy}`), { code: 'EMFILE' });
+  }
 }
 
 function refuse(exchange: Exchange, status: number): void {
@@ -181,6 +229,7 @@ function refuse(exchange: Exchange, status: number): void {
 
 /** The status for an error of the file system, 0 where it is the server's own trouble. */
 function statusOf(error: unknown): number {
+  if (error instanceof StaleFile) return 503;
   switch ((error as NodeJS.ErrnoException).code) {
     case 'ENOENT':
     case 'ENOTDIR':
@@ -191,6 +240,9 @@ function statusOf(error: unknown): number {
     case 'EACCES':
     case 'EPERM':
       return 403;
+    case 'EMFILE':
+    case 'ENFILE':
+      return 503;
     default:
       return 0;
   }

@@ -1,5 +1,6 @@
 // What a configuration resolves to: defaults on a given machine, normalised values, clear refusals.
 import { describe, expect, it } from 'vitest';
+import { openFilesFor } from '../../../src/main/config/capacity.ts';
 import {
   connectionBufferBytesFor,
   type Directives,
@@ -46,6 +47,7 @@ describe('defaults', () => {
       limitRequestBodyBytes: 1_073_741_824,
       limitSpilledBodyBytes: 268_435_456,
       connectionBufferBytes: 16_384,
+      indexes: false,
       extendedStatus: true,
       admin: { host: '127.0.0.1', port: 8081 },
       serverTokens: 'off',
@@ -68,6 +70,16 @@ describe('defaults', () => {
     [{ cores: 1, softDescriptors: 3 }, 3],
   ])('leave descriptors to the server itself: %j', (machine, connections) => {
     expect(resolved({}, machine).maxConnections).toBe(connections);
+  });
+
+  it.each([
+    [20_000, 19_744, 32, 4],
+    [20_000, 19_000, 32, 23],
+    [1_048_576, 20_000, 256, 64],
+    [Number.POSITIVE_INFINITY, 20_000, 1022, 64],
+  ])('share %i descriptors beside %i connections among %i children: %i each', (...numbers) => {
+    const [softDescriptors, maxConnections, children, share] = numbers;
+    expect(openFilesFor({ cores: 1, softDescriptors }, maxConnections, children)).toBe(share);
   });
 
   it.each([1, 2, 3, 4, 8, 17, 64, 512])('agree with each other on %i cores', (cores) => {

@@ -3,9 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { loadNative } from '../../../src/listener/native.ts';
 import { type EntryError, loadHandler } from '../../../src/workers/handler-loader.ts';
 import { FakeExchange } from '../../support/fake-exchange.ts';
 
+const asFolder = { descriptors: loadNative(), indexes: false, maxOpenFiles: 4 };
 let folder = '';
 let count = 0;
 beforeAll(() => {
@@ -20,7 +22,7 @@ function module(text: string, extension = 'mjs'): string {
 }
 
 async function answer(entry: string): Promise<[string, string]> {
-  const handler = await loadHandler(entry);
+  const handler = await loadHandler(entry, asFolder);
   const exchange = new FakeExchange({ target: '/' });
   handler.handle(exchange);
   await exchange.finished();
@@ -29,7 +31,7 @@ async function answer(entry: string): Promise<[string, string]> {
 }
 
 async function errorOf(entry: string): Promise<EntryError> {
-  return loadHandler(entry).then(
+  return loadHandler(entry, asFolder).then(
     () => expect.fail('loaded'),
     (error) => error,
   );

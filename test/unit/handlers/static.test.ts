@@ -5,13 +5,14 @@ import {
   readdirSync,
   rmSync,
   symlinkSync,
-  truncateSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { loadNative } from '../../../src/listener/native.ts';
+import { MAX_LISTED } from '../../../src/workers/static/listing.ts';
 import { parseTarget } from '../../../src/workers/static/path.ts';
 import { StaticHandler } from '../../../src/workers/static/static-handler.ts';
 import { FakeExchange, type FakeRequest } from '../../support/fake-exchange.ts';
@@ -45,7 +46,10 @@ beforeAll(() => {
   symlinkSync('.env', join(root, 'env.txt'));
   symlinkSync('loop', join(root, 'loop'));
   execFileSync('mkfifo', [join(root, 'fifo')]);
-  handler = new StaticHandler(root);
+  for (const name of ['a.txt', 'index.html', 'folder/index.html', 'large.bin']) {
+    utimesSync(join(root, name), 1_700_000_000, 1_700_000_000.5);
+  }
+  handler = new StaticHandler(root, { descriptors: loadNative(), indexes: false, maxOpenFiles: 4 });
 });
 afterAll(() => rmSync(base, { recursive: true }));
 
@@ -81,7 +85,8 @@ describe('static files', () => {
     expect(exchange.sent).toMatchObject({ status: 200, whole: true, contentLength: body.length });
     expect(exchange.body).toBe(body);
     expect(exchange.header('content-type')).toBe(type);
-    expect(exchange.header('etag')).toMatch(/^"[0-9a-f]+-[0-9a-f]+"$/);
+    expect(exchange.header('etag')).toMatch(/^(?:W\/)?"[0-9a-f]+-[0-9a-f]+"$/);
+    expect(exchange.header('accept-ranges')).toBe('bytes');
     expect(exchange.header('last-modified')).toMatch(/ GMT$/);
   });
 
@@ -134,10 +139,13 @@ describe('static files', () => {
     expect(spaced.header('location')).toBe('/bare%20folder/');
   });
 
-  it('allows GET and HEAD only', async () => {
+  it('says what it allows', async () => {
+    const options = await get('/a.txt', { method: 'OPTIONS' });
+    expect(options.sent?.status).toBe(204);
+    expect(options.header('allow')).toBe('GET, HEAD, OPTIONS');
     const exchange = await get('/a.txt', { method: 'POST', body: 'x' });
     expect(exchange.sent?.status).toBe(405);
-    expect(exchange.header('allow')).toBe('GET, HEAD');
+    expect(exchange.header('allow')).toBe('GET, HEAD, OPTIONS');
     const head = await get('/a.txt', { method: 'HEAD' });
     expect(head.sent?.status).toBe(200);
     expect(head.sent?.contentLength).toBe(5);
@@ -145,7 +153,6 @@ describe('static files', () => {
   });
 
   it('answers conditions', async () => {
-    utimesSync(join(root, 'a.txt'), 1_700_000_000, 1_700_000_000.5);
     const first = await get('/a.txt');
     const tag = first.header('etag')!;
     const date = first.header('last-modified')!;
@@ -169,42 +176,46 @@ describe('static files', () => {
     expect(both.sent?.status).toBe(200);
   });
 
-  it('streams large files as the peer takes them, and closes them', async () => {
-    const before = openDescriptors();
+  it('sends a large file from a descriptor, the whole or parts of it', async () => {
     const all = await get('/large.bin');
-    expect(all.sent).toMatchObject({ whole: false, contentLength: 300_000 });
+    expect(all.sent).toMatchObject({ status: 200, whole: false, contentLength: 300_000 });
     expect(all.body === large.toString('latin1')).toBe(true);
+    expect(all.fileParts).toBe(1);
+    const head = await get('/large.bin', { method: 'HEAD' });
+    expect(head.sent?.contentLength).toBe(300_000);
+    expect(head.fileParts).toBe(0);
+    const part = await get('/large.bin', withHeader('Range', 'bytes=200000-'));
+    expect(part.sent).toMatchObject({ status: 206, contentLength: 100_000 });
+    expect(part.header('content-range')).toBe('bytes 200000-299999/300000');
+    expect(part.body === large.subarray(200_000).toString('latin1')).toBe(true);
+  });
 
-    const slow = new FakeExchange({ target: '/large.bin', window: 70_000 });
+  it('sends several parts one after the other as the peer takes them', async () => {
+    await get('/large.bin');
+    const before = openDescriptors();
+    const ranges = withHeader('Range', 'bytes=0-99999,100001-200000,-5');
+    const slow = new FakeExchange({ target: '/large.bin', ...ranges, window: 50_000 });
     handler.handle(slow);
-    await new Promise((resolve) => setTimeout(resolve, 30));
-    expect(slow.chunks).toHaveLength(2);
-    slow.window = 1e9;
+    expect(slow.fileParts).toBe(1);
+    slow.drain();
+    expect(slow.fileParts).toBe(2);
+    expect(slow.ended).toBe(false);
     slow.drain();
     await slow.finished();
-    expect(slow.body.length).toBe(300_000);
-
-    const leaving = new FakeExchange({ target: '/large.bin', window: 1 });
-    handler.handle(leaving);
-    leaving.leave();
-    const later = new FakeExchange({ target: '/large.bin', window: 1 });
-    handler.handle(later);
-    await new Promise((resolve) => setTimeout(resolve, 30));
-    later.leave();
-    await new Promise((resolve) => setTimeout(resolve, 30));
-    expect(leaving.chunks).toHaveLength(0);
+    expect(slow.fileParts).toBe(3);
+    expect(slow.body.length).toBe(slow.sent?.contentLength);
     expect(openDescriptors()).toBe(before);
   });
 
-  it('fails a file that shrinks while it is sent', async () => {
-    writeFileSync(join(root, 'shrinking.bin'), large);
-    const exchange = new FakeExchange({ target: '/shrinking.bin', window: 1 });
-    handler.handle(exchange);
-    await new Promise((resolve) => setTimeout(resolve, 30));
-    truncateSync(join(root, 'shrinking.bin'), 10);
-    exchange.drain();
-    await exchange.finished();
-    expect(exchange.errors).toHaveLength(1);
+  it('keeps no descriptor of several parts where the peer leaves', async () => {
+    await get('/large.bin');
+    const before = openDescriptors();
+    const ranges = withHeader('Range', 'bytes=0-99999,100001-200000');
+    const leaving = new FakeExchange({ target: '/large.bin', ...ranges, window: 50_000 });
+    handler.handle(leaving);
+    expect(openDescriptors()).toBe(before + 1);
+    leaving.leave();
+    expect(openDescriptors()).toBe(before);
   });
 
   it('keeps no descriptor open for what it refuses', async () => {
@@ -213,6 +224,72 @@ describe('static files', () => {
       await get(target);
     }
     expect(openDescriptors()).toBe(before);
+  });
+});
+
+describe('a listing', () => {
+  const listed = (): StaticHandler =>
+    new StaticHandler(root, { descriptors: loadNative(), indexes: true, maxOpenFiles: 4 });
+  const list = async (target: string, method = 'GET'): Promise<FakeExchange> => {
+    const exchange = new FakeExchange({ target, method });
+    listed().handle(exchange);
+    await exchange.finished();
+    return exchange;
+  };
+  const names = (html: string): string[] =>
+    [...html.matchAll(/<a href="([^"]*)"/g)].map((match) => match[1]);
+
+  it('shows folders first, then files, numbers by their value', async () => {
+    const folder = join(root, 'listed');
+    mkdirSync(join(folder, 'z'), { recursive: true });
+    for (const name of ['10.txt', '9.txt', 'b&"\'<i>.txt', 'a:b', '.hidden', 'a\\b']) {
+      writeFileSync(join(folder, name), 'x'.repeat(2000));
+    }
+    writeFileSync(Buffer.concat([Buffer.from(`${folder}/`), Buffer.of(0xff)]), 'x');
+    symlinkSync('../../secret.txt', join(folder, 'outside'));
+    symlinkSync('../.env', join(folder, 'env'));
+    symlinkSync('nowhere', join(folder, 'dangling'));
+    symlinkSync('../a.txt', join(folder, 'inside'));
+    execFileSync('mkfifo', [join(folder, 'pipe')]);
+    const { sent, bodyText } = await list('/listed/');
+    expect(sent?.status).toBe(200);
+    expect(names(bodyText)).toEqual([
+      '../',
+      './z/',
+      './9.txt',
+      './10.txt',
+      './a%3Ab',
+      './b%26%22&#39;%3Ci%3E.txt',
+      './inside',
+    ]);
+    expect(bodyText).toContain('>b&amp;&quot;&#39;&lt;i&gt;.txt</a>');
+    expect(bodyText).toContain('>2.0k<');
+    expect(bodyText).not.toMatch(/<script|src=|https?:/);
+  });
+
+  it('has no way up from the root, escapes its title, and is no body for HEAD', async () => {
+    mkdirSync(join(root, '<b>'));
+    const { bodyText } = await list('/%3Cb%3E/');
+    expect(bodyText).toContain('<h1>Index of /&lt;b&gt;/</h1>');
+    const bare = mkdtempSync(join(base, 'bare-'));
+    const handler = new StaticHandler(bare, {
+      descriptors: loadNative(),
+      indexes: true,
+      maxOpenFiles: 4,
+    });
+    const exchange = new FakeExchange({ target: '/' });
+    handler.handle(exchange);
+    expect(names(exchange.bodyText)).toEqual([]);
+    expect((await list('/listed/', 'HEAD')).body).toBe('');
+  });
+
+  it('is bounded', async () => {
+    const folder = join(root, 'many');
+    mkdirSync(folder);
+    for (let index = 0; index <= MAX_LISTED; index++) writeFileSync(join(folder, `${index}`), '');
+    const { bodyText } = await list('/many/');
+    expect(names(bodyText)).toHaveLength(MAX_LISTED + 1);
+    expect(bodyText).toContain(`first ${MAX_LISTED} entries`);
   });
 });
 
@@ -238,13 +315,16 @@ describe('parseTarget', () => {
       '?',
       '%25',
       '\u00e9',
+      '.well-known',
     ];
     for (let i = 0; i < 20_000; i++) {
       let target = '/';
       for (let n = random(8); n >= 0; n--) target += parts[random(parts.length)];
       const path = parseTarget(target);
       if (typeof path === 'number') continue;
-      for (const name of path.names) expect(name).toMatch(/^[^./\\\0][^/\\\0]*$/);
+      const { names } = path;
+      const rest = names[0] === '.well-known' ? names.slice(1) : names;
+      for (const name of rest) expect(name).toMatch(/^[^./\\\0][^/\\\0]*$/);
     }
   });
 });

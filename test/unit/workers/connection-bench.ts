@@ -154,6 +154,8 @@ export class Bench implements ServingLoop {
         maxRequestsPerChild: 0,
         server: '',
         directPolling: false,
+        indexes: false,
+        maxOpenFiles: 4,
       },
       { kind: 'node', handle },
     );
