@@ -10,7 +10,7 @@
 import { microsecondsOf, monotonicOf, ticksOf } from '../scoreboard/clock.ts';
 import { CHILD, CloseReason, HEADER, RestFlag, SLOT } from '../scoreboard/layout.ts';
 import { countRequest } from '../scoreboard/request-counters.ts';
-import { FilePart } from '../scoreboard/rest.ts';
+import { FILE_SHRANK, FilePart } from '../scoreboard/rest.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';
 import { ConnectionEvent, ConnectionState } from '../scoreboard/states.ts';
 import { FLAG_END, FLAG_HANGUP, flagsOf, Outcome, stateOf } from '../scoreboard/transition.ts';
@@ -85,7 +85,8 @@ export class Completer {
         return false;
       }
       if (sent <= 0) {
-        // The client is gone, or the file has shrunk and what was promised cannot be kept.
+        // The client is gone, or what was promised cannot be kept.
+        if (sent === 0) process.stderr.write(FILE_SHRANK);
         this.#abort(slot, CloseReason.peer);
         return false;
       }

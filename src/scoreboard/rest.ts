@@ -68,6 +68,10 @@ export class FilePart {
   }
 }
 
+/** For the log: somebody wrote into a file in place instead of renaming a new one over it. */
+export const FILE_SHRANK =
+  'hybrid-mpm: a file became shorter while it was sent; its connection is closed\n';
+
 const SPILLED = HEADER.spilledKb.offset >> 2;
 
 /** Room for so many KiB in memory files; false: `limitKb` would be passed. */

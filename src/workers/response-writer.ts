@@ -7,7 +7,7 @@
  */
 import { EAGAIN, Region } from '../listener/native.ts';
 import { CHILD, SLOT } from '../scoreboard/layout.ts';
-import { FilePart, reserveSpill, unspill } from '../scoreboard/rest.ts';
+import { FILE_SHRANK, FilePart, reserveSpill, unspill } from '../scoreboard/rest.ts';
 import { type Corked, OUT_BYTES, type WorkerContext } from './context.ts';
 
 /** Room that must be left for a head with its length, or a chunk's size line. */
@@ -350,7 +350,8 @@ export class ResponseWriter implements Corked {
     const sent = this.#context.native.sendfile(this.#fd, part.fd, part.offset, bytes);
     if (sent === EAGAIN) return false;
     if (sent <= 0) {
-      // 0: the file has shrunk, and what was promised cannot be kept.
+      // What was promised cannot be kept.
+      if (sent === 0) process.stderr.write(FILE_SHRANK);
       this.#break();
       return true;
     }
