@@ -84,6 +84,8 @@ export interface Native {
   /** Asks for a time slice of its own for this thread; 0: the default. */
   setSlice(microseconds: number): number;
   shutdownWrite(fd: number): number;
+  /** `close` resets the connection, so that the peer cannot take the end for a proper one. */
+  resetOnClose(fd: number): number;
   close(fd: number): number;
   /** Family and port (int32), address (16 bytes). */
   localName(fd: number, region: Region, offset: number): number;

@@ -123,7 +123,7 @@ export class Sweeper {
         }
         return;
       case ConnectionState.suspended:
-        if (waited > timeoutMs) this.#targets.expire(slot, word);
+        if (waited > timeoutMs || this.#bodyExpired(slot, now)) this.#targets.expire(slot, word);
         return;
       case ConnectionState.writeCompletion:
         if (waited > timeoutMs) this.#targets.expireWrite(slot);
@@ -152,6 +152,12 @@ export class Sweeper {
     const timeout = inHead ? this.#options.requestHeader : this.#options.requestBody;
     const since = board.slot(slot, SLOT.requestSinceTicks);
     return elapsedTicks(since, now) > readDeadlineMs(timeout, board.slot(slot, SLOT.requestBytes));
+  }
+
+  /** A handler waits for its body, and the client is slower than it may be. */
+  #bodyExpired(slot: number, now: number): boolean {
+    if (this.#board.slot(slot, SLOT.readPhase) !== ReadPhase.stream) return false;
+    return this.#requestExpired(slot, now);
   }
 
   #cut(slot: number, word: number): void {

@@ -215,7 +215,7 @@ export const SLOT_BYTES = 256;
 /** `close`: the connection ends with this response. `more`: there may be something to read. */
 export const RestFlag = { close: 1, more: 2 } as const;
 
-export const ReadPhase = { head: 0, body: 1, chunkedBody: 2 } as const;
+export const ReadPhase = { head: 0, body: 1, chunkedBody: 2, stream: 3 } as const;
 export type ReadPhase = (typeof ReadPhase)[keyof typeof ReadPhase];
 
 /** Routes whose times are told apart, one int32 each: mean time of the handler in microseconds. */

@@ -73,6 +73,8 @@ export class Connection implements ResponseCourse, BodyCourse {
     this.#tenure.take(slot, word);
     this.#aborted = false;
     this.#budget = PIPELINE_BUDGET;
+    this.#exchange.idle();
+    this.#accounted = true;
     if (this.#writer.adopt()) this.#adopt();
     else this.#run();
   }
@@ -152,12 +154,14 @@ export class Connection implements ResponseCourse, BodyCourse {
     this.#startedMs = context.now;
     context.setWord(CHILD.currentSlot, this.#hold.slot + 1);
     this.#invoking = true;
+    context.handling = true;
     try {
       context.handler.handle(exchange);
     } catch (error) {
       exchange.fail(error);
     }
     this.#invoking = false;
+    context.handling = false;
     context.setWord(CHILD.currentSlot, 0);
     context.now = performance.now();
     this.#loop.afterHandler(this.#route, context.now - this.#startedMs);
@@ -243,6 +247,10 @@ export class Connection implements ResponseCourse, BodyCourse {
     if (this.#reader.takeContinue()) {
       this.#writer.raw(CONTINUE);
       this.flush();
+      if (this.#writer.blocked) {
+        this.#tenure.park(true);
+        return true;
+      }
     }
     if (this.#tenure.release(requeue, partial)) {
       this.#leave();
@@ -287,6 +295,7 @@ export class Connection implements ResponseCourse, BodyCourse {
     // A response that ended while it lay in the inbox was not too slow.
     if (!timedOut || (ended && !this.#writer.blocked)) this.onEvent();
     else if (ended) this.#closeNow();
+    else if (this.#body.waiting && !this.#exchange.headersSent) this.#body.expire();
     else this.abort('timeout');
   }
 
@@ -363,7 +372,11 @@ export class Connection implements ResponseCourse, BodyCourse {
       this.#loop.soon(this);
       return false;
     }
-    if (!this.#writer.blocked) return true;
+    if (!this.#writer.blocked) {
+      // It waits for its request body; that it writes meanwhile is progress.
+      if (this.#hold.suspended) this.#hold.touch();
+      return true;
+    }
     if (!this.#invoking) this.#tenure.park(true);
     return false;
   }
@@ -372,7 +385,9 @@ export class Connection implements ResponseCourse, BodyCourse {
     if (this.#body.waiting) this.#body.reject('request-ended', 'the response ended first');
     if (this.#invoking) return;
     this.flush();
-    this.#goOn();
+    // Within another connection's handler: its next request must not run on that one's stack.
+    if (this.#context.handling) this.#loop.soon(this);
+    else this.#goOn();
   }
 
   sayContinue(): void {
@@ -382,18 +397,19 @@ export class Connection implements ResponseCourse, BodyCourse {
   }
 
   awaitBytes(): void {
-    this.#tenure.park(this.#writer.blocked);
+    this.#tenure.park(this.#writer.blocked, true);
   }
 
   refuseBody(error: BodyError): void {
-    if (this.#exchange.response === Response.none) this.#refuse(error.status, error.code);
+    if (this.#exchange.response !== Response.none) return;
+    this.#refuse(error.status, error.code, this.#exchange.method === 'HEAD');
   }
 
   /** The request could not be read: one clear answer, then the connection ends. */
-  #refuse(status: number, code: string): void {
+  #refuse(status: number, code: string, bodyless = false): void {
     const invoking = this.#invoking;
     this.#invoking = true;
-    this.#exchange.refuse(status, code);
+    this.#exchange.refuse(status, code, bodyless);
     this.#invoking = invoking;
     // The handler read within its own call: the rest follows when it returns.
     if (invoking) return;
@@ -405,6 +421,8 @@ export class Connection implements ResponseCourse, BodyCourse {
   abort(reason: AbortReason | null): void {
     const exchange = this.#exchange;
     const { onAbort, method, target } = exchange;
+    // Its end would be taken for the end of the body.
+    if (exchange.endsByClosing) this.#context.native.resetOnClose(this.#hold.fd);
     const unfinished = exchange.response !== Response.ended;
     this.#aborted = true;
     exchange.cut();

@@ -62,6 +62,8 @@ export class WorkerContext {
   /** Bytes of `out` in use, and by whom. */
   outLength = 0;
   outOwner: Corked | null = null;
+  /** A handler is being called. */
+  handling = false;
   /** Milliseconds of `performance.now()`, taken at the last flush. */
   now = performance.now();
   /** int32 index of the child slot, and the same for its doubles. */

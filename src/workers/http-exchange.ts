@@ -47,6 +47,7 @@ export class HttpExchange implements Exchange {
   readonly #course: ResponseCourse;
   #chunked = false;
   #bodyless = false;
+  #endsByClosing = false;
 
   // What the connection goes by.
   response: Response = Response.none;
@@ -204,6 +205,7 @@ export class HttpExchange implements Exchange {
         : Framing.none;
     const head = this.#begin(status, statusText, headers, framing);
     this.#chunked = framing === Framing.chunked && !this.#bodyless;
+    this.#endsByClosing = framing === Framing.none;
     this.response = Response.streaming;
     if (counted && !hasNoContent(status)) {
       this.#writer.head(Buffer.concat([head, Buffer.from(`${contentLength}\r\n\r\n`, 'latin1')]));
@@ -269,14 +271,25 @@ export class HttpExchange implements Exchange {
   }
 
   /** Answers in the handler's stead that the request cannot be read; the connection ends with it. */
-  refuse(status: number, code: string): void {
+  refuse(status: number, code: string, bodyless: boolean): void {
     this.keepAlive = false;
     this.clientCloses = false;
     this.minorVersion = 1;
-    this.#bodyless = false;
+    this.#bodyless = bodyless;
     this.close = true;
     this.response = Response.none;
     this.respond(status, '', REFUSAL_HEADERS, `${code}\n`);
+  }
+
+  /** No request has begun. */
+  idle(): void {
+    this.close = false;
+    this.cut();
+  }
+
+  /** The body has begun, and nothing but the end of the connection tells where it ends. */
+  get endsByClosing(): boolean {
+    return this.response === Response.streaming && this.#endsByClosing;
   }
 
   /** Stands for a response that another worker began, and whose rest this one sends. */

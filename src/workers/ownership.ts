@@ -83,6 +83,11 @@ export class Ownership {
     this.#board.doubles[(this.index + (field.offset >> 2)) >> 1] = value;
   }
 
+  /** Begins the present wait anew. */
+  touch(): void {
+    this.setField(SLOT.sinceTicks, nowTicks());
+  }
+
   /** In the listener's hands until the socket is ready; must be taken back before a release. */
   get suspended(): boolean {
     return this.#suspended;

@@ -82,6 +82,14 @@ export class RequestBody {
     }
   }
 
+  /** The client was too slow, while a handler waited and nothing was answered. */
+  expire(): void {
+    const read = this.#take();
+    const error = new BodyError('request-timeout', 408, 'the body came too slowly');
+    this.#course.refuseBody(error);
+    read?.reject(error);
+  }
+
   /** The exchange is over; nothing will satisfy a read that still waits. */
   reject(code: string, message: string): void {
     this.#take()?.reject(new BodyError(code, 400, message));

@@ -69,6 +69,9 @@ export class RequestReader {
   #streamDone = true;
   #streamed = 0;
   #continueDue = false;
+  /** How long the handler has waited for a streamed body, and since when it does, milliseconds. */
+  #waitedMs = 0;
+  #waitSinceMs = -1;
 
   constructor(context: WorkerContext) {
     this.#context = context;
@@ -86,6 +89,7 @@ export class RequestReader {
     this.#dry = false;
     this.#streamDone = true;
     this.#continueDue = false;
+    this.#waitSinceMs = -1;
     this.#phase = ReadPhase.head;
     this.#start = 0;
     this.#end = 0;
@@ -182,6 +186,24 @@ export class RequestReader {
     return due;
   }
 
+  /**
+   * The handler waits for a streamed body: writes down since when, without the time it took itself.
+   * What is written goes by the client's speed alone (RequestReadTimeout).
+   */
+  beginWait(): void {
+    const now = performance.now();
+    if (this.#waitSinceMs < 0) this.#waitSinceMs = now;
+    const { words } = this.#context.board;
+    const since = this.#waitSinceMs - this.#waitedMs;
+    words[this.#slotIndex + (SLOT.requestSinceTicks.offset >> 2)] = ticksOf(since);
+  }
+
+  #endWait(): void {
+    if (this.#waitSinceMs < 0) return;
+    this.#waitedMs += performance.now() - this.#waitSinceMs;
+    this.#waitSinceMs = -1;
+  }
+
   /** Bytes received (> 0), or one of `Received`. */
   receive(): number {
     if (this.#buffer < 0) {
@@ -195,6 +217,7 @@ export class RequestReader {
     const room = this.#bufferBytes - this.#end;
     const count = this.#context.native.recv(this.#fd, Region.buffers, this.#base + this.#end, room);
     if (count > 0) {
+      this.#endWait();
       const { words } = this.#context.board;
       const bytesAt = this.#slotIndex + (SLOT.requestBytes.offset >> 2);
       if (this.#start === this.#end && this.#phase === ReadPhase.head) {
@@ -352,6 +375,9 @@ export class RequestReader {
     this.#streamChunked = chunked;
     this.#streamDone = false;
     this.#streamed = 0;
+    this.#waitedMs = 0;
+    this.#waitSinceMs = -1;
+    this.#context.board.words[this.#slotIndex + (SLOT.requestBytes.offset >> 2)] = 0;
     this.#requestEnd = this.#headEnd;
     return Read.ready;
   }

@@ -7,7 +7,7 @@
  * goes to the listener. What is to be sent and counted has been when it is given up.
  */
 import { EAGAIN } from '../listener/native.ts';
-import { RestFlag, SLOT } from '../scoreboard/layout.ts';
+import { ReadPhase, RestFlag, SLOT } from '../scoreboard/layout.ts';
 import { ConnectionEvent } from '../scoreboard/states.ts';
 import { FLAG_END, FLAG_HANGUP } from '../scoreboard/transition.ts';
 import type { Connection } from './connection.ts';
@@ -98,10 +98,15 @@ export class Tenure {
     return flags;
   }
 
-  /** Suspends: the listener wakes this child when the socket is ready. */
-  park(forWriting: boolean): void {
+  /**
+   * Suspends: the listener wakes this child when the socket is ready.
+   * @param forBody a handler waits for its body, within requestReadTimeout
+   */
+  park(forWriting: boolean, forBody = false): void {
     const hold = this.#hold;
     this.pin();
+    hold.setField(SLOT.readPhase, forBody ? ReadPhase.stream : ReadPhase.head);
+    if (forBody) this.#reader.beginWait();
     if (forWriting) hold.armWritable();
     if (hold.suspended || hold.suspend()) return;
     const flags = this.attend();

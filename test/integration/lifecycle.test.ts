@@ -259,7 +259,11 @@ describe('timeouts', () => {
     const silent = await RawClient.open(port);
     const body = await RawClient.open(port);
     body.send('POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc');
+    const streamed = await RawClient.open(port);
+    const head = 'POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n';
+    streamed.send(`${head}${'x'.repeat(100_000)}`);
     expect((await half.response()).status).toBe(408);
+    expect((await streamed.response()).status).toBe(408);
     expect((await body.response()).status).toBe(408);
     await half.ended();
     expect((await silent.ended()).length).toBe(0);

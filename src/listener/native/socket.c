@@ -222,6 +222,16 @@ static napi_value shutdown_write(napi_env env, napi_callback_info info) {
   return call_return(&call, shutdown(fd, SHUT_WR) < 0 ? -errno : 0);
 }
 
+// resetOnClose(descriptor): what has not left is thrown away and the peer reads an error.
+static napi_value reset_on_close(napi_env env, napi_callback_info info) {
+  call_t call = call_begin(env, info, 1);
+  int fd = call_int(&call, 0);
+  if (!call.ok) return call_return(&call, -EINVAL);
+  const struct linger none = {.l_onoff = 1, .l_linger = 0};
+  return call_return(&call,
+                     setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof none) < 0 ? -errno : 0);
+}
+
 static napi_value close_descriptor(napi_env env, napi_callback_info info) {
   call_t call = call_begin(env, info, 1);
   int fd = call_int(&call, 0);
@@ -259,6 +269,7 @@ void socket_register(napi_env env, napi_value exports) {
   define_function(env, exports, "discard", discard);
   define_function(env, exports, "pending", pending);
   define_function(env, exports, "shutdownWrite", shutdown_write);
+  define_function(env, exports, "resetOnClose", reset_on_close);
   define_function(env, exports, "close", close_descriptor);
   define_function(env, exports, "localName", local_name);
   define_constant(env, exports, "listenReusePort", LISTEN_REUSE_PORT);

@@ -33,6 +33,7 @@ export class FakeSocket {
   broken = false;
   output = '';
   shut = false;
+  reset = false;
   /** Called within a send, to play what happens at that moment. */
   onSend: () => void = () => {};
 
@@ -111,6 +112,10 @@ function fakeNative(sockets: Map<number, FakeSocket>, files: FakeFiles): Native 
       if (socket(fd).broken) return BROKEN_PIPE;
       if (socket(fd).input.length > 0) return 1;
       return socket(fd).endOfInput ? 0 : EAGAIN;
+    },
+    resetOnClose: (fd) => {
+      socket(fd).reset = true;
+      return 0;
     },
     shutdownWrite: (fd) => {
       socket(fd).shut = true;

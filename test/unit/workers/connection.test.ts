@@ -1,5 +1,6 @@
 /** The course of a connection at the points where events, handlers and reuse meet. */
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { ReadPhase, SLOT } from '../../../src/scoreboard/layout.ts';
 import { FLAG_HANGUP } from '../../../src/scoreboard/transition.ts';
 import type { Exchange } from '../../../src/workers/exchange.ts';
 import { Bench } from './connection-bench.ts';
@@ -118,6 +119,73 @@ describe('half a request behind a response', () => {
   });
 });
 
+describe('a response that is ended within another connection’s handler', () => {
+  it('does not run its next request on that one’s stack', () => {
+    let first: Exchange | null = null;
+    const order: string[] = [];
+    const bench = benchOf({
+      '/waits': (exchange) => {
+        first = exchange;
+      },
+      '/next': (exchange) => {
+        order.push('next');
+        ok(exchange);
+      },
+      '/ends-it': (exchange) => {
+        order.push('begins');
+        ok(first as unknown as Exchange);
+        order.push('ends');
+        ok(exchange);
+      },
+    });
+    const [one, two] = [bench.accept(), bench.accept()];
+    bench.serve(one, get('/waits') + get('/next'));
+    bench.serve(two, get('/ends-it'));
+    bench.turn();
+    expect(order).toEqual(['begins', 'ends', 'next']);
+    expect(statuses(bench.socket(one).output)).toEqual(['200', '200']);
+    expect(bench.state(one)).toBe('keepalive');
+    expect(bench.requests).toBe(3);
+  });
+});
+
+describe('a body that only the end of the connection delimits', () => {
+  it('ends with a reset where it was cut off', () => {
+    let late: Exchange | null = null;
+    const bench = benchOf({
+      '/stream': (exchange) => {
+        late = exchange;
+        exchange.start(200, '', [], -1);
+        exchange.write(Buffer.from('part'));
+      },
+    });
+    const slot = bench.accept();
+    bench.serve(slot, 'GET /stream HTTP/1.0\r\n\r\n');
+    (late as unknown as Exchange).abort();
+    expect(bench.state(slot)).toBe('closing');
+    expect(bench.socket(slot).reset).toBe(true);
+  });
+});
+
+describe('a client that waits for 100 Continue', () => {
+  it('is told although its socket was full at that moment', () => {
+    const bench = benchOf({ '/post': ok });
+    const slot = bench.accept();
+    bench.socket(slot).room = 0;
+    bench.serve(
+      slot,
+      'POST /post HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n',
+    );
+    expect(bench.state(slot)).toBe('suspended');
+    bench.socket(slot).room = Number.POSITIVE_INFINITY;
+    bench.wake(slot);
+    expect(statuses(bench.socket(slot).output)).toEqual(['100']);
+    expect(bench.state(slot)).toBe('readRequest');
+    bench.serve(slot, 'hello');
+    expect(statuses(bench.socket(slot).output)).toEqual(['100', '200']);
+  });
+});
+
 describe('a streamed body', () => {
   const post = 'POST /post HTTP/1.1\r\nHost: a\r\n';
 
@@ -140,6 +208,70 @@ describe('a streamed body', () => {
     expect(bench.spare.length).toBe(1);
     expect(bench.requests).toBe(1);
     await expect(reads[1]).rejects.toMatchObject({ code: 'body-too-large' });
+  });
+
+  it('that comes too slowly is refused, and its read rejected', async () => {
+    let read: Promise<unknown> | null = null;
+    const bench = benchOf({
+      '/post': (exchange) => {
+        read = exchange.readBody();
+      },
+    });
+    const slot = bench.accept();
+    bench.serve(slot, `${post}Content-Length: 100000\r\n\r\n`);
+    expect(bench.board.slot(slot, SLOT.readPhase)).toBe(ReadPhase.stream);
+    bench.ready(slot, true);
+    bench.resume(slot);
+    expect(statuses(bench.socket(slot).output)).toEqual(['408']);
+    await expect(read).rejects.toMatchObject({ code: 'request-timeout' });
+    expect(bench.state(slot)).toBe('lingerNormal');
+  });
+
+  it('counts the time its client took, and not what the handler took between two reads', async () => {
+    let exchange: Exchange | null = null;
+    const bench = benchOf({
+      '/post': (given) => {
+        exchange = given;
+      },
+    });
+    const now = vi.mocked(performance.now);
+    const slot = bench.accept();
+    bench.serve(slot, `${post}Content-Length: 100000\r\n\r\nabc`);
+    const { readBody } = exchange as unknown as Exchange;
+    const next = () => readBody.call(exchange as unknown as Exchange);
+    await next();
+    now.mockReturnValue(5_000);
+    let read = next();
+    const since = bench.board.slot(slot, SLOT.requestSinceTicks);
+    now.mockReturnValue(5_300);
+    bench.socket(slot).say('def');
+    bench.wake(slot);
+    await read;
+    // The handler computes for ten seconds.
+    now.mockReturnValue(15_300);
+    read = next();
+    expect(bench.board.slot(slot, SLOT.requestSinceTicks) - since).toBe(10_000);
+    bench.socket(slot).endOfInput = true;
+    bench.wake(slot);
+    await expect(read).rejects.toMatchObject({ code: 'peer-gone' });
+  });
+
+  it('of a HEAD request is refused without a body', async () => {
+    const bench = benchOf(
+      {
+        '/post': (exchange) => {
+          exchange.readBody().catch(() => {});
+          exchange.readBody().catch(() => {});
+        },
+      },
+      20_000,
+    );
+    const slot = bench.accept();
+    const body = `186a0\r\n${'y'.repeat(30_000)}`;
+    bench.serve(slot, `${post.replace('POST', 'HEAD')}Transfer-Encoding: chunked\r\n\r\n${body}`);
+    expect(statuses(bench.socket(slot).output)).toEqual(['413']);
+    expect(bench.socket(slot).output.endsWith('\r\n\r\n')).toBe(true);
+    expect(bench.socket(slot).output).not.toContain('body-too-large');
   });
 
   it('rejects the waiting read of a handler that answers first', async () => {
