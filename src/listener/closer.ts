@@ -6,7 +6,7 @@
  * Thread: the listener's.
  */
 import { nowTicks } from '../scoreboard/clock.ts';
-import { CloseReason, HEADER, SLOT } from '../scoreboard/layout.ts';
+import { CloseReason, HEADER, RestFlag, SLOT } from '../scoreboard/layout.ts';
 import { FilePart } from '../scoreboard/rest.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';
 import { ConnectionEvent, ConnectionState } from '../scoreboard/states.ts';
@@ -32,6 +32,8 @@ export class Closer {
   readonly #marked: Uint8Array;
   /** Why the listener began to linger, CloseReason + 1; 0: it did not. */
   readonly #reasons: Uint8Array;
+  /** Called for each connection that is closed. */
+  onClosed: (slot: number) => void = () => {};
   /** Called when a slot became free. */
   onFreed: () => void = () => {};
 
@@ -132,12 +134,9 @@ export class Closer {
         throw new Error(`slot ${slot} (incarnation ${incarnationOf(word)}) left closing by itself`);
       }
       this.#releaseBuffer(slot);
-      FilePart.from(board, board.slotIndex(slot))?.close(
-        board,
-        board.slotIndex(slot),
-        this.#closeFd,
-      );
+      this.releaseRest(slot);
       this.#native.close(board.slot(slot, SLOT.fd));
+      this.onClosed(slot);
       board.setSlot(slot, SLOT.fd, -1);
       this.#marked[slot] = 0;
       board.move(slot, word, ConnectionEvent.reclaimed);
@@ -146,6 +145,19 @@ export class Closer {
     this.#closing.length = 0;
     board.setHeader(HEADER.openConnections.offset, this.#slots.inUse);
     this.onFreed();
+  }
+
+  /** Closes what the rest of a response comes from, where there is any. */
+  releaseRest(slot: number): void {
+    const board = this.#board;
+    const slotIndex = board.slotIndex(slot);
+    const part = FilePart.from(board, slotIndex);
+    if (part === null) return;
+    // The application may keep the socket that this is a duplicate of, and closing would not end it.
+    if ((board.slot(slot, SLOT.restFlags) & RestFlag.socket) !== 0) {
+      this.#native.epollDelete(board.header(HEADER.listenerSet.offset), part.fd);
+    }
+    part.close(board, slotIndex, this.#closeFd);
   }
 
   #releaseBuffer(slot: number): void {

@@ -7,7 +7,7 @@
  * Thread: the listener's. May not: wait for a device. Where the file's next bytes are not in memory the
  * connection goes back to the queue, and a worker reads them.
  */
-import { microsecondsOf, monotonicOf, ticksOf } from '../scoreboard/clock.ts';
+import { microsecondsOf, monotonicOf, nowTicks, ticksOf } from '../scoreboard/clock.ts';
 import { CHILD, CloseReason, HEADER, RestFlag, SLOT } from '../scoreboard/layout.ts';
 import { countRequest } from '../scoreboard/request-counters.ts';
 import { FILE_SHRANK, FilePart } from '../scoreboard/rest.ts';
@@ -16,6 +16,7 @@ import { ConnectionEvent, ConnectionState } from '../scoreboard/states.ts';
 import { FLAG_END, FLAG_HANGUP, flagsOf, Outcome, stateOf } from '../scoreboard/transition.ts';
 import type { Closer } from './closer.ts';
 import { EAGAIN, type Native } from './native.ts';
+import { Relay, Relayed } from './relay.ts';
 
 /** Bytes of one response in one turn; nginx's sendfile_max_chunk is 2 MiB. */
 const TURN_BYTES = 512 * 1024;
@@ -34,7 +35,7 @@ export class Completer {
   readonly #native: Native;
   readonly #closer: Closer;
   readonly #targets: CompleterTargets;
-  readonly #closeFd: (fd: number) => void;
+  readonly #relay: Relay;
   /** Slots whose turn was over before their socket was full. */
   #ready: number[] = [];
   #next: NodeJS.Immediate | null = null;
@@ -44,9 +45,7 @@ export class Completer {
     this.#native = native;
     this.#closer = closer;
     this.#targets = targets;
-    this.#closeFd = (fd) => {
-      native.close(fd);
-    };
+    this.#relay = new Relay(native);
   }
 
   /** The socket of a connection in write completion may take bytes, or is broken. */
@@ -57,10 +56,13 @@ export class Completer {
     const slotIndex = board.slotIndex(slot);
     const part = FilePart.from(board, slotIndex);
     if (part === null) throw new Error(`slot ${slot} has nothing to complete`);
+    const { toEnd, socket } = RestFlag;
+    const flags = board.slot(slot, SLOT.restFlags);
     if ((flagsOf(word) & FLAG_HANGUP) !== 0) this.#abort(slot, CloseReason.peer);
+    else if ((flags & socket) !== 0) this.#relayOn(slot, slotIndex, part, (flags & toEnd) !== 0);
     else if (!this.#send(slot, slotIndex, part)) return;
     else if (part.length > 0) this.#readInWorker(slot);
-    else this.#finish(slot, slotIndex, part);
+    else this.#finish(slot);
   }
 
   /** True: all has left, or (with bytes left) a worker has to go on. */
@@ -82,6 +84,7 @@ export class Completer {
       const sent = this.#native.sendfile(fd, part.fd, part.offset, wanted);
       if (sent === EAGAIN) {
         part.store(board, slotIndex);
+        board.setSlot(slot, SLOT.unsentBytes, this.#native.unsent(fd));
         return false;
       }
       if (sent <= 0) {
@@ -96,6 +99,38 @@ export class Completer {
       this.#count(slot, sent);
     }
     return true;
+  }
+
+  /** The same where the bytes come from another socket. */
+  #relayOn(slot: number, slotIndex: number, part: FilePart, toEnd: boolean): void {
+    const board = this.#board;
+    const relay = this.#relay;
+    const length = toEnd ? Number.POSITIVE_INFINITY : part.length;
+    const fd = board.slot(slot, SLOT.fd);
+    const outcome = relay.advance(slot, part.fd, fd, length, TURN_BYTES);
+    if (relay.sent > 0) this.#count(slot, relay.sent);
+    if (!toEnd) part.length -= relay.sent;
+    part.store(board, slotIndex);
+    switch (outcome) {
+      case Relayed.waits:
+        board.setSlot(slot, SLOT.unsentBytes, this.#native.unsent(fd));
+        return;
+      case Relayed.turn:
+        this.#again(slot);
+        return;
+      case Relayed.done:
+        this.#finish(slot);
+        return;
+      case Relayed.ended:
+        // An end that comes before the promised length must not look like one.
+        if (toEnd) this.#finish(slot);
+        else this.#abort(slot, CloseReason.peer);
+        return;
+      case Relayed.broken:
+        if (toEnd) this.#native.resetOnClose(fd);
+        this.#abort(slot, CloseReason.peer);
+        return;
+    }
   }
 
   /** Asked of the last byte: what is read ahead comes in order. */
@@ -129,10 +164,11 @@ export class Completer {
   }
 
   /** The last byte has left: end-of-request. */
-  #finish(slot: number, slotIndex: number, part: FilePart): void {
+  #finish(slot: number): void {
     const board = this.#board;
     const flags = board.slot(slot, SLOT.restFlags);
-    part.close(board, slotIndex, this.#closeFd);
+    this.#closer.releaseRest(slot);
+    this.#relay.close(slot);
     const took = monotonicOf(performance.now()) - board.slotDouble(slot, SLOT.restStartedMs);
     countRequest(board, board.listenerCounters, board.slot(slot, SLOT.restStatus), took);
     board.count(HEADER.completions);
@@ -160,9 +196,27 @@ export class Completer {
     return board.move(slot, word, event) === Outcome.moved;
   }
 
-  /** The client took nothing for too long; false: somebody moved it first. */
-  expire(slot: number): boolean {
-    return this.#abort(slot, CloseReason.writeTimeout);
+  /** The connection is closed. */
+  closed(slot: number): void {
+    this.#relay.close(slot);
+  }
+
+  /**
+   * Whether a client has read since its socket was full. The kernel says that there is room only when
+   * a third of a large buffer is free, which may take a slow one longer than `timeout`.
+   */
+  progressed(slot: number): boolean {
+    const board = this.#board;
+    const unsent = this.#native.unsent(board.slot(slot, SLOT.fd));
+    if (unsent < 0 || unsent >= board.slot(slot, SLOT.unsentBytes)) return false;
+    board.setSlot(slot, SLOT.unsentBytes, unsent);
+    board.setSlot(slot, SLOT.sinceTicks, nowTicks());
+    return true;
+  }
+
+  /** The client took nothing for too long. */
+  expire(slot: number): void {
+    if (!this.progressed(slot)) this.#abort(slot, CloseReason.writeTimeout);
   }
 
   #abort(slot: number, reason: CloseReason): boolean {

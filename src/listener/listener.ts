@@ -11,6 +11,7 @@ import { nowTicks, ticksOf } from '../scoreboard/clock.ts';
 import { takeInbox } from '../scoreboard/inbox.ts';
 import { CHILD, CloseReason, HEADER, Phase, SLOT } from '../scoreboard/layout.ts';
 import { inheritLead } from '../scoreboard/leader.ts';
+import { SOURCE_TOKEN } from '../scoreboard/rest.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';
 import { ConnectionEvent, ConnectionState } from '../scoreboard/states.ts';
 import { flagsOf, incarnationOf, ownerOf, partyFor, stateOf } from '../scoreboard/transition.ts';
@@ -69,11 +70,15 @@ export class Listener {
       passed: () => this.#endTurn(),
     });
     this.#sweeper = new Sweeper(board, this.#closer, this.#slots, options, {
-      expire: (slot, word) => this.#router.resume(slot, word, ConnectionEvent.timeout),
+      expire: (slot, word) => {
+        if (this.#completer.progressed(slot)) return;
+        this.#router.resume(slot, word, ConnectionEvent.timeout);
+      },
       expireWrite: (slot) => this.#completer.expire(slot),
       requeueOrphan: (slot) => this.#dispatcher.requeueOrphan(slot),
       passed: () => this.#endTurn(),
     });
+    this.#closer.onClosed = (slot) => this.#completer.closed(slot);
     this.#closer.onFreed = () => {
       this.#acceptor.resume();
       if (this.#slots.inUse === 0) this.#onEmpty?.();
@@ -154,9 +159,16 @@ export class Listener {
     const slot = batch[at] as number;
     const incarnation = batch[at + 1] as number;
     const events = batch[at + 2] as number;
-    if (slot >= 0) this.#onConnection(slot, incarnation, events);
+    if (slot >= SOURCE_TOKEN) this.#onSource(slot - SOURCE_TOKEN, incarnation);
+    else if (slot >= 0) this.#onConnection(slot, incarnation, events);
     else if (slot === TOKEN_HANDBACK) this.#onHandback();
     else this.#acceptor.accept(slot);
+  }
+
+  /** The socket that a response comes from has more. */
+  #onSource(slot: number, incarnation: number): void {
+    if (incarnationOf(this.#board.word(slot)) === incarnation) this.#completer.advance(slot);
+    else this.#board.count(HEADER.staleEvents);
   }
 
   #onConnection(slot: number, incarnation: number, events: number): void {

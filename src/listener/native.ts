@@ -76,6 +76,10 @@ export interface Native {
   spill(array: Uint8Array, arrayOffset: number, file: number): number;
   /** 1: a read of the file there waits for no device; -EAGAIN: it would. Others: unknown. */
   cached(file: number, offset: number): number;
+  /** The reading and the writing end of a pipe, neither of which waits, into the array. */
+  pipe(ends: Int32Array): number;
+  /** Moves bytes from or to a pipe; 0: end of stream. */
+  splice(from: number, to: number, length: number): number;
   /** Another descriptor of the same open file. */
   duplicate(fd: number): number;
   discard(fd: number, length: number): number;
@@ -83,6 +87,8 @@ export interface Native {
   pending(fd: number): number;
   /** Asks for a time slice of its own for this thread; 0: the default. */
   setSlice(microseconds: number): number;
+  /** Bytes that the peer has not acknowledged yet (tcp(7), SIOCOUTQ). */
+  unsent(fd: number): number;
   shutdownWrite(fd: number): number;
   /** `close` resets the connection, so that the peer cannot take the end for a proper one. */
   resetOnClose(fd: number): number;
@@ -108,6 +114,7 @@ interface Addon extends Native {
 export const SHORT_SLICE_US = 100;
 
 export const EAGAIN = -11;
+export const EEXIST = -17;
 export const EMFILE = -24;
 export const ENFILE = -23;
 export const ENOBUFS = -105;

@@ -202,18 +202,22 @@ export const SLOT = {
   endOfStream: f(128, 'owner', '1: the peer shut its write side; seen with the event'),
   parsedEnd: f(136, 'owner', 'bytes of an incomplete head that were parsed in vain'),
   queuedUs: f(132, 'owner', 'clock microseconds (wrapping) when it was queued'),
-  restFd: f(140, 'owner', 'file that holds the rest of the response, + 1; 0: there is none'),
+  restFd: f(140, 'owner', 'file or socket that the rest of the response comes from, + 1; 0: none'),
   restOffset: f64(144, 'owner', 'where the rest begins in that file'),
   restBytes: f64(152, 'owner', 'how long it is'),
   restFlags: f(160, 'owner', 'RestFlag'),
   restStatus: f(164, 'owner', 'status of that response'),
   restStartedMs: f64(168, 'owner', 'clock milliseconds when its request began'),
+  unsentBytes: f(180, 'owner', 'bytes the peer had not taken when its socket was full'),
   restSpilledKb: f(176, 'owner', 'KiB of it that count as spilled'),
 } as const satisfies Record<string, Field>;
 export const SLOT_BYTES = 256;
 
-/** `close`: the connection ends with this response. `more`: there may be something to read. */
-export const RestFlag = { close: 1, more: 2 } as const;
+/**
+ * `close`: the connection ends with this response. `more`: there may be something to read. `socket`:
+ * the descriptor is another socket. `toEnd`: its end is the end of the response.
+ */
+export const RestFlag = { close: 1, more: 2, socket: 4, toEnd: 8 } as const;
 
 export const ReadPhase = { head: 0, body: 1, chunkedBody: 2, stream: 3 } as const;
 export type ReadPhase = (typeof ReadPhase)[keyof typeof ReadPhase];

@@ -13,6 +13,9 @@ import type { Scoreboard } from './scoreboard.ts';
 const wordAt = (slotIndex: number, field: { readonly offset: number }): number =>
   slotIndex + (field.offset >> 2);
 
+/** Added to the slot in poll tickets of a socket that a response comes from. */
+export const SOURCE_TOKEN = 1 << 30;
+
 export class FilePart {
   readonly fd: number;
   offset: number;
@@ -20,12 +23,15 @@ export class FilePart {
   length: number;
   /** KiB that count as spilled; 0 for a file that exists anyway. */
   readonly spilledKb: number;
+  /** The descriptor is another socket; a length of Infinity: until that one ends. */
+  readonly isSocket: boolean;
 
-  constructor(fd: number, offset: number, length: number, spilledKb = 0) {
+  constructor(fd: number, offset: number, length: number, spilledKb = 0, isSocket = false) {
     this.fd = fd;
     this.offset = offset;
     this.length = length;
     this.spilledKb = spilledKb;
+    this.isSocket = isSocket;
   }
 
   /** What another thread has left in the slot; null: nothing. */

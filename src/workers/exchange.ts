@@ -86,6 +86,19 @@ export interface Exchange {
   ): void;
 
   /**
+   * Answers with what another socket receives, moved by the listener (splice).
+   * @param fd as with `respondFile`
+   * @param length bytes; -1: until that socket ends, and the connection with it
+   */
+  respondSocket(
+    status: number,
+    statusText: string,
+    headers: readonly string[],
+    fd: number,
+    length: number,
+  ): void;
+
+  /**
    * Starts a response whose body follows by `write` and `end`. With `contentLength` -1 it is chunked
    * on HTTP/1.1 and ended by closing on HTTP/1.0.
    */

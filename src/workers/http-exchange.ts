@@ -189,6 +189,7 @@ export class HttpExchange implements Exchange {
     });
   }
 
+  /** @param contentLength -1: as the version of HTTP has it; Infinity: the connection's end is the body's */
   #startHead(
     status: number,
     statusText: string,
@@ -196,13 +197,10 @@ export class HttpExchange implements Exchange {
     contentLength: number,
   ): void {
     this.#expect(Response.none);
-    const counted = contentLength >= 0;
-    if (!counted && this.minorVersion === 0) this.keepAlive = false;
-    const framing = counted
-      ? Framing.length
-      : this.minorVersion === 1
-        ? Framing.chunked
-        : Framing.none;
+    const counted = contentLength >= 0 && contentLength !== Number.POSITIVE_INFINITY;
+    const toEnd = contentLength === Number.POSITIVE_INFINITY || this.minorVersion === 0;
+    if (!counted && toEnd) this.keepAlive = false;
+    const framing = counted ? Framing.length : toEnd ? Framing.none : Framing.chunked;
     const head = this.#begin(status, statusText, headers, framing);
     this.#chunked = framing === Framing.chunked && !this.#bodyless;
     this.#endsByClosing = framing === Framing.none;
@@ -341,6 +339,27 @@ export class HttpExchange implements Exchange {
       throw error;
     }
     this.#putFile(fd, offset, length);
+    this.#end();
+  }
+
+  respondSocket(
+    status: number,
+    statusText: string,
+    headers: readonly string[],
+    fd: number,
+    length: number,
+  ): void {
+    const counted = length >= 0;
+    // Chunks would have to be counted out in between, by which no byte could pass untouched.
+    if (!counted) this.keepAlive = false;
+    try {
+      this.#startHead(status, statusText, headers, counted ? length : Number.POSITIVE_INFINITY);
+    } catch (error) {
+      this.#context.native.close(fd);
+      throw error;
+    }
+    if (this.#bodyless || length === 0) this.#context.native.close(fd);
+    else this.#writer.socket(fd, counted ? length : Number.POSITIVE_INFINITY);
     this.#end();
   }
 

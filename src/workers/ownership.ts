@@ -8,9 +8,10 @@
  * A release fails when an event came meanwhile (a flag in the word); `attend` takes the flags, and the
  * socket gets another look before the next try, so no event is lost.
  */
-import type { Native } from '../listener/native.ts';
+import { EEXIST, type Native } from '../listener/native.ts';
 import { microsecondsOf, nowTicks, ticksOf } from '../scoreboard/clock.ts';
 import { HEADER, SLOT } from '../scoreboard/layout.ts';
+import { SOURCE_TOKEN } from '../scoreboard/rest.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';
 import { ConnectionEvent, ConnectionState } from '../scoreboard/states.ts';
 import {
@@ -150,6 +151,18 @@ export class Ownership {
   /** The peer reset the connection; noticed while it was owned. */
   get hungUp(): boolean {
     return !this.#suspended && (flagsOf(this.#board.word(this.slot)) & FLAG_HANGUP) !== 0;
+  }
+
+  /** Has the listener told when another socket has bytes for this connection. */
+  watchSource(source: number): void {
+    const native = this.#native;
+    const set = this.#board.header(HEADER.listenerSet.offset);
+    const events = native.epollIn | native.epollRdHup | native.epollEdge;
+    const incarnation = incarnationOf(this.#word);
+    const result = native.epollAdd(set, source, events, this.slot + SOURCE_TOKEN, incarnation);
+    // Tried a second time, it is there already.
+    if (result < 0 && result !== EEXIST)
+      throw new Error(`epoll_ctl for a source: errno ${-result}`);
   }
 
   /** Asks for an event when the socket takes bytes again, now or later. */

@@ -6,7 +6,7 @@
  * Thread: one worker. May not: move the state word or read.
  */
 import { EAGAIN, Region } from '../listener/native.ts';
-import { CHILD, SLOT } from '../scoreboard/layout.ts';
+import { CHILD, RestFlag, SLOT } from '../scoreboard/layout.ts';
 import { FILE_SHRANK, FilePart, reserveSpill, unspill } from '../scoreboard/rest.ts';
 import { type Corked, OUT_BYTES, type WorkerContext } from './context.ts';
 
@@ -187,6 +187,37 @@ export class ResponseWriter implements Corked {
     if (first) this.resume();
   }
 
+  /**
+   * What another socket receives; the listener moves it. The descriptor becomes the writer's, as with
+   * `file`.
+   * @param length bytes; Infinity: until that socket ends
+   */
+  socket(fd: number, length: number): void {
+    const context = this.#context;
+    context.takeOut(this);
+    this.flush();
+    if (this.broken) {
+      context.native.close(fd);
+      return;
+    }
+    const part = new FilePart(fd, 0, length, 0, true);
+    part.enter(context.board, this.#slotIndex);
+    this.#pending.push(part);
+  }
+
+  /** The descriptor of a socket that is on offer, -1: none is. */
+  get offeredSocket(): number {
+    const [part] = this.#pending;
+    return part instanceof FilePart && part.isSocket ? part.fd : -1;
+  }
+
+  /** RestFlag bits of what is on offer. */
+  get offeredFlags(): number {
+    const [part] = this.#pending;
+    if (!(part instanceof FilePart) || !part.isSocket) return 0;
+    return RestFlag.socket | (part.length === Number.POSITIVE_INFINITY ? RestFlag.toEnd : 0);
+  }
+
   /** Goes on with what another thread has left of a response; false: there is nothing. */
   adopt(): boolean {
     const part = FilePart.from(this.#context.board, this.#slotIndex);
@@ -346,6 +377,8 @@ export class ResponseWriter implements Corked {
 
   /** False: the socket is full, or this was enough for one turn. */
   #sendFile(part: FilePart): boolean {
+    // Only the listener watches the other socket.
+    if (part.isSocket) return false;
     const bytes = Math.min(part.length, FILE_TURN_BYTES);
     const sent = this.#context.native.sendfile(this.#fd, part.fd, part.offset, bytes);
     if (sent === EAGAIN) return false;

@@ -107,6 +107,7 @@ export class Tenure {
     this.pin();
     hold.setField(SLOT.readPhase, forBody ? ReadPhase.stream : ReadPhase.head);
     if (forBody) this.#reader.beginWait();
+    hold.setField(SLOT.unsentBytes, forWriting ? this.#context.native.unsent(hold.fd) : 0);
     if (forWriting) hold.armWritable();
     if (hold.suspended || hold.suspend()) return;
     const flags = this.attend();
@@ -157,7 +158,10 @@ export class Tenure {
     const more = !close && (reader.hasLeftover || !reader.dry);
     if (close) reader.release();
     else reader.store();
-    hold.setField(SLOT.restFlags, (close ? RestFlag.close : 0) | (more ? RestFlag.more : 0));
+    const flags = (close ? RestFlag.close : 0) | (more ? RestFlag.more : 0);
+    hold.setField(SLOT.restFlags, flags | this.#writer.offeredFlags);
+    hold.setField(SLOT.unsentBytes, this.#context.native.unsent(hold.fd));
+    if (this.#writer.offeredSocket >= 0) hold.watchSource(this.#writer.offeredSocket);
     hold.armWritable();
     this.#unpin();
     if (hold.release(ConnectionEvent.needWrite, this.#context.now)) {

@@ -174,6 +174,10 @@ export class FakeExchange implements Exchange {
     this.end();
   }
 
+  respondSocket(): void {
+    throw new Error('not played here');
+  }
+
   writeFile(fd: number, offset: number, length: number): boolean {
     this.#live();
     if (!this.#started) throw new Error('writeFile before start');

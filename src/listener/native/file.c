@@ -89,6 +89,39 @@ static napi_value cached(napi_env env, napi_callback_info info) {
   return call_return(&call, count < 0 ? -errno : 1);
 }
 
+// pipe(Int32Array of 2): the reading and the writing end, neither of which waits.
+static napi_value make_pipe(napi_env env, napi_callback_info info) {
+  call_t call = call_begin(env, info, 1);
+  napi_typedarray_type type;
+  size_t length = 0;
+  void *data = NULL;
+  if (!call.ok ||
+      napi_get_typedarray_info(env, call.value[0], &type, &length, &data, NULL, NULL) != napi_ok ||
+      type != napi_int32_array || length < 2) {
+    return call_return(&call, -EINVAL);
+  }
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0) return call_return(&call, -errno);
+  int32_t *out = data;
+  out[0] = ends[0];
+  out[1] = ends[1];
+  return call_return(&call, 0);
+}
+
+// splice(from, to, length): one of the two is a pipe. 0 is the end of the stream.
+static napi_value splice_between(napi_env env, napi_callback_info info) {
+  call_t call = call_begin(env, info, 3);
+  int from = call_int(&call, 0);
+  int to = call_int(&call, 1);
+  int32_t length = call_int(&call, 2);
+  if (!call.ok || length <= 0) return call_return(&call, -EINVAL);
+  ssize_t count;
+  do {
+    count = splice(from, NULL, to, NULL, (size_t)length, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+  } while (count < 0 && errno == EINTR);
+  return call_return(&call, count < 0 ? -errno : (int32_t)count);
+}
+
 // duplicate(descriptor): another one for the same open file, closed by exec.
 static napi_value duplicate(napi_env env, napi_callback_info info) {
   call_t call = call_begin(env, info, 1);
@@ -103,5 +136,7 @@ void file_register(napi_env env, napi_value exports) {
   define_function(env, exports, "sendMore", send_more);
   define_function(env, exports, "spill", spill);
   define_function(env, exports, "cached", cached);
+  define_function(env, exports, "pipe", make_pipe);
+  define_function(env, exports, "splice", splice_between);
   define_function(env, exports, "duplicate", duplicate);
 }

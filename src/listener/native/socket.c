@@ -3,9 +3,11 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -215,6 +217,15 @@ static napi_value pending(napi_env env, napi_callback_info info) {
   return call_return(&call, count < 0 ? -errno : (int32_t)count);
 }
 
+// unsent(descriptor): bytes in the socket that the peer has not acknowledged.
+static napi_value unsent(napi_env env, napi_callback_info info) {
+  call_t call = call_begin(env, info, 1);
+  int fd = call_int(&call, 0);
+  if (!call.ok) return call_return(&call, -EINVAL);
+  int bytes = 0;
+  return call_return(&call, ioctl(fd, SIOCOUTQ, &bytes) < 0 ? -errno : bytes);
+}
+
 static napi_value shutdown_write(napi_env env, napi_callback_info info) {
   call_t call = call_begin(env, info, 1);
   int fd = call_int(&call, 0);
@@ -268,6 +279,7 @@ void socket_register(napi_env env, napi_value exports) {
   define_function(env, exports, "sendPair", send_pair);
   define_function(env, exports, "discard", discard);
   define_function(env, exports, "pending", pending);
+  define_function(env, exports, "unsent", unsent);
   define_function(env, exports, "shutdownWrite", shutdown_write);
   define_function(env, exports, "resetOnClose", reset_on_close);
   define_function(env, exports, "close", close_descriptor);

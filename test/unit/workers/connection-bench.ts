@@ -33,6 +33,8 @@ export class FakeSocket {
   broken = false;
   output = '';
   shut = false;
+  /** What the peer has not read. */
+  unread = 0;
   reset = false;
   /** Called within a send, to play what happens at that moment. */
   onSend: () => void = () => {};
@@ -113,6 +115,8 @@ function fakeNative(sockets: Map<number, FakeSocket>, files: FakeFiles): Native 
       if (socket(fd).input.length > 0) return 1;
       return socket(fd).endOfInput ? 0 : EAGAIN;
     },
+    unsent: (fd) => socket(fd).unread,
+    epollDelete: () => 0,
     resetOnClose: (fd) => {
       socket(fd).reset = true;
       return 0;

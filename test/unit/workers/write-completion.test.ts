@@ -136,6 +136,20 @@ describe.each(['/bytes', '/file'])('what the socket does not take of %s', (path)
     expect(listenerCounts(bench, CHILD.requests)).toBe(0);
   });
 
+  it('is not given up while the client reads, though the socket is not writable yet', () => {
+    const bench = benchOf(routes);
+    const slot = bench.accept();
+    const socket = bench.socket(slot);
+    socket.room = 1_000;
+    socket.unread = 900;
+    bench.serve(slot, get(path));
+    socket.unread = 800;
+    bench.completer.expire(slot);
+    expect(bench.state(slot)).toBe('writeCompletion');
+    bench.completer.expire(slot);
+    expect(bench.state(slot)).toBe('closing');
+  });
+
   it('is tried again by the worker where the socket took more before it let go', () => {
     const bench = benchOf(routes);
     const slot = bench.accept();
