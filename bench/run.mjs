@@ -25,7 +25,8 @@ function plan(options) {
   return chosen.map((workload) => {
     const wanted = options.servers ?? (options.quick ? workload.quickServers : workload.servers);
     const able = servers.filter(
-      ({ name, burns }) => wanted.includes(name) && (burns || !workload.needsBurn),
+      ({ name, burns, files = false }) =>
+        wanted.includes(name) && (burns || !workload.needsBurn) && (files || !workload.needsFiles),
     );
     return { workload, servers: able };
   });

@@ -10,15 +10,15 @@ export class StartError extends Error {}
 const lastLines = (text) => text.trim().split('\n').slice(-4).join(' | ').slice(-500);
 
 export async function runCell({ workload, server, options, env, tempDir, say }) {
-  await workload.before?.({ say });
+  const prepared = await workload.before?.({ say, tempDir });
+  const settings = { ...workload.settings, ...prepared };
   const dir = mkdtempSync(join(tempDir, `${server.name}-`));
   const port = await freePort();
   const adminPort = server.hasAdmin ? await freePort() : undefined;
-  const path = server.path ?? '/';
+  const path = settings.path ?? server.path ?? '/';
   const base = `http://${host}:${port}`;
   const { file, args, cwd } = server.command({
-    ...{ port, adminPort, dir },
-    settings: workload.settings ?? {},
+    ...{ port, adminPort, dir, settings },
   });
   const running = start(file, args, { cwd: cwd ?? dir, env });
   try {

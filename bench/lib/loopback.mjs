@@ -29,19 +29,16 @@ export async function freePort() {
   throw new Error(`no free port between ${firstPort} and ${firstPort + portCount}`);
 }
 
-export function fetchText(url, timeoutMs = 2000) {
+export function fetchBytes(url, timeoutMs = 2000) {
   return new Promise((resolve, reject) => {
     const request = get(url, { agent: false, timeout: timeoutMs }, (response) => {
-      let body = '';
-      response.setEncoding('utf8');
-      response.on('data', (text) => {
-        body += text;
-      });
+      const pieces = [];
+      response.on('data', (piece) => pieces.push(piece));
       response.on('end', () =>
         resolve({
           status: response.statusCode,
           type: response.headers['content-type'] ?? '',
-          body,
+          body: Buffer.concat(pieces),
         }),
       );
       response.on('error', reject);
@@ -49,6 +46,11 @@ export function fetchText(url, timeoutMs = 2000) {
     request.on('timeout', () => request.destroy(new Error(`no answer within ${timeoutMs} ms`)));
     request.on('error', reject);
   });
+}
+
+export async function fetchText(url, timeoutMs) {
+  const answer = await fetchBytes(url, timeoutMs);
+  return { ...answer, body: answer.body.toString('utf8') };
 }
 
 /** Why an answer is not the small response that all servers must give, or undefined. */

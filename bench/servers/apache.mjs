@@ -7,7 +7,7 @@ import { versionLine } from '../lib/machine.mjs';
 const modules = ['/usr/lib/apache2/modules', '/usr/lib64/httpd/modules', '/usr/lib/httpd/modules'];
 
 // 4 x 64 workers and 64 asynchronous connections for each idle one: 8,000 idle ones are no limit.
-const configuration = ({ port, dir, moduleDir }) => `
+const configuration = ({ port, dir, root, moduleDir }) => `
 ServerRoot ${dir}
 ServerName localhost
 DefaultRuntimeDir ${dir}
@@ -33,8 +33,9 @@ KeepAliveTimeout 600
 MaxKeepAliveRequests 0
 Timeout 600
 HostnameLookups Off
-DocumentRoot ${dir}/htdocs
-<Directory ${dir}/htdocs>
+EnableSendfile On
+DocumentRoot ${root}
+<Directory ${root}>
   Require all granted
   AllowOverride None
   Options FollowSymLinks
@@ -50,6 +51,7 @@ export const apache = {
   name: 'apache',
   about: 'Apache event, static file',
   burns: false,
+  files: true,
   path: '/hello.txt',
   probe() {
     moduleDir = modules.find((path) => existsSync(join(path, 'mod_mpm_event.so')));
@@ -61,13 +63,14 @@ export const apache = {
     }
     return { missing: 'Apache with mod_mpm_event is not installed' };
   },
-  command({ port, dir }) {
+  command({ port, dir, settings }) {
     mkdirSync(join(dir, 'htdocs'), { recursive: true });
     writeFileSync(join(dir, 'htdocs/hello.txt'), greeting);
     // The children run as www-data and must reach the file.
     for (const path of [dir, join(dir, 'htdocs')]) chmodSync(path, 0o755);
     chmodSync(join(dir, 'htdocs/hello.txt'), 0o644);
-    writeFileSync(join(dir, 'httpd.conf'), configuration({ port, dir, moduleDir }));
+    const root = settings.files ?? join(dir, 'htdocs');
+    writeFileSync(join(dir, 'httpd.conf'), configuration({ port, dir, root, moduleDir }));
     return { file: binary, args: ['-d', dir, '-f', join(dir, 'httpd.conf'), '-D', 'FOREGROUND'] };
   },
 };

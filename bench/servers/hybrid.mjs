@@ -14,6 +14,7 @@ export const hybrid = {
   name: 'hybrid',
   about: 'hybrid-mpm, 2 workers (16 for mixed-cpu, 5 to 20 for think-time)',
   burns: true,
+  files: true,
   probe() {
     if (!existsSync(cli)) return { missing: 'dist/main/cli.js is not there: npm run build' };
     const { version } = JSON.parse(readFileSync(new URL('package.json', root), 'utf8'));
@@ -35,7 +36,7 @@ export const hybrid = {
     return {
       file: process.execPath,
       args: [
-        ...[cli, 'serve', handler],
+        ...[cli, 'serve', settings.files ?? settings.entry ?? handler],
         ...Object.entries(flags).flatMap(([flag, value]) => [`--${flag}`, String(value)]),
       ],
     };

@@ -1,6 +1,7 @@
 // All servers, in the order of the tables. Each has:
 //   name, about   as printed
 //   burns         whether it answers /burn?ms=N
+//   files         whether it serves the folder settings.files
 //   path          of the small response, where it is not /
 //   packages      npm packages that it needs in bench/node_modules
 //   hasAdmin      whether it serves /server-status?auto on a port of its own

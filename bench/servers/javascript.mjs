@@ -11,10 +11,14 @@ function nodeServer(name, about, processes) {
     name,
     about,
     burns: true,
+    files: true,
     probe: () => ({ version: process.versions.node }),
-    command: ({ port }) => ({
+    command: ({ port, settings }) => ({
       file: process.execPath,
-      args: [appPath('node-app.mjs'), String(port), ...(processes > 0 ? [String(processes)] : [])],
+      args: [
+        ...[appPath('node-app.mjs'), String(port), String(processes)],
+        ...(settings.files === undefined ? [] : [settings.files]),
+      ],
     }),
   };
 }
@@ -53,6 +57,7 @@ export const bun = {
   name: 'bun',
   about: 'Bun.serve, one process',
   burns: true,
+  files: true,
   packages: ['bun'],
   probe() {
     for (const path of bunCandidates()) {
@@ -65,6 +70,9 @@ export const bun = {
   },
   command: ({ port, settings }) => ({
     file: bunBinary,
-    args: [appPath('bun-app.mjs'), String(port), ...(settings.closeEach ? ['close'] : [])],
+    args: [
+      ...[appPath('bun-app.mjs'), String(port), settings.closeEach ? 'close' : 'keep-alive'],
+      ...(settings.files === undefined ? [] : [settings.files]),
+    ],
   }),
 };

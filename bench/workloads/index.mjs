@@ -2,10 +2,13 @@
 //   name, title             as printed
 //   servers, quickServers   which run by default
 //   needsBurn               whether a server must answer /burn?ms=N
-//   settings                what a server's command is told: workers, closeEach, connections
+//   needsFiles              whether a server must be able to serve a folder
+//   settings                what a server's command is told: workers, closeEach, connections; files,
+//                           a folder to serve instead of the small response; path of the small one
 //   columns, ratio          how the figures are printed
-//   before({say})           once before each server starts
+//   before({say, tempDir})  before each server starts; may return further settings
 //   measure({url, base, port, path, adminPort, rootPid, options})  warms up, returns the figures
+import { fileWindows } from './file-window.mjs';
 import { idle8000 } from './idle.mjs';
 import { mixedCpu } from './mixed-cpu.mjs';
 import { thinkTime } from './think-time.mjs';
@@ -13,4 +16,4 @@ import { browser, newConnection, pipelined, small1, small64 } from './wrk-window
 
 const windows = [small64, small1, browser, pipelined, newConnection];
 
-export const workloads = [...windows, mixedCpu, idle8000, thinkTime];
+export const workloads = [...windows, ...fileWindows, mixedCpu, idle8000, thinkTime];
