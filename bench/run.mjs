@@ -2,16 +2,14 @@
 // workload. `npm run bench -- --help` lists the options; bench/README.md says what the figures
 // mean.
 import { execFileSync } from 'node:child_process';
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { runCell, StartError } from './lib/cell.mjs';
 import { installPeers } from './lib/install.mjs';
 import { describeMachine } from './lib/machine.mjs';
 import { parseOptions, UsageError, usage } from './lib/options.mjs';
-import { killAllNow } from './lib/processes.mjs';
 import { formatMachine, formatSummary, summarise } from './lib/report.mjs';
+import { scratchFolder } from './lib/scratch.mjs';
 import { servers } from './servers/index.mjs';
 import { workloads } from './workloads/index.mjs';
 
@@ -139,21 +137,7 @@ async function main(options, tempDir) {
   else writeFileSync(options.json, text);
 }
 
-const tempDir = mkdtempSync(join(tmpdir(), 'hybrid-mpm-bench-'));
-// Servers that run as another user must be able to pass through.
-chmodSync(tempDir, 0o711);
-// On every way out, an exception included: no process and no file is left behind.
-process.on('exit', () => {
-  killAllNow();
-  rmSync(tempDir, { recursive: true, force: true });
-});
-for (const [signal, number] of [
-  ['SIGINT', 2],
-  ['SIGTERM', 15],
-  ['SIGHUP', 1],
-]) {
-  process.on(signal, () => process.exit(128 + number));
-}
+const tempDir = scratchFolder();
 
 try {
   const serverNames = servers.map(({ name }) => name);

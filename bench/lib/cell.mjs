@@ -7,7 +7,7 @@ import { start, stop } from './processes.mjs';
 /** The server could not be brought up; further cells of it would only wait in vain. */
 export class StartError extends Error {}
 
-const lastLines = (text) => text.trim().split('\n').slice(-4).join(' | ').slice(-500);
+export const lastLines = (text) => text.trim().split('\n').slice(-4).join(' | ').slice(-500);
 
 export async function runCell({ workload, server, options, env, tempDir, say }) {
   const prepared = await workload.before?.({ say, tempDir });

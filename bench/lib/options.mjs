@@ -15,7 +15,7 @@ export const usage = `node bench/run.mjs [options]
 /** A mistake of the caller: printed without a stack. */
 export class UsageError extends Error {}
 
-function names(text, known, what) {
+export function names(text, known, what) {
   if (text === undefined) return undefined;
   const list = text.split(',').filter((name) => name !== '');
   for (const name of list) {
@@ -27,7 +27,7 @@ function names(text, known, what) {
   return list;
 }
 
-function number(text, flag, minimum, maximum) {
+export function number(text, flag, minimum, maximum) {
   const value = Number(text);
   if (text.trim() === '' || !(value >= minimum && value <= maximum)) {
     throw new UsageError(`--${flag} must be from ${minimum} to ${maximum}, not "${text}"`);
@@ -36,7 +36,7 @@ function number(text, flag, minimum, maximum) {
 }
 
 /** parseArgs knows no optional value: a bare --json becomes --json=- . */
-function withOptionalJson(argv) {
+export function withOptionalJson(argv) {
   return argv.flatMap((argument, index) => {
     if (argument !== '--json') return [argument];
     const next = argv[index + 1];

@@ -13,17 +13,25 @@ const tailBytes = 8192;
 const setpriv = ['/usr/bin/setpriv', '/bin/setpriv'].find((path) => existsSync(path));
 
 /** A running process: `exited` settles with {code, signal}, `output()` is the end of its output. */
-export function start(file, args, { cwd, env, ipc = false, keepAllOutput = false } = {}) {
+export function start(
+  file,
+  args,
+  { cwd, env, ipc = false, keepAllOutput = false, inheritOutput = false } = {},
+) {
   const [command, commandArgs] =
     setpriv === undefined ? [file, args] : [setpriv, ['--pdeathsig', 'TERM', '--', file, ...args]];
   const child = spawn(command, commandArgs, {
     cwd,
     env: { ...process.env, ...env },
-    stdio: ['ignore', 'pipe', 'pipe', ...(ipc ? ['ipc'] : [])],
+    stdio: [
+      'ignore',
+      ...(inheritOutput ? ['inherit', 'inherit'] : ['pipe', 'pipe']),
+      ...(ipc ? ['ipc'] : []),
+    ],
     serialization: 'json',
   });
   let output = '';
-  for (const stream of [child.stdout, child.stderr]) {
+  for (const stream of inheritOutput ? [] : [child.stdout, child.stderr]) {
     stream.setEncoding('utf8');
     stream.on('data', (text) => {
       output += text;

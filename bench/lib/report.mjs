@@ -39,7 +39,7 @@ export function summarise(workload, cells, against) {
   return { workload: workload.name, title: workload.title, against: peer, rows };
 }
 
-function table(headings, rows) {
+export function table(headings, rows) {
   const widths = headings.map((heading, column) =>
     Math.max(heading.length, ...rows.map((row) => row[column].length)),
   );

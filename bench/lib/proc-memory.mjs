@@ -1,0 +1,61 @@
+// Reads /proc: what the processes of a server hold. It looks and never signals.
+import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { processTree } from './proc-tree.mjs';
+
+const kilobytes = (text, key) =>
+  Number(new RegExp(`^${key}:\\s+(\\d+) kB$`, 'm').exec(text)?.[1] ?? 0) * 1024;
+
+/**
+ * Of the whole tree, in bytes: `pss`, of which `pssShmem` is shared memory that is mapped; and
+ * `unlinked`, the pages behind descriptors of files without a name (memfd, O_TMPFILE, deleted), which
+ * count in no memory map unless they are mapped. `descriptors` is a number.
+ */
+export function treeHoldings(rootPid) {
+  const sum = { pss: 0, pssShmem: 0, unlinked: 0, descriptors: 0 };
+  const seen = new Set(); // one file may be open in many processes, and as many descriptors
+  for (const { pid } of processTree(rootPid)) {
+    try {
+      const text = readFileSync(`/proc/${pid}/smaps_rollup`, 'latin1');
+      sum.pss += kilobytes(text, 'Pss');
+      sum.pssShmem += kilobytes(text, 'Pss_Shmem');
+    } catch {
+      continue; // gone since the tree was read, or a zombie
+    }
+    for (const fd of descriptorsOf(pid)) {
+      sum.descriptors++;
+      sum.unlinked += unlinkedBytes(`/proc/${pid}/fd/${fd}`, seen);
+    }
+  }
+  return sum;
+}
+
+function descriptorsOf(pid) {
+  try {
+    return readdirSync(`/proc/${pid}/fd`);
+  } catch {
+    return [];
+  }
+}
+
+function unlinkedBytes(path, seen) {
+  try {
+    if (!readlinkSync(path).endsWith(' (deleted)')) return 0;
+    const { dev, ino, blocks } = statSync(path);
+    const file = `${dev}:${ino}`;
+    if (seen.has(file)) return 0;
+    seen.add(file);
+    return blocks * 512;
+  } catch {
+    return 0; // closed since the folder was read
+  }
+}
+
+/** Of the whole machine, in bytes: all shared memory, and what TCP sockets hold in their buffers. */
+export function machineHoldings() {
+  const pageBytes = 4096;
+  const tcpPages = /^TCP:.* mem (\d+)/m.exec(readFileSync('/proc/net/sockstat', 'latin1'))?.[1];
+  return {
+    shmem: kilobytes(readFileSync('/proc/meminfo', 'latin1'), 'Shmem'),
+    tcp: Number(tcpPages ?? 0) * pageBytes,
+  };
+}
