@@ -81,10 +81,10 @@ export const fileWindows = [
   }),
   fileWindow({
     ...{ name: 'file-100k', title: 'a file of 100 KB', bytes: 100 * kb, connections: 16 },
-    quickServers: ['hybrid', 'nginx', 'node-cluster-2'],
+    quickServers: ['hybrid', 'nginx'],
   }),
   fileWindow({
     ...{ name: 'file-10m', title: 'a file of 10 MB', bytes: 10 * mb, connections: 8 },
-    quickServers: ['hybrid', 'nginx'],
+    quickServers: [],
   }),
 ];
