@@ -239,7 +239,8 @@ static void map_body(const char *path) {
 
 int main(int argc, char **argv) {
   if (argc != 8) {
-    fprintf(stderr, "usage: client PORT PATH BODY_FILE CLIENTS BYTES_PER_S RECEIVE_BUFFER DEADLINE_S\n");
+    fprintf(stderr, "usage: client PORT PATH BODY_FILE CLIENTS BYTES_PER_S RECEIVE_BUFFER "
+                    "DEADLINE_S\n");
     return 2;
   }
   int port = atoi(argv[1]);
