@@ -45,7 +45,7 @@ function life(
     faults = [],
   }: Life,
 ): Model {
-  const model = new ModelBoard(code, { slots, children: workers });
+  const model = new ModelBoard(code, { slots, children: workers, ring: 2 * slots });
   const threads: Model['threads'][number][] = [listener(model, { clients, sweeps, faults })];
   for (let child = 0; child < workers; child++) {
     threads.push(worker(model, child, { lastRequest, polling, leads, faults }));
@@ -60,6 +60,7 @@ function life(
     memory: model.memory,
     threads,
     weak,
+    guards: model.guards((child) => child + 1),
     observe: model.observe,
     final: nothingIsLeft(model, cutOff ? null : slots * clients * bytes),
   };

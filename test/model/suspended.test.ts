@@ -10,7 +10,7 @@ import {
   Outcome,
   stateOf,
 } from '../../src/scoreboard/transition.ts';
-import { BITS, holdOf } from '../support/connection-drivers.ts';
+import { holdOf } from '../support/connection-drivers.ts';
 import {
   choose,
   explore,
@@ -20,7 +20,7 @@ import {
   prepare,
   tellSize,
 } from '../support/explorer.ts';
-import { ModelBoard } from '../support/model-board.ts';
+import { BITS, ModelBoard } from '../support/model-board.ts';
 import { type Code, type Mutation, mutated, production } from '../support/production-code.ts';
 
 type Fault =

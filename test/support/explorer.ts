@@ -47,7 +47,7 @@ import { withStubs } from './explorer/memory.ts';
 import type { Model, Options, Report } from './explorer/model.ts';
 import { Search } from './explorer/search.ts';
 
-export { choose, Memory, prepare, settle, sleepUntil } from './explorer/memory.ts';
+export { choose, Memory, prepare, settle, sleepUntil, sleepUntilAny } from './explorer/memory.ts';
 export {
   Forbidden,
   forbid,
@@ -65,6 +65,11 @@ export {
 /** Goes through all schedules; the first violation ends it, unless all are asked for. */
 export function explore(model: Model, options: Options = {}): Report {
   return withStubs(() => new Search(model, options).run());
+}
+
+/** Tries so many schedules at random, for what is too large to go through. @param seed not 0 */
+export function sample(model: Model, walks: number, seed: number): Report {
+  return withStubs(() => new Search(model, { reduce: false }).sample(walks, seed));
 }
 
 /** Prints how large a proof was, where MPM_MODEL_SIZES is set. */

@@ -15,9 +15,18 @@ import {
   SLOT_BYTES,
 } from '../../src/scoreboard/layout.ts';
 import type { Scoreboard } from '../../src/scoreboard/scoreboard.ts';
-import { OWNED, STATE_NAMES, TRANSITIONS } from '../../src/scoreboard/states.ts';
+import { ConnectionState, OWNED, STATE_NAMES, TRANSITIONS } from '../../src/scoreboard/states.ts';
 import { ownerOf, stateOf } from '../../src/scoreboard/transition.ts';
-import { Forbidden, forbid, Memory, prepare, type Step, sleepUntil } from './explorer.ts';
+import {
+  Forbidden,
+  forbid,
+  type Guard,
+  Memory,
+  prepare,
+  type Step,
+  sleepUntil,
+  sleepUntilAny,
+} from './explorer.ts';
 import type { Code } from './production-code.ts';
 
 export interface BoardSize {
@@ -28,9 +37,15 @@ export interface BoardSize {
   readonly extra?: readonly string[];
 }
 
+/** Event bits, as `poll` gives them. */
+export const BITS = { readable: 1, writable: 2, hangup: 4, endOfStream: 8 } as const;
+
 const HANDBACK_FD = 50;
 const FIRST_WAKE_FD = 100;
 const FIN = 0x100;
+const RINGS = ['queue', 'handback'] as const;
+/** The model's word that says which thread has won a cell of a ring and not yet published it. */
+const cellName = (ring: string, cell: number) => `${ring}.winner${cell}`;
 
 export class ModelBoard {
   readonly memory: Memory;
@@ -41,6 +56,8 @@ export class ModelBoard {
   readonly children: number;
   readonly #own = new Map<string, number>();
   readonly #rings: { readonly queue: number; readonly handback: number };
+  readonly #ringSize: number;
+  readonly #idle: number;
 
   constructor(code: Code, { slots, children, ring = 2, extra = [] }: BoardSize) {
     this.code = code;
@@ -55,7 +72,10 @@ export class ModelBoard {
     const idleAt = handbackAt + TicketRing.bytes(ring);
     const ownAt = idleAt + Bitmap.bytes(children);
     this.#rings = { queue: ringAt >> 2, handback: handbackAt >> 2 };
+    this.#ringSize = ring;
+    this.#idle = idleAt >> 2;
     const names = [
+      ...RINGS.flatMap((name) => Array.from({ length: ring }, (_, cell) => cellName(name, cell))),
       'served',
       'over',
       'handbackFd',
@@ -142,10 +162,17 @@ export class ModelBoard {
   // ---- eventfds -----------------------------------------------------------------------------------
 
   readonly signal = (fd: number): void => {
-    const name = fd === HANDBACK_FD ? 'handbackFd' : `wakeFd${fd - FIRST_WAKE_FD}`;
     // Signals run together as they do in an eventfd that is drained whole.
-    Atomics.store(this.words, this.own(name), 1);
+    Atomics.store(this.words, this.own(this.eventfdName(fd)), 1);
   };
+
+  eventfdName(fd: number): string {
+    return fd === HANDBACK_FD ? 'handbackFd' : `wakeFd${fd - FIRST_WAKE_FD}`;
+  }
+
+  isSignalled(name: string): boolean {
+    return Atomics.load(this.words, this.own(name)) !== 0;
+  }
 
   drain(name: string): void {
     Atomics.exchange(this.words, this.own(name), 0);
@@ -153,6 +180,14 @@ export class ModelBoard {
 
   sleep(...names: string[]): void {
     sleepUntil(this.words, ...names.map((name) => this.own(name)));
+  }
+
+  /** Which of these groups has a word that is not 0; an empty one stands for a timer that is armed. */
+  sleepUntilAny(groups: readonly (readonly string[])[]): number {
+    return sleepUntilAny(
+      this.words,
+      groups.map((group) => group.map((name) => this.own(name))),
+    );
   }
 
   // ---- sockets: unread bytes, the end of the stream, and a trigger for the edge --------------------
@@ -180,6 +215,12 @@ export class ModelBoard {
   finish(slot: number, incarnation = 0): void {
     Atomics.or(this.words, this.own(`socket${slot}`), FIN);
     Atomics.or(this.words, this.own(`edge${slot}`), 1 << incarnation);
+  }
+
+  /** The edge is raised once more where there is something to read. */
+  tellAgain(slot: number): void {
+    if (Atomics.load(this.words, this.own(`socket${slot}`)) === 0) return;
+    Atomics.or(this.words, this.own(`edge${slot}`), 1);
   }
 
   /** Names of the words that wake whoever watches the poll set. */
@@ -231,10 +272,73 @@ export class ModelBoard {
     return Atomics.load(this.words, this.own('over')) === 1;
   }
 
+  // ---- who holds what ---------------------------------------------------------------------------------
+
+  /**
+   * A connection's fields belong to the worker that has it in processing, a cell's ticket to the thread that
+   * has won its position.
+   * @param threadOfChild number of a child's thread in the model
+   */
+  guards(threadOfChild: (child: number) => number): Guard[] {
+    const guards: Guard[] = [];
+    for (const ring of RINGS) {
+      for (let cell = 0; cell < this.#ringSize; cell++) {
+        guards.push({
+          by: this.own(cellName(ring, cell)),
+          holder: (winner) => winner - 1,
+          words: [this.#rings[ring] + 65 + cell * 2],
+        });
+      }
+    }
+    const open = [
+      SLOT.word,
+      SLOT.fd,
+      SLOT.queuedUs,
+      SLOT.sinceTicks,
+      SLOT.endOfStream,
+      SLOT.nextInInbox,
+    ];
+    const fields: number[] = [];
+    for (let offset = 0; offset < SLOT_BYTES; offset += 4) {
+      if (!open.some((field) => field.offset === offset)) fields.push(offset >> 2);
+    }
+    for (let slot = 0; slot < this.slots; slot++) {
+      const index = this.board.slotIndex(slot);
+      guards.push({
+        by: index + (SLOT.word.offset >> 2),
+        holder: (word) =>
+          stateOf(word) === ConnectionState.processing ? threadOfChild(ownerOf(word)) : -1,
+        words: fields.map((field) => index + field),
+      });
+    }
+    return guards;
+  }
+
+  #noteWinner(step: Step, poke: (index: number, value: number) => void): void {
+    for (const ring of RINGS) {
+      const offset = step.index - this.#rings[ring];
+      if (offset < 0 || offset >= 64 + this.#ringSize * 2 || step.before === step.after) continue;
+      if (offset === 0 || offset === 32) {
+        poke(this.own(cellName(ring, step.before & (this.#ringSize - 1))), step.by + 1);
+      } else if (offset >= 64 && offset % 2 === 0) {
+        poke(this.own(cellName(ring, (offset - 64) >> 1)), 0);
+      }
+    }
+  }
+
   // ---- checks ---------------------------------------------------------------------------------------
 
   stateName(memory: Int32Array, slot: number): string {
     return STATE_NAMES[stateOf(memory[this.board.slotIndex(slot)] as number)] as string;
+  }
+
+  isIdle(memory: Int32Array, child: number): boolean {
+    return ((memory[this.#idle] as number) & (1 << child)) !== 0;
+  }
+
+  /** How many tickets were ever put in. */
+  ringTail(memory: Int32Array, ring: 'queue' | 'handback'): number {
+    return memory[this.#rings[ring]] as number;
   }
 
   ringLength(memory: Int32Array, ring: 'queue' | 'handback'): number {
@@ -244,6 +348,7 @@ export class ModelBoard {
 
   /** The word and the fields of a slot are touched by whom the table and the layout name. */
   readonly observe = (step: Step, poke: (index: number, value: number) => void): void => {
+    this.#noteWinner(step, poke);
     for (let slot = 0; slot < this.slots; slot++) {
       const offset = step.index - this.board.slotIndex(slot);
       if (offset === SLOT.word.offset >> 2) this.#checkMove(step);
@@ -276,6 +381,8 @@ export class ModelBoard {
     const times = [SLOT.queuedUs, SLOT.sinceTicks, SLOT.endOfStream] as readonly {
       offset: number;
     }[];
+    // The listener writes it before anybody else has the connection, and knows it as well as the owner.
+    if (step.kind === 'read' && offset === SLOT.fd.offset) return;
     if (step.kind !== 'read' && times.some((field) => field.offset === offset)) return;
     // Whoever moved it to resuming links it; its child reads that before it claims.
     const linked = offset === SLOT.nextInInbox.offset && state === 'resuming';

@@ -8,9 +8,10 @@
  */
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import * as router from '../../src/listener/event-router.ts';
+import type * as listenerLoop from '../../src/listener/listener.ts';
 import * as assignment from '../../src/scoreboard/assignment.ts';
 import * as bitmap from '../../src/scoreboard/bitmap.ts';
 import * as inbox from '../../src/scoreboard/inbox.ts';
@@ -19,8 +20,10 @@ import * as scoreboard from '../../src/scoreboard/scoreboard.ts';
 import * as ring from '../../src/scoreboard/ticket-ring.ts';
 import * as transition from '../../src/scoreboard/transition.ts';
 import * as wake from '../../src/scoreboard/wake.ts';
+import type * as workerContext from '../../src/workers/context.ts';
 import * as leading from '../../src/workers/leading.ts';
 import * as ownership from '../../src/workers/ownership.ts';
+import type * as servingLoop from '../../src/workers/serving-loop.ts';
 
 const SOURCE = fileURLToPath(new URL('../../src/', import.meta.url));
 /** What is copied, so that imports between these find each other's copies. */
@@ -64,41 +67,81 @@ export interface Mutation {
 
 /** Production code with these mutations. */
 export async function mutated(...mutations: readonly Mutation[]): Promise<Code> {
+  return withCopy(mutations, (text) => text, loadCode);
+}
+
+/** Whole loops, whose state a model has to see. */
+export interface OpenCode extends Code {
+  readonly listener: typeof listenerLoop;
+  readonly servingLoop: typeof servingLoop;
+  readonly context: typeof workerContext;
+}
+
+/**
+ * Production code, with these mutations, whose private fields (`#name`) are ordinary ones (`_name`), so that
+ * a model can put an object back into the state it had when a turn began.
+ */
+export async function opened(...mutations: readonly Mutation[]): Promise<OpenCode> {
+  const open = (text: string) => text.replace(/(?<![\w'"`])#(?=[a-zA-Z])/g, '_');
+  return withCopy(mutations, open, async (load) => ({
+    ...(await loadCode(load)),
+    listener: await load('listener/listener'),
+    servingLoop: await load('workers/serving-loop'),
+    context: await load('workers/context'),
+  }));
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: a module has the type of whatever it stands in for
+type Load = (name: string) => Promise<any>;
+
+async function loadCode(load: Load): Promise<Code> {
+  return {
+    assignment: await load('scoreboard/assignment'),
+    bitmap: await load('scoreboard/bitmap'),
+    inbox: await load('scoreboard/inbox'),
+    leader: await load('scoreboard/leader'),
+    leading: await load('workers/leading'),
+    ownership: await load('workers/ownership'),
+    ring: await load('scoreboard/ticket-ring'),
+    router: await load('listener/event-router'),
+    scoreboard: await load('scoreboard/scoreboard'),
+    transition: await load('scoreboard/transition'),
+    wake: await load('scoreboard/wake'),
+  };
+}
+
+async function withCopy<T>(
+  mutations: readonly Mutation[],
+  edit: (text: string) => string,
+  body: (load: Load) => Promise<T>,
+): Promise<T> {
   const target = mkdtempSync(join(tmpdir(), 'mpm-mutant-'));
   try {
     const open = new Set(mutations);
-    for (const folder of FOLDERS) {
-      mkdirSync(join(target, folder));
-      for (const name of readdirSync(join(SOURCE, folder))) {
-        if (!name.endsWith('.ts')) continue;
-        let text = readFileSync(join(SOURCE, folder, name), 'utf8');
-        for (const mutation of mutations) {
-          if (`${mutation.file}.ts` !== `${folder}/${name}`) continue;
-          if (text.split(mutation.text).length !== 2) {
-            throw new Error(`${folder}/${name} does not have once: ${mutation.text}`);
-          }
-          text = text.replace(mutation.text, () => mutation.becomes);
-          open.delete(mutation);
+    for (const name of sourceFiles()) {
+      let text = readFileSync(join(SOURCE, name), 'utf8');
+      for (const mutation of mutations) {
+        if (`${mutation.file}.ts` !== name) continue;
+        if (text.split(mutation.text).length !== 2) {
+          throw new Error(`${name} does not have once: ${mutation.text}`);
         }
-        writeFileSync(join(target, folder, name), text);
+        text = text.replace(mutation.text, () => mutation.becomes);
+        open.delete(mutation);
       }
+      mkdirSync(dirname(join(target, name)), { recursive: true });
+      writeFileSync(join(target, name), edit(text));
     }
     for (const { file } of open) throw new Error(`no file src/${file}.ts`);
-    const load = (name: string) => import(pathToFileURL(join(target, `${name}.ts`)).href);
-    return {
-      assignment: await load('scoreboard/assignment'),
-      bitmap: await load('scoreboard/bitmap'),
-      inbox: await load('scoreboard/inbox'),
-      leader: await load('scoreboard/leader'),
-      leading: await load('workers/leading'),
-      ownership: await load('workers/ownership'),
-      ring: await load('scoreboard/ticket-ring'),
-      router: await load('listener/event-router'),
-      scoreboard: await load('scoreboard/scoreboard'),
-      transition: await load('scoreboard/transition'),
-      wake: await load('scoreboard/wake'),
-    };
+    return await body((name) => import(pathToFileURL(join(target, `${name}.ts`)).href));
   } finally {
     rmSync(target, { recursive: true });
   }
+}
+
+function sourceFiles(): string[] {
+  return FOLDERS.flatMap((folder) =>
+    readdirSync(join(SOURCE, folder), { recursive: true, encoding: 'utf8' })
+      .filter((name) => name.endsWith('.ts'))
+      .map((name) => `${folder}/${name}`),
+  );
 }

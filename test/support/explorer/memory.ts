@@ -14,6 +14,8 @@ export interface Operation {
   readonly b: number;
   /** `sleep`: the words one of which must not be 0. */
   readonly words?: readonly number[];
+  /** `sleep` that tells what it was woken by: one of these must have a word that is not 0. */
+  readonly groups?: readonly (readonly number[])[];
 }
 
 /** Answers a thread's operations while it runs; null: memory is accessed at once. */
@@ -87,6 +89,17 @@ const views = new WeakMap<object, { memory: Memory; start: number; length: numbe
 export function sleepUntil(view: Int32Array, ...indices: number[]): void {
   const words = indices.map((index) => locate(view, index));
   operate('sleep', words[0] as number, 0, 0, words);
+}
+
+/**
+ * Sleeps until one of the groups has a word that is not 0; which of them is tried. An empty group is an event
+ * that may come at any time, like a timer that is armed.
+ */
+export function sleepUntilAny(view: Int32Array, groups: readonly (readonly number[])[]): number {
+  if (answer === null) throw new Error('sleep outside of an exploration');
+  const located = groups.map((group) => group.map((index) => locate(view, index)));
+  const words = located.flat();
+  return answer({ kind: 'sleep', index: words[0] ?? -1, a: 0, b: 0, words, groups: located });
 }
 
 /** Goes on only when nobody else can move: a timer that has all the time in the world. */

@@ -52,6 +52,8 @@ export interface State {
 
 export interface Step {
   readonly thread: string;
+  /** The thread's number in the model. */
+  readonly by: number;
   readonly kind: Kind;
   readonly index: number;
   /** The word before and after. */

@@ -25,6 +25,19 @@ interface Frame {
 const WALKS = 300;
 const WALK_STEPS = 600;
 const MAX_STATES = 3_000_000;
+/** A schedule at random that is longer is left. */
+const MAX_SAMPLE_STEPS = 3_000;
+
+/** Xorshift; `seed` is not 0. */
+function randomOf(seed: number): (below: number) => number {
+  let state = seed;
+  return (below) => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return (state >>> 0) % below;
+  };
+}
 
 export class Search {
   readonly #model: Model;
@@ -65,16 +78,38 @@ export class Search {
     }
   }
 
+  /** So many schedules at random; the first violation ends it. */
+  sample(walks: number, seed: number): Report {
+    const world = this.#world;
+    const random = randomOf(seed);
+    this.#begin();
+    world.sharing.learning = true;
+    try {
+      for (let walk = 0; walk < walks; walk++) {
+        const path: Choice[] = [];
+        world.reset();
+        for (let step = 0; step < MAX_SAMPLE_STEPS; step++) {
+          const choices = world.choices();
+          const end = choices.length === 0;
+          const message = world.fault ?? world.broken() ?? (end ? world.finalFault() : undefined);
+          if (message !== undefined) return this.#failed(message, path);
+          if (end) break;
+          const choice = choices[random(choices.length)] as Choice;
+          path.push(choice);
+          world.perform(choice);
+          this.#steps++;
+        }
+      }
+      return this.#report(null);
+    } finally {
+      world.leave();
+    }
+  }
+
   #walk(): void {
     const world = this.#world;
     world.sharing.learning = true;
-    let seed = 0x2545f491;
-    const random = (below: number): number => {
-      seed ^= seed << 13;
-      seed ^= seed >>> 17;
-      seed ^= seed << 5;
-      return (seed >>> 0) % below;
-    };
+    const random = randomOf(0x2545f491);
     for (let walk = 0; walk < WALKS; walk++) {
       world.reset();
       for (let step = 0; step < WALK_STEPS; step++) {
@@ -161,7 +196,8 @@ export class Search {
     const number = this.#visited.enter(units, length);
     if (number >= 0) return number;
     const state = -1 - number;
-    if (state >= (this.#model.maxStates ?? MAX_STATES)) throw new Error(`more than ${state} states`);
+    if (state >= (this.#model.maxStates ?? MAX_STATES))
+      throw new Error(`more than ${state} states`);
     this.#parents.push(parent);
     this.#made.push(choice);
     this.#onStack.push(true);

@@ -148,7 +148,11 @@ export class World {
       if (buffer.length > 0 && ATOMIC.has(kind)) continue;
       if (kind === 'sleep' && !this.#isAwake(operation)) continue;
       if (kind === 'settle') settling = thread;
-      else if (kind === 'choose') {
+      else if (operation.groups !== undefined) {
+        for (const [outcome, group] of operation.groups.entries()) {
+          if (this.#isReady(group)) choices.push(choiceOf(thread, STEP, outcome));
+        }
+      } else if (kind === 'choose') {
         for (let outcome = 0; outcome < operation.a; outcome++) {
           choices.push(choiceOf(thread, STEP, outcome));
         }
@@ -180,8 +184,13 @@ export class World {
     return this.sharing.isLocal(index, thread);
   }
 
+  /** An empty group is always ready. */
+  #isReady(group: readonly number[]): boolean {
+    return group.length === 0 || group.some((word) => this.#words[word] !== 0);
+  }
+
   #isAwake(operation: Operation): boolean {
-    let awake = false;
+    let awake = operation.groups?.some((group) => group.length === 0) === true;
     for (const word of operation.words as readonly number[]) {
       this.sharing.touchAsleep(word);
       if (this.#words[word] !== 0) awake = true;
@@ -249,8 +258,8 @@ export class World {
 
   #effect(thread: number, operation: Operation, outcome: number): number {
     const { kind, index, a, b } = operation;
-    if (kind === 'choose') return outcome;
-    if (kind === 'settle' || kind === 'sleep') return 0;
+    if (kind === 'choose' || kind === 'sleep') return outcome;
+    if (kind === 'settle') return 0;
     if (this.#weak) {
       // A store of the same value may be delayed until after a different one.
       this.sharing.touch(index, thread, kind !== 'load' && kind !== 'read');
@@ -293,7 +302,7 @@ export class World {
   #observe(thread: number, kind: Kind, index: number, before: number, after: number): void {
     if (this.#model.observe === undefined) return;
     try {
-      const step = { thread: this.#nameOf(thread), kind, index, before, after };
+      const step = { thread: this.#nameOf(thread), by: thread, kind, index, before, after };
       this.#model.observe(step, (at, value) => this.#set(at, value));
     } catch (error) {
       this.#forbidden(error);

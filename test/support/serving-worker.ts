@@ -1,0 +1,213 @@
+/**
+ * A worker of a model: production `ServingLoop` and `Leading`, turned by a libuv loop that has two watches.
+ *
+ * Role: stands in for what is around the loop: the native part, the context, and `Connection`, of which only
+ * the hold on the slot is left (one receive, one handler for each byte, one release).
+ * Thread: tests only.
+ */
+import { type Native, Region, WatchAnswer } from '../../src/listener/native.ts';
+import { CHILD, SLOT } from '../../src/scoreboard/layout.ts';
+import { ConnectionEvent } from '../../src/scoreboard/states.ts';
+import type { WorkerContext } from '../../src/workers/context.ts';
+import type { ServingLoop } from '../../src/workers/serving-loop.ts';
+import { choose, type ModelThread, prepare } from './explorer.ts';
+import { type Kept, KeptState } from './kept-state.ts';
+import { BITS, type ModelBoard } from './model-board.ts';
+import type { OpenCode } from './production-code.ts';
+
+/** Numbers of the watches, in the order in which they are made. */
+const SET_WATCH = 0;
+const EVENTFD_WATCH = 1;
+
+export interface ServingLocal {
+  readonly at: 'wait' | 'again';
+  /** In `again`: what the callback is called with. */
+  readonly watch: number;
+  readonly count: number;
+  readonly kept: Kept;
+}
+
+export interface ServingOptions {
+  /** How many of its handlers may be known to be long. */
+  readonly longHandlers?: number;
+  readonly mortal?: boolean;
+  /** It has had its first turn. */
+  readonly asleep?: boolean;
+}
+
+/** Private parts that the driver touches; see `opened`. */
+interface Opened {
+  _leading: object;
+  _spare: unknown[];
+  _routes: object;
+}
+
+export function servingWorker(
+  model: ModelBoard,
+  code: OpenCode,
+  child: number,
+  { longHandlers = 0, mortal = false, asleep = false }: ServingOptions = {},
+): ModelThread<ServingLocal> {
+  const { board } = model;
+  const kernel = new WorkerKernel(model);
+  const own = { longHandlers, retired: false };
+  const context = Object.assign(Object.create(code.context.WorkerContext.prototype), {
+    board,
+    native: kernel as unknown as Native,
+    child,
+    now: 0,
+    childIndex: board.childIndex(child),
+    options: { directPolling: true, maxConnectionsPerChild: 0, maxRequestsPerChild: 0 },
+    heads: { tick: () => {} },
+    buffers: { release: () => {} },
+    // Counters decide nothing.
+    add: () => {},
+  }) as WorkerContext;
+  const ended = () => {
+    kernel.unwatch(EVENTFD_WATCH);
+    own.retired = true;
+  };
+  const loop = prepare(
+    () => new code.servingLoop.ServingLoop(context, { wantsRetire: () => {}, ended }),
+  );
+  kernel.watch(EVENTFD_WATCH, 0, () => loop.onSignal());
+  const open = loop as unknown as Opened;
+  open._routes = {
+    routeOf: () => 0,
+    meanMs: () => {
+      if (own.longHandlers === 0 || choose(2) === 0) return 0;
+      own.longHandlers--;
+      return Number.POSITIVE_INFINITY;
+    },
+    record: () => {},
+  };
+  const connection = servedConnection(model, code, context, loop);
+  const state = new KeptState({ own, kernel, loop, leading: open._leading });
+
+  const call = (watch: number, count: number): ServingLocal | null => {
+    const answer = (kernel.callbacks[watch] as (count: number) => number)(count);
+    if (own.retired) return null;
+    const again = answer === WatchAnswer.again && kernel.active[watch] !== GONE;
+    return { at: again ? 'again' : 'wait', watch, count, kept: state.save() };
+  };
+  const turn = (local: ServingLocal): ServingLocal | null => {
+    state.load(local.kept);
+    open._spare = [connection];
+    kernel.fillBatch();
+    if (local.at === 'again') return call(local.watch, local.count);
+    const polls = kernel.active[SET_WATCH] === WATCHED;
+    // libuv takes what is ready in any order.
+    const ready = model.sleepUntilAny([[`wakeFd${child}`], ...(polls ? [model.edges] : [])]);
+    if (ready === 0) return call(EVENTFD_WATCH, 0);
+    const count = kernel.epollWait();
+    return count === 0 ? local : call(SET_WATCH, count);
+  };
+  if (asleep) prepare(() => loop.onSignal());
+  const start = { at: 'wait', watch: 0, count: 0, kept: state.save() } as const;
+  const thread = { name: `worker ${child}`, start, turn };
+  return mortal ? { ...thread, diesInto: model.own(`dead${child}`) } : thread;
+}
+
+const PAUSED = 0;
+const WATCHED = 1;
+const GONE = 2;
+
+/** Whether this worker, asleep, would be called for an event of the request set. */
+export const watchesSet = (local: unknown): boolean =>
+  ((local as ServingLocal).kept.kernel as { active: number[] }).active[SET_WATCH] === WATCHED;
+
+/** `addon.c` as one worker sees it. */
+class WorkerKernel {
+  readonly epollIn = BITS.readable;
+  readonly epollOut = BITS.writable;
+  readonly epollHup = BITS.hangup;
+  readonly epollErr = BITS.hangup;
+  readonly epollRdHup = BITS.endOfStream;
+  readonly #model: ModelBoard;
+  readonly callbacks: ((count: number) => number)[] = [];
+  readonly active: number[] = [];
+  #batch: Int32Array = new Int32Array(0);
+  /** What the last poll left in the batch. */
+  readonly tickets: number[] = [];
+
+  constructor(model: ModelBoard) {
+    this.#model = model;
+  }
+
+  setSlice(): number {
+    return 0;
+  }
+
+  attach(region: number, bytes: Uint8Array): void {
+    if (region === Region.batch) this.#batch = new Int32Array(bytes.buffer);
+  }
+
+  watch(_fd: number, _readsBatch: number, callback: (count: number) => number): number {
+    this.active.push(WATCHED);
+    return this.callbacks.push(callback) - 1;
+  }
+
+  pause(watch: number): number {
+    this.active[watch] = PAUSED;
+    return 0;
+  }
+
+  resume(watch: number): number {
+    this.active[watch] = WATCHED;
+    return 0;
+  }
+
+  unwatch(watch: number): number {
+    this.active[watch] = GONE;
+    return 0;
+  }
+
+  epollWait(): number {
+    const tickets = this.#model.poll();
+    // Entries beyond keep what an earlier batch left in them.
+    for (const [at, value] of tickets.flat().entries()) this.tickets[at] = value;
+    this.fillBatch();
+    return tickets.length;
+  }
+
+  fillBatch(): void {
+    this.#batch.set(this.tickets);
+  }
+
+  eventfdSignal(fd: number): void {
+    this.#model.signal(fd);
+  }
+
+  eventfdDrain(fd: number): void {
+    this.#model.drain(this.#model.eventfdName(fd));
+  }
+}
+
+/** What `Connection` does to the scoreboard and to its loop, without HTTP. */
+function servedConnection(
+  model: ModelBoard,
+  code: OpenCode,
+  context: WorkerContext,
+  loop: ServingLoop,
+): object {
+  const { board, child } = context;
+  const hold = new code.ownership.Ownership(board, {} as Native, child);
+  return {
+    open(slot: number, word: number): void {
+      hold.take(slot, word);
+      for (;;) {
+        const count = model.receive(slot);
+        for (let byte = 0; byte < count; byte++) {
+          context.setWord(CHILD.currentSlot, slot + 1);
+          const route = loop.beforeHandler('GET', '/');
+          hold.setField(SLOT.requests, hold.field(SLOT.requests) + 1);
+          loop.afterHandler(route, 0);
+          context.setWord(CHILD.currentSlot, 0);
+        }
+        const { responseSent, nothingRead } = ConnectionEvent;
+        if (hold.release(hold.field(SLOT.requests) > 0 ? responseSent : nothingRead, 0)) return;
+        hold.attend();
+      }
+    },
+  };
+}
