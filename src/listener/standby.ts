@@ -62,6 +62,7 @@ export class Standby {
     if (this.#ticking || this.#stopped) return;
     this.#ticking = true;
     this.#quietTicks = 0;
+    this.#stuckTicks = 0;
     this.#poller.pauseRequests();
     this.#remember();
     this.#arm();

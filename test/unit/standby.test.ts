@@ -1,0 +1,34 @@
+// The listener's part while a worker leads: how long it lets a leader be.
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { Poller } from '../../src/listener/poller.ts';
+import { Standby } from '../../src/listener/standby.ts';
+import { leaderOf, takeLead } from '../../src/scoreboard/leader.ts';
+import { Scoreboard } from '../../src/scoreboard/scoreboard.ts';
+
+const STUCK_TICKS = 5;
+
+describe('Standby', () => {
+  beforeEach(() => {
+    vi.useFakeTimers();
+  });
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
+  it('gives each leader its ticks, also one that comes after a leader that was stuck', () => {
+    const board = Scoreboard.create({ connectionSlots: 8, childSlots: 8, bufferBytes: 4096 });
+    const poller = { requestsReady: () => true, pauseRequests() {}, resumeRequests() {} };
+    const duties = { wakeOverdue() {}, admit() {} };
+    const standby = new Standby(board, poller as unknown as Poller, () => {}, duties);
+    for (let time = 0; time < 2; time++) {
+      takeLead(board, 3);
+      standby.watchLeader();
+      vi.advanceTimersByTime(STUCK_TICKS - 1);
+      expect(leaderOf(board)).toBe(3);
+      vi.advanceTimersByTime(1);
+      // Nobody is idle, so the listener has it.
+      expect(leaderOf(board)).toBe(-1);
+    }
+    standby.stop();
+  });
+});
