@@ -208,7 +208,9 @@ export class ServingLoop implements ConnectionHost {
       this.#signalled = false;
       native.eventfdDrain(this.#context.getWord(CHILD.wakeFd));
     }
-    return this.#draining ? hasWaiting(board, child) : !goIdle(board, child);
+    if (!this.#draining) return !goIdle(board, child);
+    // The signal for a command that came since `#serveOwn` has just been taken.
+    return this.#context.getWord(CHILD.status) !== ChildStatus.draining || hasWaiting(board, child);
   }
 
   get #draining(): boolean {
