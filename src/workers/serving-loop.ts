@@ -145,7 +145,8 @@ export class ServingLoop implements ConnectionHost {
   /** The callback of the watch on the request set; `count` tickets are in the batch. */
   #onRequests(count: number): WatchAnswer {
     if (count < 0) throw new Error(`epoll_wait: errno ${-count}`);
-    return this.#turn(count);
+    // A call that was asked for has the batch of the first one once more.
+    return this.#turn(this.#calls === 0 ? count : 0);
   }
 
   #turn(tickets: number): WatchAnswer {

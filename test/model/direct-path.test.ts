@@ -110,6 +110,8 @@ function nothingWaits(
   if (anyAlive && model.ringLength(memory, 'queue') !== 0) return 'a ticket waits in the queue';
   const served = memory[model.own('served')] as number;
   if (left === Left.nothing && served !== requests) return `${served} of ${requests} served`;
+  if (left !== Left.byDeath && model.ringTail(memory, 'queue') > requests)
+    return 'more tickets than events';
   const leader = (memory[HEADER.leader.offset >> 2] as number) - 1;
   for (let child = 0; child < model.children; child++) {
     if (!isGone(state, child)) continue;
@@ -229,6 +231,15 @@ describe('and would be caught where', () => {
         file: serving,
         text: 'this.#context.getWord(CHILD.status) !== ChildStatus.draining || hasWaiting(board, child)',
         becomes: 'hasWaiting(board, child)',
+      },
+    ],
+    [
+      'the same batch is routed in each call of a turn',
+      { starts: true },
+      {
+        file: serving,
+        text: 'return this.#turn(this.#calls === 0 ? count : 0);',
+        becomes: 'return this.#turn(count);',
       },
     ],
   ])('%s', { timeout: 60_000 }, async (_, size, mutation) => {
