@@ -9,7 +9,7 @@
 import { revokeAssignments } from '../scoreboard/assignment.ts';
 import { nowTicks, ticksOf } from '../scoreboard/clock.ts';
 import { takeInbox } from '../scoreboard/inbox.ts';
-import { CHILD, CloseReason, HEADER, Phase, SLOT } from '../scoreboard/layout.ts';
+import { CHILD, ChildStatus, CloseReason, HEADER, Phase, SLOT } from '../scoreboard/layout.ts';
 import { inheritLead } from '../scoreboard/leader.ts';
 import { SOURCE_TOKEN } from '../scoreboard/rest.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';
@@ -257,12 +257,15 @@ export class Listener {
     const ticket = revokeAssignments(board, child);
     if (ticket >= 0) this.#dispatcher.requeueOrphan(ticket);
     if (inheritLead(board, child)) this.#standby.check();
+    // It may have polled and died with the events in its hands; the set tells an edge once.
+    const crashed = board.child(child, CHILD.status) !== ChildStatus.ended;
     let lost = 0;
     for (let slot = 0; slot < this.#slots.watermark; slot++) {
       const word = board.word(slot);
-      if (ownerOf(word) !== child) continue;
-      this.#closer.close(slot, word, ConnectionEvent.childDied, CloseReason.childDied);
-      lost++;
+      if (ownerOf(word) === child) {
+        this.#closer.close(slot, word, ConnectionEvent.childDied, CloseReason.childDied);
+        lost++;
+      } else if (crashed) this.#tellAgain(slot, word);
     }
     for (const field of [CHILD.spareBuffer0, CHILD.spareBuffer1]) {
       const buffer = board.child(child, field);
@@ -271,6 +274,14 @@ export class Listener {
     }
     this.#endTurn();
     return lost;
+  }
+
+  #tellAgain(slot: number, word: number): void {
+    const state = stateOf(word);
+    if (state === ConnectionState.free || state === ConnectionState.closing) return;
+    const fd = this.#board.slot(slot, SLOT.fd);
+    const result = this.#poller.tellAgain(fd, slot, incarnationOf(word));
+    if (result < 0) throw new Error(`epoll_ctl for a connection: errno ${-result}`);
   }
 
   /** Wakes one child to look at its slot, for a command. */

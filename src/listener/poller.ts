@@ -14,6 +14,8 @@ export interface Poller extends EventBits {
   readonly listenerSet: number;
   /** A connection, once, at accept: edge-triggered reads and end of stream. */
   addConnection(fd: number, slot: number, incarnation: number): number;
+  /** What is ready of a connection is told once more, for an event that was taken and lost. */
+  tellAgain(fd: number, slot: number, incarnation: number): number;
   /** A listening socket or an eventfd: level-triggered, with a token of the caller's. */
   addSource(fd: number, token: number): number;
   removeSource(fd: number): number;
@@ -47,6 +49,7 @@ export class EpollPoller implements Poller {
   readonly listenerSet: number;
   readonly batch: Int32Array;
   readonly #native: Native;
+  readonly #edges: number;
   #requestWatch = -1;
   #sourceWatch = -1;
 
@@ -57,13 +60,18 @@ export class EpollPoller implements Poller {
     this.hangup = native.epollHup | native.epollErr;
     this.endOfStream = native.epollRdHup;
     this.writable = native.epollOut;
+    this.#edges = native.epollIn | native.epollRdHup | native.epollEdge;
     this.requestSet = failed(native.epollCreate(), 'epoll_create');
     this.listenerSet = failed(native.epollCreate(), 'epoll_create');
   }
 
   addConnection(fd: number, slot: number, incarnation: number): number {
-    const events = this.#native.epollIn | this.#native.epollRdHup | this.#native.epollEdge;
-    return this.#native.epollAdd(this.requestSet, fd, events, slot, incarnation);
+    return this.#native.epollAdd(this.requestSet, fd, this.#edges, slot, incarnation);
+  }
+
+  // EPOLL_CTL_MOD looks at the descriptor as EPOLL_CTL_ADD does (ep_modify, fs/eventpoll.c).
+  tellAgain(fd: number, slot: number, incarnation: number): number {
+    return this.#native.epollModify(this.requestSet, fd, this.#edges, slot, incarnation);
   }
 
   addSource(fd: number, token: number): number {

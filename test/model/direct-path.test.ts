@@ -145,6 +145,7 @@ const SIZES: readonly [string, Size][] = [
   ['one worker', {}],
   ['one worker with a long handler', { longHandlers: 1 }],
   ['one worker that retires', { retires: 0 }],
+  ['one worker that dies', { dies: 0 }],
 ];
 
 /** Too large for that: schedules at random. */
@@ -153,6 +154,7 @@ const SAMPLES: readonly [string, Size][] = [
   ['long handlers', { workers: 2, connections: 2, requests: 2, longHandlers: 2 }],
   ['the first retires', { workers: 2, connections: 2, longHandlers: 1, retires: 0 }],
   ['the second retires', { workers: 2, connections: 2, longHandlers: 1, retires: 1 }],
+  ['the first dies', { workers: 2, connections: 2, longHandlers: 1, dies: 0 }],
 ];
 const WALKS = 3_000;
 const SEED = 0x1d872b41;
@@ -223,6 +225,24 @@ describe('and would be caught where', () => {
       'a tick is not followed by another',
       {},
       { file: standby, text: 'else this.#arm();\n  }\n\n  /** Back', becomes: '}\n\n  /** Back' },
+    ],
+    [
+      'a lead that a dead child had is not inherited',
+      { dies: 0 },
+      {
+        file: 'listener/listener',
+        text: 'if (inheritLead(board, child)) this.#standby.check();',
+        becomes: '',
+      },
+    ],
+    [
+      'the events that a dead leader had taken are not told again',
+      { dies: 0 },
+      {
+        file: 'listener/listener',
+        text: 'else if (crashed) this.#tellAgain(slot, word);',
+        becomes: '',
+      },
     ],
     [
       'the signal for a command is taken for nothing',
