@@ -6,8 +6,10 @@
  */
 import type { Operation } from './memory.ts';
 import { Forbidden, type Kind, type Model, type ModelThread, type State } from './model.ts';
+import { ATOMIC, afterOf, lineOf, show } from './operations.ts';
 import { type Node, Programs } from './programs.ts';
 import { Sharing } from './sharing.ts';
+import { Words } from './words.ts';
 
 /** A plain store that has not reached the memory. */
 interface Delayed {
@@ -35,18 +37,6 @@ export interface Mark {
   readonly undo: number;
 }
 
-const ATOMIC: ReadonlySet<Kind> = new Set([
-  'load',
-  'store',
-  'add',
-  'sub',
-  'and',
-  'or',
-  'xor',
-  'exchange',
-  'compareExchange',
-  'sleep',
-]);
 /** Errors that neither production code nor a check throws on purpose. */
 const MISTAKES = [ReferenceError, TypeError, RangeError, SyntaxError] as const;
 /** Steps that a thread may make alone, one after another. */
@@ -58,17 +48,9 @@ export class World {
   readonly #weak: boolean;
   readonly #reduce: boolean;
   readonly #words: Int32Array;
-  readonly #initial: Int32Array;
+  readonly #state: Words;
   readonly #programs: Programs;
-  /** Words that a step or `observe` has written: what states differ in. */
-  readonly #tracked: number[] = [];
-  readonly #isTracked: Uint8Array;
-  #undoIndex: number[] = [];
-  #undoValue: number[] = [];
-  readonly #values = new Map<number, number>();
-  /** Each word's value as a small number, 0 for its first. */
-  readonly #units: Uint16Array;
-  #key = new Uint16Array(256);
+  #key: Uint16Array = new Uint16Array(256);
   #nodes: Node[] = [];
   #buffers: (readonly Delayed[])[] = [];
   /** What the last step did that is forbidden. */
@@ -81,19 +63,14 @@ export class World {
     this.#weak = model.weak === true;
     this.#reduce = reduce;
     this.#words = model.memory.words;
-    this.#initial = this.#words.slice();
+    this.#state = new Words(this.#words);
     this.#programs = new Programs(model.threads);
-    this.#isTracked = new Uint8Array(this.#words.length);
-    this.#units = new Uint16Array(this.#words.length);
     this.sharing = new Sharing(model);
     this.sharing.isAlive = (thread) => !this.#hasEnded(thread);
   }
 
   reset(): void {
-    this.#words.set(this.#initial);
-    this.#units.fill(0);
-    this.#undoIndex = [];
-    this.#undoValue = [];
+    this.#state.reset();
     this.fault = undefined;
     this.#nodes = this.#model.threads.map((thread, number) =>
       this.#programs.begin(number, thread.start),
@@ -104,24 +81,19 @@ export class World {
 
   /** The memory as it was before the exploration. */
   leave(): void {
-    this.#words.set(this.#initial);
+    this.#state.reset();
   }
 
   mark(): Mark {
     return {
       nodes: this.#nodes.slice(),
       buffers: this.#weak ? this.#buffers.slice() : this.#buffers,
-      undo: this.#undoIndex.length,
+      undo: this.#state.changes,
     };
   }
 
   restore({ nodes, buffers, undo }: Mark): void {
-    while (this.#undoIndex.length > undo) {
-      const index = this.#undoIndex.pop() as number;
-      const value = this.#undoValue.pop() as number;
-      this.#words[index] = value;
-      this.#units[index] = this.#unit(index, value);
-    }
+    this.#state.undo(undo);
     for (let thread = 0; thread < nodes.length; thread++) {
       this.#nodes[thread] = nodes[thread] as Node;
       if (this.#weak) this.#buffers[thread] = buffers[thread] as readonly Delayed[];
@@ -232,7 +204,7 @@ export class World {
     const node = this.#nodes[thread] as Node;
     const operation = node.operation as Operation;
     const result = this.#effect(thread, operation, outcome);
-    this.log?.push(`${this.#nameOf(thread)}: ${this.#line(operation, result)}`);
+    this.log?.push(`${this.#nameOf(thread)}: ${lineOf(this.#model.memory, operation, result)}`);
     this.#nodes[thread] = this.#programs.step(node, result);
   }
 
@@ -240,7 +212,7 @@ export class World {
     const { diesInto } = this.#model.threads[thread] as ModelThread;
     this.#nodes[thread] = this.#programs.begin(thread, null);
     this.sharing.touchAsleep(diesInto as number);
-    this.#set(diesInto as number, 1);
+    this.#state.set(diesInto as number, 1);
     this.log?.push(`${this.#nameOf(thread)}: dies`);
   }
 
@@ -248,7 +220,7 @@ export class World {
     const buffer = this.#buffers[thread] as readonly Delayed[];
     const { index, value } = buffer[store] as Delayed;
     const before = this.#words[index] as number;
-    this.#set(index, value);
+    this.#state.set(index, value);
     this.#buffers[thread] = buffer.filter((_, position) => position !== store);
     this.#observe(thread, 'write', index, before, value);
     this.log?.push(
@@ -281,29 +253,16 @@ export class World {
     } catch (error) {
       this.#forbidden(error);
     }
-    this.#set(index, after);
+    this.#state.set(index, after);
     this.#observe(thread, kind, index, before, after);
     return kind === 'store' || kind === 'write' ? 0 : before;
-  }
-
-  #set(index: number, value: number): void {
-    const before = this.#words[index] as number;
-    if (before === value) return;
-    if (this.#isTracked[index] === 0) {
-      this.#isTracked[index] = 1;
-      this.#tracked.push(index);
-    }
-    this.#undoIndex.push(index);
-    this.#undoValue.push(before);
-    this.#words[index] = value;
-    this.#units[index] = this.#unit(index, value);
   }
 
   #observe(thread: number, kind: Kind, index: number, before: number, after: number): void {
     if (this.#model.observe === undefined) return;
     try {
       const step = { thread: this.#nameOf(thread), by: thread, kind, index, before, after };
-      this.#model.observe(step, (at, value) => this.#set(at, value));
+      this.#model.observe(step, (at, value) => this.#state.set(at, value));
     } catch (error) {
       this.#forbidden(error);
     }
@@ -318,7 +277,7 @@ export class World {
 
   /** Exactly what a state is: where each thread is, its delayed stores, and the memory. */
   key(): { readonly units: Uint16Array; readonly length: number } {
-    let key = this.#key;
+    const key = this.#key;
     let end = 0;
     for (const { id } of this.#nodes) {
       key[end++] = id & 0xffff;
@@ -328,33 +287,17 @@ export class World {
       for (const buffer of this.#buffers) {
         for (const { index, value } of buffer) {
           key[end++] = index;
-          key[end++] = this.#unit(index, value);
+          key[end++] = this.#state.unit(index, value);
         }
         key[end++] = 0xffff;
       }
     }
-    if (end + this.#tracked.length > key.length) {
-      this.#key = new Uint16Array(2 * (end + this.#tracked.length));
-      this.#key.set(key.subarray(0, end));
-      key = this.#key;
+    const length = this.#state.writeTo(key, end);
+    if (length < 0) {
+      this.#key = new Uint16Array(2 * key.length);
+      return this.key();
     }
-    for (const index of this.#tracked) key[end++] = this.#units[index] as number;
-    // A word that nobody had written when an earlier key was made is not in that one: leave it out here
-    // too where it has its first value.
-    while (end > 0 && key[end - 1] === 0) end--;
-    return { units: key, length: end };
-  }
-
-  /** 0 for the word's first value, others in the order they came up. */
-  #unit(index: number, value: number): number {
-    if (value === this.#initial[index]) return 0;
-    let unit = this.#values.get(value);
-    if (unit === undefined) {
-      unit = this.#values.size + 1;
-      if (unit > 0xfffe) throw new Error('too many different values');
-      this.#values.set(value, unit);
-    }
-    return unit;
+    return { units: key, length };
   }
 
   /** What is wrong with this state. */
@@ -366,26 +309,22 @@ export class World {
       if (MISTAKES.some((mistake) => error instanceof mistake)) throw error;
       return `${this.#nameOf(node.thread)}: ${error instanceof Error ? error.message : String(error)}`;
     }
-    return this.#model.invariant?.(this.#state());
+    return this.#model.invariant?.(this.#present());
   }
 
   /** What is wrong with this state where nobody can move. */
   finalFault(): string | undefined {
-    const state = this.#state();
+    const state = this.#present();
     if (this.#model.final !== undefined) return this.#model.final(state);
     return state.blocked.length > 0 ? `sleeps for ever: ${state.blocked.join(', ')}` : undefined;
   }
 
   /** The whole memory and who sleeps, as a text. */
   describe(): string {
-    const words: string[] = [];
-    for (let index = 0; index < this.#words.length; index++) {
-      if (this.#words[index] !== this.#initial[index]) words.push(`${index}=${this.#words[index]}`);
-    }
-    return `${words.join(' ')}; ${this.#state().blocked.join(', ')}`;
+    return `${this.#state.describe()}; ${this.#present().blocked.join(', ')}`;
   }
 
-  #state(): State {
+  #present(): State {
     return {
       memory: this.#words,
       locals: this.#nodes.map((node) => (node.root ?? node).local),
@@ -401,54 +340,4 @@ export class World {
   #nameOf(thread: number): string {
     return (this.#model.threads[thread] as ModelThread).name;
   }
-
-  #line({ kind, index, a, b, words }: Operation, result: number): string {
-    const { memory } = this.#model;
-    switch (kind) {
-      case 'choose':
-        return `chooses ${result}`;
-      case 'settle':
-        return 'goes on, as nobody else can';
-      case 'sleep':
-        return `wakes up (${(words as readonly number[]).map((word) => memory.nameOf(word)).join(', ')})`;
-      case 'load':
-      case 'read':
-        return `${kind} ${memory.nameOf(index)}: ${show(result)}`;
-      case 'store':
-      case 'write':
-        return `${kind} ${memory.nameOf(index)} = ${show(a)}`;
-      case 'compareExchange':
-        return `compareExchange ${memory.nameOf(index)} ${show(a)} to ${show(b)}: ${
-          result === a ? 'done' : `was ${show(result)}`
-        }`;
-      default:
-        return `${kind} ${memory.nameOf(index)} ${show(a)}: was ${show(result)}`;
-    }
-  }
 }
-
-function afterOf(kind: Kind, before: number, a: number, b: number): number {
-  switch (kind) {
-    case 'write':
-    case 'store':
-    case 'exchange':
-      return a | 0;
-    case 'add':
-      return (before + a) | 0;
-    case 'sub':
-      return (before - a) | 0;
-    case 'and':
-      return before & a;
-    case 'or':
-      return before | a;
-    case 'xor':
-      return before ^ a;
-    case 'compareExchange':
-      return before === a ? b : before;
-    default:
-      return before;
-  }
-}
-
-const show = (value: number): string =>
-  value > -4096 && value < 4096 ? String(value) : `0x${(value >>> 0).toString(16)}`;
