@@ -73,12 +73,12 @@ export function servingWorker(
   kernel.watch(EVENTFD_WATCH, 0, () => loop.onSignal());
   const open = loop as unknown as Opened;
   open._routes = {
-    routeOf: () => 0,
-    meanMs: () => {
-      if (own.longHandlers === 0 || choose(2) === 0) return 0;
+    routeOf: () => {
+      if (own.longHandlers === 0 || choose(2) === 0) return SHORT_ROUTE;
       own.longHandlers--;
-      return Number.POSITIVE_INFINITY;
+      return LONG_ROUTE;
     },
+    isLong: (route: number) => route === LONG_ROUTE,
     record: () => {},
   };
   const connection = servedConnection(model, code, context, loop);
@@ -107,6 +107,9 @@ export function servingWorker(
   const thread = { name: `worker ${child}`, start, turn };
   return mortal ? { ...thread, diesInto: model.own(`dead${child}`) } : thread;
 }
+
+const SHORT_ROUTE = 0;
+const LONG_ROUTE = 1;
 
 const PAUSED = 0;
 const WATCHED = 1;
@@ -195,11 +198,19 @@ function servedConnection(
   return {
     open(slot: number, word: number): void {
       hold.take(slot, word);
+      const route = loop.routeOf('GET', '/');
+      const heir = loop.heirFor(route);
+      if (heir >= 0) {
+        // As in Tenure.delegate.
+        while (!hold.release(ConnectionEvent.requeue, 0)) hold.attend();
+        loop.delegate(heir, slot);
+        return;
+      }
       for (;;) {
         const count = model.receive(slot);
         for (let byte = 0; byte < count; byte++) {
           context.setWord(CHILD.currentSlot, slot + 1);
-          const route = loop.beforeHandler('GET', '/');
+          loop.beforeHandler(route);
           hold.setField(SLOT.requests, hold.field(SLOT.requests) + 1);
           loop.afterHandler(route, 0);
           context.setWord(CHILD.currentSlot, 0);
