@@ -106,7 +106,7 @@ export class Acceptor {
     if (socket === undefined || this.#paused || this.#closed) return;
     const board = this.#board;
     const wanted = Math.min(ACCEPT_BATCH, this.#slots.available);
-    if (wanted === 0 || board.queue.length >= this.#options.queueLimit) {
+    if (wanted === 0 || board.waiting >= this.#options.queueLimit) {
       this.#pause(FULL_PAUSE_MS);
       return;
     }
@@ -177,7 +177,7 @@ export class Acceptor {
   resume(): void {
     if (!this.#paused || this.#closed || this.#retry !== null) return;
     if (this.#slots.available === 0) return;
-    if (this.#board.queue.length >= this.#options.queueLimit) return;
+    if (this.#board.waiting >= this.#options.queueLimit) return;
     this.#paused = false;
     this.#board.setHeader(HEADER.accepting.offset, 1);
     this.#sockets.forEach(({ fd }, index) => {

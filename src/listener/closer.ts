@@ -36,6 +36,8 @@ export class Closer {
   onClosed: (slot: number) => void = () => {};
   /** Called when a slot became free. */
   onFreed: () => void = () => {};
+  /** Called for a request that was answered with 408, while its bytes are there. */
+  onTimedOut: (slot: number) => void = () => {};
 
   constructor(board: Scoreboard, native: Native, slots: SlotPool) {
     this.#board = board;
@@ -99,7 +101,10 @@ export class Closer {
     const fd = board.slot(slot, SLOT.fd);
     board.setSlot(slot, SLOT.sinceTicks, nowTicks());
     board.setSlot(slot, SLOT.drainedBytes, 0);
-    if (say408) this.#native.send(fd, Region.constants, 0, TIMEOUT_RESPONSE.length);
+    if (say408) {
+      this.#native.send(fd, Region.constants, 0, TIMEOUT_RESPONSE.length);
+      this.onTimedOut(slot);
+    }
     this.#native.shutdownWrite(fd);
     this.#releaseBuffer(slot);
     this.#reasons[slot] = reason + 1;

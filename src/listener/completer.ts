@@ -7,6 +7,7 @@
  * Thread: the listener's. May not: wait for a device. Where the file's next bytes are not in memory the
  * connection goes back to the queue, and a worker reads them.
  */
+import { Aborted } from '../scoreboard/aborted.ts';
 import { microsecondsOf, monotonicOf, nowTicks, ticksOf } from '../scoreboard/clock.ts';
 import { CHILD, CloseReason, HEADER, RestFlag, SLOT } from '../scoreboard/layout.ts';
 import { countRequest } from '../scoreboard/request-counters.ts';
@@ -26,6 +27,8 @@ const CALL_BYTES = 128 * 1024;
 export interface CompleterTargets {
   /** A connection was moved to queued. */
   queued(slot: number): void;
+  /** The request of a slot is over. */
+  ended(slot: number, bodyBytes: number, durationMs: number, aborted: Aborted): void;
   /** A turn that no batch began is over. */
   passed(): void;
 }
@@ -90,6 +93,7 @@ export class Completer {
       if (sent <= 0) {
         // The client is gone, or what was promised cannot be kept.
         if (sent === 0) process.stderr.write(FILE_SHRANK);
+        part.store(board, slotIndex);
         this.#abort(slot, CloseReason.peer);
         return false;
       }
@@ -98,6 +102,7 @@ export class Completer {
       budget -= sent;
       this.#count(slot, sent);
     }
+    part.store(board, slotIndex);
     return true;
   }
 
@@ -109,6 +114,7 @@ export class Completer {
     const fd = board.slot(slot, SLOT.fd);
     const outcome = relay.advance(slot, part.fd, fd, length, TURN_BYTES);
     if (relay.sent > 0) this.#count(slot, relay.sent);
+    part.offset += relay.sent;
     if (!toEnd) part.length -= relay.sent;
     part.store(board, slotIndex);
     switch (outcome) {
@@ -166,11 +172,13 @@ export class Completer {
   /** The last byte has left: end-of-request. */
   #finish(slot: number): void {
     const board = this.#board;
+    const bodyBytes = this.#bodyBytes(slot);
     const flags = board.slot(slot, SLOT.restFlags);
     this.#closer.releaseRest(slot);
     this.#relay.close(slot);
-    const took = monotonicOf(performance.now()) - board.slotDouble(slot, SLOT.restStartedMs);
+    const took = this.#tookMs(slot);
     countRequest(board, board.listenerCounters, board.slot(slot, SLOT.restStatus), took);
+    this.#targets.ended(slot, bodyBytes, took, Aborted.no);
     board.count(HEADER.completions);
     if ((flags & RestFlag.close) !== 0) {
       this.#closer.lingerAfterResponse(slot);
@@ -182,6 +190,19 @@ export class Completer {
       if (more) this.#targets.queued(slot);
       return;
     }
+  }
+
+  #tookMs(slot: number): number {
+    return monotonicOf(performance.now()) - this.#board.slotDouble(slot, SLOT.restStartedMs);
+  }
+
+  /** Of the body that have left. */
+  #bodyBytes(slot: number): number {
+    const board = this.#board;
+    const toEnd = (board.slot(slot, SLOT.restFlags) & RestFlag.toEnd) !== 0;
+    if (toEnd) return board.slotDouble(slot, SLOT.restOffset);
+    const payload = board.slotDouble(slot, SLOT.restPayload);
+    return Math.max(0, payload - board.slotDouble(slot, SLOT.restBytes));
   }
 
   /** False: an event came, and what it says goes into the next try. */
@@ -228,6 +249,8 @@ export class Completer {
       if (stateOf(word) !== ConnectionState.writeCompletion) return false;
       if (!this.#closer.close(slot, word, event, reason)) continue;
       board.addToChild(board.listenerCounters, CHILD.aborted, 1);
+      const cause = timeout ? Aborted.byServer : Aborted.byClient;
+      this.#targets.ended(slot, this.#bodyBytes(slot), this.#tookMs(slot), cause);
       return true;
     }
   }

@@ -6,6 +6,8 @@
  * notices, resumes, lingers, closes.
  * Thread: main. May not: run a handler, read a request, block.
  */
+
+import type { Aborted } from '../scoreboard/aborted.ts';
 import { revokeAssignments } from '../scoreboard/assignment.ts';
 import { nowTicks, ticksOf } from '../scoreboard/clock.ts';
 import { takeInbox } from '../scoreboard/inbox.ts';
@@ -21,6 +23,7 @@ import { Closer } from './closer.ts';
 import { Completer } from './completer.ts';
 import { Dispatcher } from './dispatcher.ts';
 import { EventRouter, Routed } from './event-router.ts';
+import { LogScheduler } from './log-scheduler.ts';
 import { EAGAIN, type Native, SHORT_SLICE_US } from './native.ts';
 import type { ListenerOptions } from './options.ts';
 import type { Poller } from './poller.ts';
@@ -31,6 +34,18 @@ import { Sweeper } from './sweeper.ts';
 /** Further asks of a poll set while batches keep coming, before timers and signals get their turn. */
 const MAX_FURTHER_ASKS = 8;
 const TOKEN_HANDBACK = -1;
+
+/** What the access log wants to hear of. */
+export interface ListenerLogging {
+  /** The listener answered the request of this slot by itself. */
+  answered(slot: number, status: number): void;
+  /** The listener has sent the last byte of a response that a worker began, or never will. */
+  ended(slot: number, bodyBytes: number, durationMs: number, aborted: Aborted): void;
+  /** Twice a second: lines that had no room get it. */
+  flush(): void;
+  /** Lines are waiting for that. */
+  readonly waiting: boolean;
+}
 
 export class Listener {
   readonly #board: Scoreboard;
@@ -49,7 +64,13 @@ export class Listener {
   #stopped = false;
   #onEmpty: (() => void) | null = null;
 
-  constructor(board: Scoreboard, native: Native, poller: Poller, options: ListenerOptions) {
+  constructor(
+    board: Scoreboard,
+    native: Native,
+    poller: Poller,
+    options: ListenerOptions,
+    logging: ListenerLogging | null = null,
+  ) {
     this.#board = board;
     this.#native = native;
     this.#poller = poller;
@@ -67,8 +88,10 @@ export class Listener {
     });
     this.#completer = new Completer(board, native, this.#closer, {
       queued: (slot) => this.#dispatcher.push(slot),
+      ended: (...response) => logging?.ended(...response),
       passed: () => this.#endTurn(),
     });
+    const logs = new LogScheduler(board, (ticket) => this.#dispatcher.push(ticket));
     this.#sweeper = new Sweeper(board, this.#closer, this.#slots, options, {
       expire: (slot, word) => {
         if (this.#completer.progressed(slot)) return;
@@ -76,9 +99,15 @@ export class Listener {
       },
       expireWrite: (slot) => this.#completer.expire(slot),
       requeueOrphan: (slot) => this.#dispatcher.requeueOrphan(slot),
-      passed: () => this.#endTurn(),
+      passed: () => {
+        logging?.flush();
+        logs.pass();
+        this.#endTurn();
+      },
+      unfinished: () => logs.waiting || logging?.waiting === true,
     });
     this.#closer.onClosed = (slot) => this.#completer.closed(slot);
+    if (logging !== null) this.#closer.onTimedOut = (slot) => logging.answered(slot, 408);
     this.#closer.onFreed = () => {
       this.#acceptor.resume();
       if (this.#slots.inUse === 0) this.#onEmpty?.();
@@ -256,6 +285,7 @@ export class Listener {
     takeInbox(board, child);
     const ticket = revokeAssignments(board, child);
     if (ticket >= 0) this.#dispatcher.requeueOrphan(ticket);
+    board.log?.releaseFor(child);
     if (inheritLead(board, child)) this.#standby.check();
     // It may have polled and died with the events in its hands; the set tells an edge once.
     const crashed = board.child(child, CHILD.status) !== ChildStatus.ended;

@@ -42,6 +42,8 @@ export interface SweepTargets {
   requeueOrphan(slot: number): void;
   /** Once a pass, also when nothing was found. */
   passed(): void;
+  /** There has to be another pass although no connection is open. */
+  unfinished(): boolean;
 }
 
 export class Sweeper {
@@ -84,7 +86,7 @@ export class Sweeper {
   #onTimer(): void {
     this.#timer = null;
     this.sweep();
-    if (this.#slots.inUse > 0) this.ensureRunning();
+    if (this.#slots.inUse > 0 || this.#targets.unfinished()) this.ensureRunning();
   }
 
   /** One pass. */

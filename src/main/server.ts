@@ -15,12 +15,15 @@ import { loadNative, type Native, Region } from '../listener/native.ts';
 import { EpollPoller } from '../listener/poller.ts';
 import { HEADER, Phase } from '../scoreboard/layout.ts';
 import { Scoreboard } from '../scoreboard/scoreboard.ts';
+import { STDOUT } from '../workers/access-log/log-file.ts';
+import type { LogSettings } from '../workers/access-log/log-writer.ts';
 import type { WorkerOptions } from '../workers/context.ts';
 import { startAdmin } from './admin.ts';
 import { Children, childSlotsFor } from './children.ts';
 import { openFilesFor } from './config/capacity.ts';
 import type { Directives } from './config/directives.ts';
 import { thisMachine } from './config/machine.ts';
+import { checkLog, ListenerLog } from './listener-log.ts';
 import { VERSION } from './version.ts';
 
 export type { ListenAddress } from '../listener/acceptor.ts';
@@ -41,7 +44,8 @@ export interface MpmServer extends EventEmitter {
   /**
    * Resolves when the sockets listen and the first child is ready.
    * @throws an Error with code ERR_MPM_ADDRESS_IN_USE, ERR_MPM_ADDRESS, ERR_MPM_ENTRY_NOT_FOUND,
-   *   ERR_MPM_ENTRY_FAILED, ERR_MPM_ENTRY_SHAPE, ERR_MPM_NO_EPOLL or ERR_MPM_ADMIN_IN_USE
+   *   ERR_MPM_ENTRY_FAILED, ERR_MPM_ENTRY_SHAPE, ERR_MPM_NO_EPOLL, ERR_MPM_ADMIN_IN_USE or
+   *   ERR_MPM_ACCESS_LOG
    */
   listen(): Promise<readonly ListenAddress[]>;
   readonly addresses: readonly ListenAddress[];
@@ -51,12 +55,18 @@ export interface MpmServer extends EventEmitter {
    * A further call with `force` ends at once.
    */
   close(options?: CloseOptions): Promise<void>;
+  /** Lines of the access log go into a newly opened file from their next write on. For rotation. */
+  reopenLogs(): void;
 }
 
 /** A new server; nothing happens before `listen`. */
 export function createServer(options: ServerOptions): MpmServer {
   return new Server(options);
 }
+
+/** How long the last lines may take when the server has ended: drained, or by force. */
+const LAST_LINES_MS = 5_000;
+const LAST_LINES_FORCED_MS = 1_000;
 
 type Admin = Awaited<ReturnType<typeof startAdmin>>;
 
@@ -67,8 +77,10 @@ class Server extends EventEmitter implements MpmServer {
   #listener: Listener | null = null;
   #children: Children | null = null;
   #admin: Admin | null = null;
+  #log: ListenerLog | null = null;
   #closing: Promise<void> | null = null;
   #force: (() => void) | null = null;
+  #forced = false;
 
   constructor({ entry, directives }: ServerOptions) {
     super();
@@ -92,15 +104,23 @@ class Server extends EventEmitter implements MpmServer {
     if ((await stat(this.#entry).catch(() => null)) === null) {
       throw coded('ERR_MPM_ENTRY_NOT_FOUND', `${this.#entry} does not exist`);
     }
-    const board = Scoreboard.create({
-      connectionSlots: directives.maxConnections,
-      childSlots: childSlotsFor(directives.maxRequestWorkers),
-      bufferBytes: directives.connectionBufferBytes,
-    });
+    const accessLog = logSettings(directives);
+    if (accessLog !== null) checkLog(accessLog.target);
+    const board = Scoreboard.create(
+      {
+        connectionSlots: directives.maxConnections,
+        childSlots: childSlotsFor(directives.maxRequestWorkers),
+        bufferBytes: directives.connectionBufferBytes,
+      },
+      accessLog !== null,
+    );
+    if (accessLog !== null && board.log !== null) {
+      this.#log = new ListenerLog(board, board.log, accessLog, native.familyIpv6);
+    }
     const batch = new Int32Array(native.ticketWords * native.maxBatch);
     native.attach(Region.board, board.bytes);
     native.attach(Region.batch, new Uint8Array(batch.buffer));
-    const listener = new Listener(board, native, new EpollPoller(native, batch), {
+    const listenerOptions = {
       keepAliveTimeoutMs: directives.keepAliveTimeoutMs,
       timeoutMs: directives.timeoutMs,
       requestHeader: directives.requestReadTimeout.header,
@@ -108,7 +128,9 @@ class Server extends EventEmitter implements MpmServer {
       listenBacklog: directives.listenBacklog,
       reusePort: directives.reusePort,
       queueLimit: directives.queueLimit,
-    });
+    };
+    const poller = new EpollPoller(native, batch);
+    const listener = new Listener(board, native, poller, listenerOptions, this.#log);
     this.#listener = listener;
     try {
       await this.#bind(listener);
@@ -117,7 +139,7 @@ class Server extends EventEmitter implements MpmServer {
       this.#children = new Children(board, listener, native, {
         ...directives,
         entry: this.#entry,
-        worker: workerOptions(directives),
+        worker: workerOptions(directives, accessLog),
       });
       await this.#children.start();
     } catch (error) {
@@ -157,9 +179,16 @@ class Server extends EventEmitter implements MpmServer {
     });
   }
 
+  reopenLogs(): void {
+    this.#log?.reopen();
+  }
+
   close({ force = false }: CloseOptions = {}): Promise<void> {
     this.#closing ??= this.#drain();
-    if (force) this.#force?.();
+    if (force) {
+      this.#forced = true;
+      this.#force?.();
+    }
     return this.#closing;
   }
 
@@ -189,6 +218,9 @@ class Server extends EventEmitter implements MpmServer {
   async #end(): Promise<void> {
     await this.#children?.destroy();
     this.#listener?.stop();
+    // No worker is left to write what they have published.
+    this.#log?.finish(this.#forced ? LAST_LINES_FORCED_MS : LAST_LINES_MS);
+    this.#log = null;
     if (this.#native !== null) this.#children?.closeDescriptors(this.#native);
     await this.#admin?.stop();
     this.#admin = null;
@@ -205,7 +237,13 @@ function bindEverywhere(listener: Listener, port: number): void {
   }
 }
 
-function workerOptions(directives: Directives): WorkerOptions {
+function logSettings({ accessLog, logFormat }: Directives): LogSettings | null {
+  if (accessLog === null) return null;
+  // A worker may see another working directory; `stdout` is no path.
+  return { target: accessLog === STDOUT ? STDOUT : resolve(accessLog), format: logFormat };
+}
+
+function workerOptions(directives: Directives, accessLog: LogSettings | null): WorkerOptions {
   return {
     limitRequestLine: directives.limitRequestLineBytes,
     limitRequestFieldSize: directives.limitRequestFieldSizeBytes,
@@ -224,6 +262,7 @@ function workerOptions(directives: Directives): WorkerOptions {
       directives.maxConnections,
       childSlotsFor(directives.maxRequestWorkers),
     ),
+    accessLog,
   };
 }
 

@@ -11,12 +11,13 @@
  * processing), `cas` whoever wins a compare-and-swap. `queuedUs`, `sinceTicks` and `endOfStream` are
  * also written by whoever polls, right before it tries to move a waiting connection to the queue; two
  * may do so at once, and both mean the same moment. The words of `ROUTES` are written by every worker
- * without order: they are means, and a lost update is one sample less.
+ * without order: they are means, and a lost update is one sample less. `holder` is the thread that holds
+ * the access log by its owner word.
  */
 import { Bitmap } from './bitmap.ts';
 import { TicketRing } from './ticket-ring.ts';
 
-export type Writer = 'main' | 'child' | 'owner' | 'cas';
+export type Writer = 'main' | 'child' | 'owner' | 'cas' | 'holder';
 export interface Field {
   readonly offset: number;
   /** int32 unless it says otherwise; `count` of them. */
@@ -208,6 +209,7 @@ export const SLOT = {
   restFlags: f(160, 'owner', 'RestFlag'),
   restStatus: f(164, 'owner', 'status of that response'),
   restStartedMs: f64(168, 'owner', 'clock milliseconds when its request began'),
+  restPayload: f64(184, 'owner', 'bytes of the body of that response, for its log line'),
   unsentBytes: f(180, 'owner', 'bytes the peer had not taken when its socket was full'),
   restSpilledKb: f(176, 'owner', 'KiB of it that count as spilled'),
 } as const satisfies Record<string, Field>;
@@ -224,6 +226,39 @@ export type ReadPhase = (typeof ReadPhase)[keyof typeof ReadPhase];
 
 /** Routes whose times are told apart, one int32 each: mean time of the handler in microseconds. */
 export const ROUTES = 1024;
+/** The access log's memory begins with this; it is there only where accessLog is on. */
+export const LOG_HEADER = {
+  owner: f(0, 'cas', 'who takes lines out: 0 nobody, else the number of its ring + 1'),
+  pending: f(4, 'cas', "1: the log's ticket is in the queue"),
+  generation: f(64, 'main', 'rises when the file is to be opened anew'),
+  resume: f(128, 'holder', 'ring that the next write begins with'),
+  retryTicks: f(
+    132,
+    'holder',
+    'clock ticks before which the file is left alone, 0: it takes lines',
+  ),
+} as const satisfies Record<string, Field>;
+export const LOG_HEADER_BYTES = 192;
+
+/** Bytes of lines a ring holds; a power of two. A longest line fits, see MAX_LINE_BYTES. */
+export const LOG_RING_BYTES = 64 * 1024;
+/**
+ * One ring of lines: of the child that holds the slot of the same number; behind those, of the listener
+ * (there `child` is main).
+ */
+export const LOG_RING = {
+  tail: f(0, 'child', 'bytes published so far, wraps'),
+  lost: f(4, 'child', 'lines lost because neither ring nor file took them'),
+  head: f(64, 'holder', 'bytes written to the file so far, wraps'),
+  bytes: {
+    offset: 128,
+    writer: 'child',
+    meaning: 'lines, latin1',
+    type: 'bytes',
+    count: LOG_RING_BYTES,
+  },
+} as const satisfies Record<string, Field>;
+export const LOG_RING_STRIDE = 128 + LOG_RING_BYTES;
 
 /** Connection buffers a worker keeps at hand (Varnish adjusts its http_conns to 2). */
 export const SPARE_BUFFERS = 2;

@@ -259,6 +259,9 @@ function addRequests(add: Add): void {
   counter('mpm_sent_bytes_total', 'Bytes handed to the kernel.', ({ totals }) =>
     plain(totals.sentBytes),
   );
+  counter('mpm_log_lost_total', 'Access log lines that neither memory nor file took.', (now) =>
+    plain(now.logLost),
+  );
   const name = 'http_request_duration_seconds';
   add('histogram')(name, 'From the call of the handler to the last byte sent.', ({ totals }) =>
     histogram(name, totals.durations, totals.durationMs / 1000),

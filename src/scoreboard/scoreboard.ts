@@ -18,6 +18,8 @@ import {
   SLOT_BYTES,
   sectionsFor,
 } from './layout.ts';
+import { LogRings } from './log-rings.ts';
+import { RestLines } from './rest-lines.ts';
 import type { ConnectionEvent } from './states.ts';
 import { TicketRing } from './ticket-ring.ts';
 import { type Outcome, transition } from './transition.ts';
@@ -26,6 +28,9 @@ import { type Outcome, transition } from './transition.ts';
 export interface SharedScoreboard extends Dimensions {
   readonly board: SharedArrayBuffer;
   readonly buffers: SharedArrayBuffer;
+  /** Rings of the access log; null where it is off. */
+  readonly log: SharedArrayBuffer | null;
+  readonly restLines: SharedArrayBuffer | null;
 }
 
 export class Scoreboard {
@@ -43,6 +48,12 @@ export class Scoreboard {
   readonly freeBuffers: Bitmap;
   /** Mean times of routes, see `ROUTES`. */
   readonly routes: Int32Array;
+  /** Null where the access log is off. Its last ring is the listener's. */
+  readonly log: LogRings | null;
+  /** The same. */
+  readonly restLines: RestLines | null;
+  /** A ticket of the queue that is no connection: lines wait to be written. */
+  readonly logTicket: number;
   readonly connectionSlots: number;
   readonly childSlots: number;
   readonly bufferBytes: number;
@@ -65,15 +76,25 @@ export class Scoreboard {
     this.idle = new Bitmap(part(sections.idle, Bitmap.bytes(shared.childSlots)));
     this.freeBuffers = new Bitmap(part(sections.freeBuffers, Bitmap.bytes(sections.bufferCount)));
     this.routes = part(sections.routes, ROUTES * 4);
+    this.log = shared.log === null ? null : LogRings.attach(shared.log, shared.childSlots + 1);
+    this.restLines = shared.restLines === null ? null : RestLines.attach(shared.restLines);
+    this.logTicket = shared.connectionSlots;
   }
 
-  /** New memory; untouched slots and buffers cost address space only. */
-  static create(dimensions: Dimensions): Scoreboard {
+  /**
+   * New memory; untouched slots, buffers and log rings cost address space only.
+   * @param accessLog with rings for its lines
+   */
+  static create(dimensions: Dimensions, accessLog = false): Scoreboard {
     const { totalBytes, bufferCount } = sectionsFor(dimensions);
     const board = new Scoreboard({
       ...dimensions,
       board: new SharedArrayBuffer(totalBytes),
       buffers: new SharedArrayBuffer(bufferCount * dimensions.bufferBytes),
+      restLines: accessLog
+        ? new SharedArrayBuffer(RestLines.bytes(dimensions.connectionSlots))
+        : null,
+      log: accessLog ? new SharedArrayBuffer(LogRings.bytes(dimensions.childSlots + 1)) : null,
     });
     board.setHeader(HEADER.layout.offset, LAYOUT_VERSION);
     board.setHeader(HEADER.connectionSlots.offset, dimensions.connectionSlots);
@@ -96,6 +117,12 @@ export class Scoreboard {
       throw new Error('this memory is not a scoreboard of this version');
     }
     return board;
+  }
+
+  /** Connections that wait for a worker; the log's ticket is none of them. */
+  get waiting(): number {
+    const { length } = this.queue;
+    return length > 0 && this.log?.pending === true ? length - 1 : length;
   }
 
   header(offset: number): number {

@@ -127,6 +127,8 @@ export interface Snapshot extends ServerCounters {
   readonly queueLength: number;
   /** Response bodies in memory files, to the next KiB. */
   readonly spilledBytes: number;
+  /** Lines that the access log has lost. */
+  readonly logLost: number;
   /** Child that polls the request set, -1: the listener. */
   readonly leader: number;
   readonly connectionsMax: number;
@@ -168,8 +170,9 @@ export function takeSnapshot(board: Scoreboard, now: number = nowTicks()): Snaps
     childExits: byName(EXIT_REASONS, (name) =>
       board.headerDouble(HEADER.childExits, ExitReason[name]),
     ),
-    queueLength: board.queue.length,
+    queueLength: board.waiting,
     spilledBytes: word(HEADER.spilledKb) * 1024,
+    logLost: board.log?.lost ?? 0,
     leader: leaderOf(board),
     connectionsMax: board.connectionSlots,
     connectionsTotal: total,

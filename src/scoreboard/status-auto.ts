@@ -205,4 +205,5 @@ function* ownLines(snapshot: Snapshot): Generator<Line> {
   yield ['MpmDelegations', totals.delegations];
   yield ['MpmLeadTakeBacks', snapshot.takeBacks];
   yield ['MpmRequeuedOrphans', snapshot.requeuedOrphans];
+  yield ['MpmLogLost', snapshot.logLost];
 }

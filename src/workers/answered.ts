@@ -1,25 +1,44 @@
 /**
  * Requests of one connection that are answered but whose last byte has not left yet.
  *
- * Role: remembers when each began and what it was answered, until they count as served.
+ * Role: remembers when each began and what it was answered, until they count as served and are logged.
  * Thread: one worker. May not: decide when that is; the connection says so.
  */
+import { Aborted } from '../scoreboard/aborted.ts';
 import { CHILD } from '../scoreboard/layout.ts';
 import { countRequest } from '../scoreboard/request-counters.ts';
 import type { WorkerContext } from './context.ts';
+import type { ResponseWriter } from './response-writer.ts';
+
+/** What the log needs of a response that has ended. */
+interface Unlogged {
+  readonly line: string;
+  /** Positions in what the connection sends: of the body, and behind it. */
+  readonly bodyStart: number;
+  readonly end: number;
+  readonly framing: number;
+}
 
 export class Answered {
   readonly #context: WorkerContext;
+  readonly #writer: ResponseWriter;
   readonly #since: number[] = [];
   readonly #status: number[] = [];
+  /** As many as the others where the access log is on. */
+  readonly #unlogged: Unlogged[] = [];
 
-  constructor(context: WorkerContext) {
+  constructor(context: WorkerContext, writer: ResponseWriter) {
     this.#context = context;
+    this.#writer = writer;
   }
 
-  add(sinceMs: number, status: number): void {
+  /** @param line what `RequestLog` began for it */
+  add(sinceMs: number, status: number, line: string): void {
     this.#since.push(sinceMs);
     this.#status.push(status);
+    if (this.#context.log === null) return;
+    const { bodyStart, position, framing } = this.#writer;
+    this.#unlogged.push({ line, bodyStart, end: position, framing });
   }
 
   get length(): number {
@@ -47,19 +66,61 @@ export class Answered {
       const since = this.#since[index] as number;
       countRequest(context.board, context.child, this.#status[index] as number, now - since);
     }
-    this.handOver();
+    this.#countForLife();
+    this.lose(Aborted.byClient);
   }
 
-  /** Somebody else counts them; they still belong to this child's life. */
-  handOver(): void {
+  #countForLife(): void {
     const served = this.#context.getWord(CHILD.lifeRequests);
     this.#context.setWord(CHILD.lifeRequests, served + this.#since.length);
-    this.clear();
   }
 
-  /** They were lost with their connection. */
-  clear(): void {
+  /** Leaves what whoever sends the rest of the first one has to log; false: there is no room for it. */
+  storeLine(slot: number): boolean {
+    const [unlogged] = this.#unlogged;
+    if (unlogged === undefined) return true;
+    return this.#context.board.restLines?.put(slot, unlogged.line) === true;
+  }
+
+  /** Bytes of the first one's body, where the access log is on; 0 otherwise. */
+  get payload(): number {
+    const [unlogged] = this.#unlogged;
+    if (unlogged === undefined) return 0;
+    return unlogged.end - unlogged.bodyStart - unlogged.framing;
+  }
+
+  /** Somebody else counts and logs them; they still belong to this child's life. */
+  handOver(): void {
+    this.#countForLife();
+    this.#clear();
+  }
+
+  /**
+   * None of them will send any more.
+   * @param cause why those have ended whose last byte has not left
+   */
+  lose(cause: Aborted): void {
+    if (this.#unlogged.length > 0) this.#log(cause);
+    this.#clear();
+  }
+
+  #clear(): void {
     this.#since.length = 0;
     this.#status.length = 0;
+    this.#unlogged.length = 0;
+  }
+
+  #log(cause: Aborted): void {
+    const { left } = this.#writer;
+    const now = performance.now();
+    for (const [index, { line, bodyStart, end, framing }] of this.#unlogged.entries()) {
+      const whole = left >= end;
+      const payload = end - bodyStart - framing;
+      // Of a part it is not known which bytes of it were framing.
+      const bodyBytes = whole ? payload : Math.min(payload, Math.max(0, left - bodyStart));
+      const durationMs = now - (this.#since[index] as number);
+      const status = this.#status[index] as number;
+      this.#context.log?.end(line, status, bodyBytes, durationMs, whole ? Aborted.no : cause);
+    }
   }
 }

@@ -7,6 +7,7 @@
  * Thread: one worker. Objects are reused for one connection after another.
  * May not: close the descriptor; a connection that is over goes to the listener.
  */
+import { Aborted } from '../scoreboard/aborted.ts';
 import { monotonicOf, performanceOf } from '../scoreboard/clock.ts';
 import { CHILD, RestFlag, SLOT } from '../scoreboard/layout.ts';
 import { FLAG_END, FLAG_HANGUP } from '../scoreboard/transition.ts';
@@ -44,6 +45,10 @@ export class Connection implements ResponseCourse, BodyCourse {
   #budget = 0;
   #startedMs = 0;
   #route = 0;
+  /** The access log's line of the present request, '' where there is none. */
+  #line = '';
+  /** Why what has not left when the connection is let go never will. */
+  #cause: Aborted = Aborted.byClient;
   /** `#afterResponse` has done its part for the present response. */
   #accounted = false;
 
@@ -59,7 +64,7 @@ export class Connection implements ResponseCourse, BodyCourse {
     this.#tenure = new Tenure(context, loop, this, hold, reader, writer);
     this.#body = new RequestBody(reader, this);
     this.#exchange = new HttpExchange(context, hold, reader, writer, this.#body, this);
-    this.#answered = new Answered(context);
+    this.#answered = new Answered(context, writer);
   }
 
   get slot(): number {
@@ -72,10 +77,12 @@ export class Connection implements ResponseCourse, BodyCourse {
   open(slot: number, word: number): void {
     this.#tenure.take(slot, word);
     this.#aborted = false;
+    this.#line = '';
+    this.#cause = Aborted.byClient;
     this.#budget = PIPELINE_BUDGET;
     this.#exchange.idle();
     this.#accounted = true;
-    if (this.#writer.adopt()) this.#adopt();
+    if (this.#writer.adopt(this.#hold.doubleField(SLOT.restPayload))) this.#adopt();
     else this.#run();
   }
 
@@ -86,7 +93,8 @@ export class Connection implements ResponseCourse, BodyCourse {
     exchange.takeUp((hold.field(SLOT.restFlags) & RestFlag.close) !== 0);
     this.#accounted = true;
     const since = hold.doubleField(SLOT.restStartedMs);
-    this.#answered.add(performanceOf(since), hold.field(SLOT.restStatus));
+    const line = this.#context.board.restLines?.get(hold.slot) ?? '';
+    this.#answered.add(performanceOf(since), hold.field(SLOT.restStatus), line);
     this.onEvent();
   }
 
@@ -115,6 +123,8 @@ export class Connection implements ResponseCourse, BodyCourse {
       if (read === Read.ready) return true;
       if (read === Read.refused) {
         this.#startedMs = this.#context.now;
+        const { log } = this.#context;
+        if (log !== null) this.#line = log.beginRefused(reader.requestLine(), this.#hold);
         this.#refuse(reader.refusalStatus, reader.refusalCode);
         return false;
       }
@@ -152,6 +162,7 @@ export class Connection implements ResponseCourse, BodyCourse {
     this.#accounted = false;
     this.#loop.beforeHandler(this.#route);
     this.#startedMs = context.now;
+    if (context.log !== null) this.#line = context.log.begin(exchange, this.#hold);
     context.setWord(CHILD.currentSlot, this.#hold.slot + 1);
     this.#invoking = true;
     context.handling = true;
@@ -176,7 +187,8 @@ export class Connection implements ResponseCourse, BodyCourse {
       this.#closeNow();
       return false;
     }
-    this.#answered.add(this.#startedMs, exchange.status);
+    this.#answered.add(this.#startedMs, exchange.status, this.#line);
+    this.#line = '';
     this.#hold.setField(SLOT.requests, this.#hold.field(SLOT.requests) + 1);
     if (exchange.close || !reader.requestConsumed) {
       exchange.close = true;
@@ -217,7 +229,8 @@ export class Connection implements ResponseCourse, BodyCourse {
   #leaveRest(): boolean {
     const hold = this.#hold;
     const { close } = this.#exchange;
-    while (this.#mayLeaveRest() && this.#writer.offer()) {
+    while (this.#mayLeaveRest() && this.#writer.offer() && this.#answered.storeLine(hold.slot)) {
+      hold.setDoubleField(SLOT.restPayload, this.#answered.payload);
       hold.setField(SLOT.restStatus, this.#answered.oldestStatus);
       hold.setDoubleField(SLOT.restStartedMs, monotonicOf(this.#answered.oldestMs));
       if (this.#tenure.complete(close)) {
@@ -274,10 +287,23 @@ export class Connection implements ResponseCourse, BodyCourse {
   }
 
   #leave(): void {
-    this.#answered.clear();
+    this.#answered.lose(this.#cause);
+    if (this.#line !== '') this.#logAborted();
     this.#exchange.onDrain = null;
     this.#exchange.onAbort = null;
     this.#loop.recycle(this);
+  }
+
+  /** The present request ends without a complete response. */
+  #logAborted(): void {
+    const { left, bodyStart, framing, position } = this.#writer;
+    const { status } = this.#exchange;
+    // Nothing of a response: what the writer knows is of the one before.
+    const payload = status === 0 ? 0 : position - bodyStart - framing;
+    const bodyBytes = Math.min(payload, Math.max(0, left - bodyStart));
+    const durationMs = performance.now() - this.#startedMs;
+    this.#context.log?.end(this.#line, status, bodyBytes, durationMs, this.#cause);
+    this.#line = '';
   }
 
   // ---- after a wait -------------------------------------------------------------------------------
@@ -294,8 +320,10 @@ export class Connection implements ResponseCourse, BodyCourse {
     const ended = this.#exchange.response === Response.ended;
     // A response that ended while it lay in the inbox was not too slow.
     if (!timedOut || (ended && !this.#writer.blocked)) this.onEvent();
-    else if (ended) this.#closeNow();
-    else if (this.#body.waiting && !this.#exchange.headersSent) this.#body.expire();
+    else if (ended) {
+      this.#cause = Aborted.byServer;
+      this.#closeNow();
+    } else if (this.#body.waiting && !this.#exchange.headersSent) this.#body.expire();
     else this.abort('timeout');
   }
 
@@ -425,6 +453,7 @@ export class Connection implements ResponseCourse, BodyCourse {
     if (exchange.endsByClosing) this.#context.native.resetOnClose(this.#hold.fd);
     const unfinished = exchange.response !== Response.ended;
     this.#aborted = true;
+    if (reason !== 'peer-gone') this.#cause = Aborted.byServer;
     exchange.cut();
     if (unfinished) this.#context.add(CHILD.aborted, 1);
     if (!this.#invoking) this.#closeNow();

@@ -4,15 +4,18 @@
  * Role: the worker's views, limits, scratch memory and counters, in one object made once.
  * Thread: one worker.
  */
+
 import { type Native, Region } from '../listener/native.ts';
 import { CHILD, HEADER } from '../scoreboard/layout.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';
 import { handBack } from '../scoreboard/wake.ts';
+import type { LogSettings } from './access-log/log-writer.ts';
 import { BufferStore } from './buffer-store.ts';
 import type { Handler } from './exchange.ts';
 import { RequestParser } from './http1/request-parser.ts';
 import { ResponseHeads } from './http1/response-head.ts';
 import type { RawBuffer } from './raw-buffer.ts';
+import { RequestLog } from './request-log.ts';
 
 /** Limits and switches a worker needs; from the directives. */
 export interface WorkerOptions {
@@ -38,6 +41,8 @@ export interface WorkerOptions {
   readonly indexes: boolean;
   /** Descriptors of static files that one worker may keep open between requests. */
   readonly maxOpenFiles: number;
+  /** Null: no access log. */
+  readonly accessLog: LogSettings | null;
 }
 
 /** Scratch memory that responses are put together in. */
@@ -58,6 +63,8 @@ export class WorkerContext {
   readonly parser: RequestParser;
   readonly heads: ResponseHeads;
   readonly buffers: BufferStore;
+  /** Null: no access log. */
+  readonly log: RequestLog | null;
   readonly out = Buffer.allocUnsafeSlow(OUT_BYTES) as RawBuffer;
   /** Bytes of `out` in use, and by whom. */
   outLength = 0;
@@ -91,6 +98,9 @@ export class WorkerContext {
     this.buffers = new BufferStore(board, child);
     this.childIndex = board.childIndex(child);
     this.childDoubles = this.childIndex >> 1;
+    const { accessLog } = options;
+    this.log =
+      accessLog === null || board.log === null ? null : new RequestLog(this, board.log, accessLog);
     native.attach(Region.board, board.bytes);
     native.attach(Region.buffers, board.buffers);
     native.attach(Region.out, this.out);

@@ -34,7 +34,7 @@ export interface ResponseCourse {
 }
 
 const REFUSAL_HEADERS = Object.freeze(['Content-Type', 'text/plain;charset=UTF-8']);
-const LAST_CHUNK = Buffer.from('0\r\n\r\n', 'latin1');
+const HEAD_END = Buffer.from('\r\n\r\n', 'latin1');
 /** Bytes of an address as the native part leaves it: family, port, 16 bytes. */
 const NAME_BYTES = 24;
 
@@ -222,7 +222,7 @@ export class HttpExchange implements Exchange {
 
   end(): void {
     this.#expect(Response.streaming);
-    if (this.#chunked) this.#writer.raw(LAST_CHUNK);
+    if (this.#chunked) this.#writer.lastChunk();
     this.#end();
   }
 
@@ -230,6 +230,10 @@ export class HttpExchange implements Exchange {
     if (this.response === Response.none) {
       this.response = Response.raw;
       this.status = statusIn(chunk);
+      if (this.#hold.slot >= 0 && this.#context.log !== null) {
+        this.#writer.rawHead(chunk, headBytes(chunk));
+        return this.#course.push();
+      }
     }
     this.#expect(Response.raw);
     this.#writer.raw(chunk);
@@ -412,6 +416,12 @@ export class HttpExchange implements Exchange {
  */
 function hasNoContent(status: number): boolean {
   return status === 204 || status === 304 || status < 200;
+}
+
+/** Bytes of the head that somebody else's response begins with. */
+function headBytes(bytes: Uint8Array): number {
+  const end = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).indexOf(HEAD_END);
+  return end < 0 ? bytes.length : end + HEAD_END.length;
 }
 
 /** Status code of a status line that somebody else wrote. */

@@ -20,6 +20,49 @@ export function formatAddress(bytes: Uint8Array, at: number, familyIpv6: number)
   return compress(groups);
 }
 
+/**
+ * Addresses as text, the latest few hundred of them kept: a client mostly comes again.
+ */
+export class AddressTexts {
+  static readonly #entries = 256;
+  /** Family and 16 bytes, as five words, of each text. */
+  readonly #keys = new Int32Array(AddressTexts.#entries * 5);
+  readonly #texts: string[] = new Array(AddressTexts.#entries).fill('');
+  readonly #familyIpv6: number;
+
+  constructor(familyIpv6: number) {
+    this.#familyIpv6 = familyIpv6;
+  }
+
+  /** @param at where the address begins in `bytes`; `words` are the same memory */
+  text(words: Int32Array, bytes: Uint8Array, at: number): string {
+    const keys = this.#keys;
+    const family = words[at >> 2] as number;
+    const first = (at + 8) >> 2;
+    const a = words[first] as number;
+    const b = words[first + 1] as number;
+    const c = words[first + 2] as number;
+    const d = words[first + 3] as number;
+    const hash = Math.imul(
+      a ^ Math.imul(b, 31) ^ Math.imul(c, 127) ^ Math.imul(d, 8191),
+      0x9e3779b1,
+    );
+    const entry = (hash >>> 24) & (AddressTexts.#entries - 1);
+    const key = entry * 5;
+    if (
+      keys[key] !== family ||
+      keys[key + 1] !== a ||
+      keys[key + 2] !== b ||
+      keys[key + 3] !== c ||
+      keys[key + 4] !== d
+    ) {
+      keys.set([family, a, b, c, d], key);
+      this.#texts[entry] = formatAddress(bytes, at, this.#familyIpv6);
+    }
+    return this.#texts[entry] as string;
+  }
+}
+
 /** Replaces the longest run of zero groups (two or more) by `::`. */
 function compress(groups: readonly number[]): string {
   let bestAt = -1;

@@ -6,9 +6,11 @@
  * whichever worker serves the connection next.
  * Thread: one worker. May not: write to the socket or move the state word.
  */
+
 import { EAGAIN, Region } from '../listener/native.ts';
 import { ticksOf } from '../scoreboard/clock.ts';
 import { CHILD, ReadPhase, SLOT } from '../scoreboard/layout.ts';
+import { firstLine } from './access-log/first-line.ts';
 import type { WorkerContext } from './context.ts';
 import { ChunkedDecoder } from './http1/chunked-decoder.ts';
 import type { RawBuffer } from './raw-buffer.ts';
@@ -380,6 +382,13 @@ export class RequestReader {
     this.#context.board.words[this.#slotIndex + (SLOT.requestBytes.offset >> 2)] = 0;
     this.#requestEnd = this.#headEnd;
     return Read.ready;
+  }
+
+  /** Of a refused request: its first line as latin1, without its end and as far as it has come. */
+  requestLine(): string {
+    if (this.#buffer < 0) return '';
+    const end = Math.min(this.#end, this.#start + this.#context.options.limitRequestLine + 1);
+    return firstLine(this.#bytes, this.#base + this.#start, this.#base + end);
   }
 
   /** The head as latin1. */

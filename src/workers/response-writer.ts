@@ -20,6 +20,7 @@ const SHORT_STRING = 48;
 /** Of a file in one go; then others get their turn, even where the client takes it as fast as it comes. */
 const FILE_TURN_BYTES = 1 << 20;
 const NEW_LINE = Buffer.from('\r\n', 'latin1');
+const LAST_CHUNK = Buffer.from('0\r\n\r\n', 'latin1');
 
 export class ResponseWriter implements Corked {
   readonly #context: WorkerContext;
@@ -32,6 +33,16 @@ export class ResponseWriter implements Corked {
   readonly #closeFd: (fd: number) => void;
   /** The peer has reset the connection; everything further is thrown away. */
   broken = false;
+
+  // For the access log; positions are bytes of this connection in this tenure.
+  /** What has left. */
+  left = 0;
+  /** What was taken out of the scratch memory, to leave or to wait. */
+  #taken = 0;
+  /** Where the body of the present response begins. */
+  bodyStart = 0;
+  /** Bytes of that body which only frame it. */
+  framing = 0;
 
   constructor(context: WorkerContext) {
     this.#context = context;
@@ -46,6 +57,21 @@ export class ResponseWriter implements Corked {
     this.#pending.length = 0;
     this.#pendingOffset = 0;
     this.broken = false;
+    this.left = 0;
+    this.#taken = 0;
+    this.bodyStart = 0;
+    this.framing = 0;
+  }
+
+  /** Behind all that was put together so far. */
+  get position(): number {
+    const context = this.#context;
+    return this.#taken + (context.outOwner === this ? context.outLength : 0);
+  }
+
+  #beginBody(): void {
+    this.bodyStart = this.position;
+    this.framing = 0;
   }
 
   /** The connection is given up: what has not left never will. */
@@ -127,12 +153,14 @@ export class ResponseWriter implements Corked {
     out[at + 2] = 13;
     out[at + 3] = 10;
     context.outLength = at + 4;
+    this.#beginBody();
   }
 
   /** A head that is complete in itself. */
   head(bytes: Uint8Array): void {
     this.#context.takeOut(this);
     this.#put(bytes);
+    this.#beginBody();
   }
 
   /** One chunk of a chunked body (RFC 9112, section 7.1). */
@@ -142,6 +170,21 @@ export class ResponseWriter implements Corked {
     this.#chunkSize(data.length);
     this.#put(data);
     this.#put(NEW_LINE);
+  }
+
+  /** Behind the last chunk: no trailers (RFC 9112, section 7.1.2). */
+  lastChunk(): void {
+    this.raw(LAST_CHUNK);
+    this.framing += LAST_CHUNK.length;
+  }
+
+  /** Bytes as they are of a response whose first `headBytes` are its head. */
+  rawHead(data: Uint8Array, headBytes: number): void {
+    this.#context.takeOut(this);
+    const start = this.position;
+    this.#put(data);
+    this.bodyStart = start + headBytes;
+    this.framing = 0;
   }
 
   /** The same with bytes of a file, see `file`. */
@@ -157,6 +200,7 @@ export class ResponseWriter implements Corked {
     this.#room(HEAD_ROOM);
     const line = `${length.toString(16)}\r\n`;
     context.outLength += context.out.latin1Write(line, context.outLength);
+    this.framing += line.length + NEW_LINE.length;
   }
 
   /** Bytes as they are. */
@@ -178,6 +222,7 @@ export class ResponseWriter implements Corked {
     const part = new FilePart(fd, offset, length);
     part.enter(context.board, this.#slotIndex);
     this.flush(true);
+    this.#taken += length;
     const first = this.#pending.length === 0;
     if (this.broken) {
       this.#closeFile(part);
@@ -218,11 +263,16 @@ export class ResponseWriter implements Corked {
     return RestFlag.socket | (part.length === Number.POSITIVE_INFINITY ? RestFlag.toEnd : 0);
   }
 
-  /** Goes on with what another thread has left of a response; false: there is nothing. */
-  adopt(): boolean {
+  /**
+   * Goes on with what another thread has left of a response; false: there is nothing.
+   * @param payload bytes of its body, as far as they are known
+   */
+  adopt(payload: number): boolean {
     const part = FilePart.from(this.#context.board, this.#slotIndex);
     if (part === null) return false;
     this.#pending.push(part);
+    this.#taken = payload;
+    this.left = payload - part.length;
     return true;
   }
 
@@ -301,6 +351,7 @@ export class ResponseWriter implements Corked {
     const length = context.outLength;
     if (context.outOwner !== this || length === 0) return;
     context.outLength = 0;
+    this.#taken += length;
     if (this.broken) return;
     let sent = 0;
     if (this.#pending.length === 0) {
@@ -325,6 +376,7 @@ export class ResponseWriter implements Corked {
   #sendWith(data: Uint8Array): void {
     const context = this.#context;
     const length = context.outLength;
+    this.#taken += data.length;
     if (this.#pending.length > 0) this.flush();
     if (this.broken) return;
     if (this.#pending.length > 0) {
@@ -332,6 +384,7 @@ export class ResponseWriter implements Corked {
       return;
     }
     context.outLength = 0;
+    this.#taken += length;
     let sent = context.native.sendPair(this.#fd, Region.out, 0, length, data, 0);
     if (sent < 0) {
       if (sent !== EAGAIN) {
@@ -403,6 +456,7 @@ export class ResponseWriter implements Corked {
   }
 
   #count(bytes: number): void {
+    this.left += bytes;
     this.#context.add(CHILD.sentBytes, bytes);
     this.#context.addToSlot(this.#slotIndex, SLOT.sentBytes, bytes);
   }

@@ -187,6 +187,11 @@ export class ServingLoop implements ConnectionHost {
       if (this.#ended) return true;
       const assigned = takeAssigned(board, child);
       const ticket = assigned >= 0 || this.#draining ? assigned : board.queue.pop();
+      if (ticket === board.logTicket) {
+        this.#context.log?.writer.perform();
+        claims++;
+        continue;
+      }
       if (ticket !== NOBODY) {
         claims++;
         // Promise jobs of an unfinished handler run before the next, possibly long, handler.
@@ -329,6 +334,7 @@ export class ServingLoop implements ConnectionHost {
     board.idle.remove(child);
     this.#leading?.end();
     this.#context.buffers.release();
+    this.#context.log?.writer.close();
     const idle = this.#context.getWord(CHILD.command) === ChildCommand.retireIdle;
     const reason = this.#retireReason ?? (idle ? ExitReason.idle : ExitReason.drain);
     this.#context.setWord(CHILD.retireReason, reason);

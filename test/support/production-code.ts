@@ -16,6 +16,9 @@ import * as assignment from '../../src/scoreboard/assignment.ts';
 import * as bitmap from '../../src/scoreboard/bitmap.ts';
 import * as inbox from '../../src/scoreboard/inbox.ts';
 import * as leader from '../../src/scoreboard/leader.ts';
+import * as logDrain from '../../src/scoreboard/log-drain.ts';
+import * as logRing from '../../src/scoreboard/log-ring.ts';
+import * as logRings from '../../src/scoreboard/log-rings.ts';
 import * as scoreboard from '../../src/scoreboard/scoreboard.ts';
 import * as ring from '../../src/scoreboard/ticket-ring.ts';
 import * as transition from '../../src/scoreboard/transition.ts';
@@ -35,6 +38,9 @@ export interface Code {
   readonly inbox: typeof inbox;
   readonly leader: typeof leader;
   readonly leading: typeof leading;
+  readonly logDrain: typeof logDrain;
+  readonly logRing: typeof logRing;
+  readonly logRings: typeof logRings;
   readonly ownership: typeof ownership;
   readonly ring: typeof ring;
   readonly router: typeof router;
@@ -49,6 +55,9 @@ export const production: Code = {
   inbox,
   leader,
   leading,
+  logDrain,
+  logRing,
+  logRings,
   ownership,
   ring,
   router,
@@ -98,6 +107,9 @@ async function loadCode(load: Load): Promise<Code> {
   return {
     assignment: await load('scoreboard/assignment'),
     bitmap: await load('scoreboard/bitmap'),
+    logDrain: await load('scoreboard/log-drain'),
+    logRing: await load('scoreboard/log-ring'),
+    logRings: await load('scoreboard/log-rings'),
     inbox: await load('scoreboard/inbox'),
     leader: await load('scoreboard/leader'),
     leading: await load('workers/leading'),

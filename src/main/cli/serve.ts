@@ -81,13 +81,16 @@ function endBySignals(server: MpmServer, directives: Directives, shell: Shell) {
   return ending;
 }
 
-/** Signals that a later release acts on; by default they would end the process. */
-function ignoreLaterSignals(shell: Shell): void {
-  for (const signal of ['SIGHUP', 'SIGUSR2'] as const) {
-    shell.onSignal(signal, () =>
-      shell.complain(`${signal} ignored: reload and restart come with a later release`),
-    );
-  }
+/** SIGHUP has log files opened anew, SIGUSR2 is for a later release; both would end the process. */
+function heedOtherSignals(server: MpmServer, { accessLog }: Directives, shell: Shell): void {
+  shell.onSignal('SIGHUP', (signal) => {
+    server.reopenLogs();
+    const done = accessLog === null ? 'there is no log to reopen' : 'reopening the access log';
+    shell.complain(`${signal}: ${done}; reloading comes with a later release`);
+  });
+  shell.onSignal('SIGUSR2', (signal) =>
+    shell.complain(`${signal} ignored: restart comes with a later release`),
+  );
 }
 
 /**
@@ -116,7 +119,7 @@ export async function serve(
     return fail(error, shell);
   }
   const ending = endBySignals(server, directives, shell);
-  ignoreLaterSignals(shell);
+  heedOtherSignals(server, directives, shell);
   server.on('error', (error: unknown) => fail(error, shell));
   let addresses: readonly ListenAddress[];
   try {

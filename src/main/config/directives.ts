@@ -6,6 +6,7 @@
  * Thread: main; the result is plain data and may be copied to workers.
  * May not: read files, the environment or the machine; those are arguments.
  */
+import type { LogFormat } from '../../workers/access-log/format.ts';
 import { connectionBufferBytesFor } from './capacity.ts';
 import { ConfigError, ErrorCode, nearest, type Origin, type Problem } from './errors.ts';
 import { type Machine, thisMachine } from './machine.ts';
@@ -111,6 +112,9 @@ export interface Directives {
   /** Where status and metrics are served; null: nowhere. */
   readonly admin: HostPort | null;
   readonly serverTokens: ServerTokens;
+  /** Where a line for each request goes: a path, or `stdout`; null: nowhere. */
+  readonly accessLog: string | null;
+  readonly logFormat: LogFormat;
 }
 
 /** One directive given by one source. */

@@ -185,6 +185,29 @@ export function oneOf<const Words extends readonly string[]>(
   };
 }
 
+/** A file, the word `standard`, or `off`. Words are told apart in any case; a path is kept as it is. */
+export function fileOrOff(standard: string): Kind<string | null, string | boolean | null> {
+  const form = `must be a file, ${standard} or off`;
+  return {
+    type: 'file',
+    unit: '',
+    range: `path, ${standard}, off`,
+    form,
+    placeholder: `<file|${standard}|off>`,
+    schema: z
+      .union([z.string(), z.literal(false), z.null()], { error: form })
+      .transform((value, context) => {
+        const text = String(value ?? 'off').trim();
+        if (/^(off|false|no)$/i.test(text)) return null;
+        if (text.toLowerCase() === standard) return standard;
+        if (text !== '' && !text.includes('\0')) return text;
+        context.addIssue(form);
+        return z.NEVER;
+      }),
+    format: (value) => value ?? 'off',
+  };
+}
+
 export const EVERY_ADDRESS = '::';
 const HOST_NAME =
   /^(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*$/i;

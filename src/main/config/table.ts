@@ -5,6 +5,7 @@
  * Its order is the order of every listing.
  * Thread: main; constants only.
  */
+import { STDOUT } from '../../workers/access-log/log-file.ts';
 import { connectionBufferBytesFor, defaultConnections } from './capacity.ts';
 import type { Directives } from './directives.ts';
 import type { Kind } from './kinds.ts';
@@ -403,6 +404,28 @@ export const DIRECTIVES = {
     change: 'hardly ever; a version helps attackers more than clients.',
     source: 'ServerTokens',
   }),
+  accessLog: directive({
+    group: 'observation',
+    key: 'accessLog',
+    kind: kinds.fileOrOff(STDOUT),
+    initial: () => null,
+    summary: 'Where a line for each request goes',
+    meaning:
+      'Where a line for each request is written when its last byte has left: a file, which is appended to and made if need be (mode 640), or `stdout`. `off`: nowhere. Lines come within about half a second. SIGHUP opens the file anew, for rotation: rename it, then send the signal. A file by the name of a word is written `./off`. Lines that a full disk or a stuck reader of the output did not take are counted (`MpmLogLost`, `mpm_log_lost_total`).',
+    change: 'wherever it should be known afterwards who asked for what.',
+    source: 'CustomLog (TransferLog), mod_log_config',
+  }),
+  logFormat: directive({
+    group: 'observation',
+    key: 'logFormat',
+    kind: kinds.oneOf('common', 'combined', 'json'),
+    initial: () => 'combined',
+    summary: 'What a line of the access log looks like',
+    meaning:
+      '`common` is Apache\'s `%h %l %u %t "%r" %>s %b`; `combined` adds Referer and User-agent. `%l` and `%u` are always `-`. `%b` is what has left of the body, without the head and, for a response that is complete and not framed by a `(req, res)` handler itself, without chunk framing. A client that left before its response was complete is shown as 499, one that got no status at all as `-`. Characters that are not printable ASCII are escaped as Apache does. `json` is one object a line: time (UTC), remoteAddr, remotePort, method, target, protocol, status, bodyBytes, durationMs, aborted, referer, userAgent, host, requestId (`X-Request-Id`), child, connectionRequests; a request that was cut off has its real status, 0 for none, and `aborted` true.',
+    change: 'to what the reader of the log expects; `json` says most.',
+    source: 'LogFormat, mod_log_config',
+  }),
 };
 
 export type DirectiveName = keyof typeof DIRECTIVES;
@@ -432,8 +455,6 @@ export const REFUSED: Readonly<Record<string, string>> = {
   lengthy: LATER,
   maxLengthyWorkers: LATER,
   statusPath: LATER,
-  accessLog: LATER,
-  logFormat: LATER,
   trustProxy: LATER,
   proxyProtocol: LATER,
   threadsPerChild: ONE_THREAD,

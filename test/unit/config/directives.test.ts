@@ -51,6 +51,8 @@ describe('defaults', () => {
       extendedStatus: true,
       admin: { host: '127.0.0.1', port: 8081 },
       serverTokens: 'off',
+      accessLog: null,
+      logFormat: 'combined',
     } satisfies Directives);
   });
 
@@ -110,6 +112,12 @@ describe('defaults', () => {
 describe('values', () => {
   it.each([
     ['keepAliveTimeout', 5, 'keepAliveTimeoutMs', 5000],
+    ['accessLog', 'Off', 'accessLog', null],
+    ['accessLog', false, 'accessLog', null],
+    ['accessLog', 'STDOUT', 'accessLog', 'stdout'],
+    ['accessLog', './off', 'accessLog', './off'],
+    ['accessLog', '/var/log/A.log', 'accessLog', '/var/log/A.log'],
+    ['logFormat', 'JSON', 'logFormat', 'json'],
     ['keepAliveTimeout', '5', 'keepAliveTimeoutMs', 5000],
     ['keepAliveTimeout', '500ms', 'keepAliveTimeoutMs', 500],
     ['keepAliveTimeout', 0.57, 'keepAliveTimeoutMs', 570],
@@ -333,8 +341,6 @@ describe('names', () => {
     'lengthy',
     'maxLengthyWorkers',
     'statusPath',
-    'accessLog',
-    'logFormat',
     'trustProxy',
     'proxyProtocol',
   ])('of later releases are refused rather than ignored: %s', async (name) => {

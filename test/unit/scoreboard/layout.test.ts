@@ -8,6 +8,10 @@ import {
   type Field,
   HEADER,
   HEADER_BYTES,
+  LOG_HEADER,
+  LOG_HEADER_BYTES,
+  LOG_RING,
+  LOG_RING_STRIDE,
   ROUTES,
   SLOT,
   SLOT_BYTES,
@@ -20,6 +24,8 @@ const RECORDS: readonly [string, Readonly<Record<string, Field>>, number][] = [
   ['HEADER', HEADER, HEADER_BYTES],
   ['CHILD', CHILD, CHILD_BYTES],
   ['SLOT', SLOT, SLOT_BYTES],
+  ['LOG_HEADER', LOG_HEADER, LOG_HEADER_BYTES],
+  ['LOG_RING', LOG_RING, LOG_RING_STRIDE],
 ];
 const elementBytes = ({ type }: Field): number => (type === 'f64' ? 8 : type === 'bytes' ? 1 : 4);
 const endOf = (field: Field): number => field.offset + elementBytes(field) * (field.count ?? 1);
@@ -69,9 +75,8 @@ describe.each(RECORDS)('%s', (name, fields, bytes) => {
 
 describe('the records', () => {
   it('begin at a cache line wherever they stand', () => {
-    expect([HEADER_BYTES, CHILD_BYTES, SLOT_BYTES].map((bytes) => bytes % CACHE_LINE)).toEqual([
-      0, 0, 0,
-    ]);
+    const records = [HEADER_BYTES, CHILD_BYTES, SLOT_BYTES, LOG_HEADER_BYTES, LOG_RING_STRIDE];
+    expect(records.map((bytes) => bytes % CACHE_LINE)).toEqual([0, 0, 0, 0, 0]);
   });
 
   it('have a slot whose line of the state word is not the line the kernel side writes at accept alone', () => {

@@ -165,6 +165,7 @@ export class Bench implements ServingLoop {
         directPolling: false,
         indexes: false,
         maxOpenFiles: 4,
+        accessLog: null,
       },
       { kind: 'node', handle },
     );
@@ -173,6 +174,7 @@ export class Bench implements ServingLoop {
     const closer = new Closer(this.board, native, new SlotPool(this.board.connectionSlots));
     this.completer = new Completer(this.board, native, closer, {
       queued: (slot) => this.queued.push(slot),
+      ended: () => {},
       passed: () => {},
     });
   }
