@@ -215,7 +215,7 @@ describe('stopping', () => {
     running.process.kill('SIGTERM');
     await eventually(running.output, (text) => text.includes('SIGTERM'));
     const began = performance.now();
-    await running.stop('SIGTERM');
+    expect(await running.stop('SIGTERM')).toBe(143);
     expect(performance.now() - began).toBeLessThan(10_000);
   });
 });

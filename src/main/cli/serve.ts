@@ -55,10 +55,11 @@ export function fail(error: unknown, shell: Shell): void {
 
 /** SIGTERM and SIGINT: the first drains and ends with 0, the second forces and ends with 128 + n. */
 function endBySignals(server: MpmServer, directives: Directives, shell: Shell) {
-  const ending = { begun: false };
-  const end = (promise: Promise<void>, code: number) =>
+  const ending = { begun: false, code: 0 };
+  const end = (promise: Promise<void>) =>
     promise.then(
-      () => shell.exit(code),
+      // Both signals wait for one and the same end, and the last one names it.
+      () => shell.exit(ending.code),
       (error: unknown) => fail(error, shell),
     );
   const onSignal = (signal: NodeJS.Signals) => {
@@ -67,14 +68,14 @@ function endBySignals(server: MpmServer, directives: Directives, shell: Shell) {
       const { gracefulShutdownTimeoutMs: bound } = directives;
       const within = bound === 0 ? '' : ` within ${formatDuration(bound)}`;
       shell.print(`${signal}: finishing requests${within}; once more ends at once`);
-      void end(server.close(), 0);
+      void end(server.close());
       return;
     }
-    const code = 128 + constants.signals[signal];
+    ending.code = 128 + constants.signals[signal];
     shell.print(`${signal}: ending at once`);
-    void end(server.close({ force: true }), code);
+    void end(server.close({ force: true }));
     // A stop that was forced must not depend on the part that may be stuck.
-    setTimeout(() => shell.exit(code), FORCED_END_MS);
+    setTimeout(() => shell.exit(ending.code), FORCED_END_MS);
   };
   shell.onSignal('SIGTERM', onSignal);
   shell.onSignal('SIGINT', onSignal);

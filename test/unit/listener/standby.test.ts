@@ -1,9 +1,9 @@
 // The listener's part while a worker leads: how long it lets a leader be.
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { Poller } from '../../src/listener/poller.ts';
-import { Standby } from '../../src/listener/standby.ts';
-import { leaderOf, takeLead } from '../../src/scoreboard/leader.ts';
-import { Scoreboard } from '../../src/scoreboard/scoreboard.ts';
+import type { Poller } from '../../../src/listener/poller.ts';
+import { Standby } from '../../../src/listener/standby.ts';
+import { leaderOf, takeLead } from '../../../src/scoreboard/leader.ts';
+import { Scoreboard } from '../../../src/scoreboard/scoreboard.ts';
 
 const STUCK_TICKS = 5;
 
