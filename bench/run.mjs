@@ -23,8 +23,11 @@ function plan(options) {
   return chosen.map((workload) => {
     const wanted = options.servers ?? (options.quick ? workload.quickServers : workload.servers);
     const able = servers.filter(
-      ({ name, burns, files = false }) =>
-        wanted.includes(name) && (burns || !workload.needsBurn) && (files || !workload.needsFiles),
+      ({ name, burns, files = false, timers = false }) =>
+        wanted.includes(name) &&
+        (burns || !workload.needsBurn) &&
+        (files || !workload.needsFiles) &&
+        (timers || !workload.needsTimer),
     );
     return { workload, servers: able };
   });

@@ -4,8 +4,14 @@
 import { connect } from 'node:net';
 import { percentile } from './stats.mjs';
 
-const { host, port, path, clients, meanThinkMs, seed, greeting } = JSON.parse(process.argv[2]);
-const request = `GET ${path} HTTP/1.1\r\nHost: ${host}:${port}\r\n\r\n`;
+const { host, port, path, clients, meanThinkMs, seed, greeting, long } = JSON.parse(
+  process.argv[2],
+);
+const requestFor = (target) => `GET ${target} HTTP/1.1\r\nHost: ${host}:${port}\r\n\r\n`;
+const request = requestFor(path);
+// `long`: {path, share}, a share of requests that keep a handler busy; what they take is left out.
+const longRequest = long === undefined ? '' : requestFor(long.path);
+let longShare = 0;
 const maxThinkMs = 10 * meanThinkMs;
 
 /** Mulberry32: a small generator with 32 bits of state. */
@@ -20,14 +26,20 @@ function generator(state) {
 
 let latenciesMs = [];
 let failed = 0;
+let longAnswered = 0;
 let beganAt = 0;
 let waiting = 0;
+
+/** A whole response: one that is known, or one line of text. */
+const ends = (text) =>
+  long === undefined ? text.endsWith(greeting) : /\r\n\r\n[^\r\n]+\n$/.test(text);
 
 function startThinking(index) {
   const random = generator(seed + index * 7919);
   let socket;
   let sentAt = 0;
   let text = '';
+  let isLong = false;
 
   const think = () => {
     const pauseMs = Math.min(-Math.log(1 - random()) * meanThinkMs, maxThinkMs);
@@ -38,17 +50,19 @@ function startThinking(index) {
     text = '';
     waiting++;
     sentAt = performance.now();
-    socket.write(request);
+    isLong = random() < longShare;
+    socket.write(isLong ? longRequest : request);
   };
   const open = () => {
     socket = connect({ host, port, noDelay: true });
     socket.on('error', () => {}); // 'close' follows
     socket.on('data', (bytes) => {
       text += bytes.toString('latin1');
-      if (!text.endsWith(greeting)) return;
+      if (!ends(text)) return;
       waiting--;
-      if (text.startsWith('HTTP/1.1 200')) latenciesMs.push(performance.now() - sentAt);
-      else failed++;
+      if (!text.startsWith('HTTP/1.1 200')) failed++;
+      else if (isLong) longAnswered++;
+      else latenciesMs.push(performance.now() - sentAt);
       sentAt = 0;
       think();
     });
@@ -71,7 +85,12 @@ const commands = {
     for (let index = 0; index < clients; index++) startThinking(index);
     return {};
   },
+  mix() {
+    longShare = long.share;
+    return {};
+  },
   begin() {
+    longAnswered = 0;
     latenciesMs = [];
     failed = 0;
     beganAt = performance.now();
@@ -89,6 +108,7 @@ const commands = {
       p99Ms: percentile(sorted, 99),
       maxMs: sorted.at(-1),
       failed,
+      longPerS: longAnswered / durationS,
       waiting,
     };
     latenciesMs = [];

@@ -15,6 +15,7 @@ export const hybrid = {
   about: 'hybrid-mpm, 2 workers (16 for mixed-cpu, 5 to 20 for think-time)',
   burns: true,
   files: true,
+  timers: true,
   probe() {
     if (!existsSync(cli)) return { missing: 'dist/main/cli.js is not there: npm run build' };
     const { version } = JSON.parse(readFileSync(new URL('package.json', root), 'utf8'));

@@ -2,6 +2,7 @@
 //   name, about   as printed
 //   burns         whether it answers /burn?ms=N
 //   files         whether it serves the folder settings.files
+//   timers        whether it answers /timer
 //   path          of the small response, where it is not /
 //   packages      npm packages that it needs in bench/node_modules
 //   hasAdmin      whether it serves /server-status?auto on a port of its own

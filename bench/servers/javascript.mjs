@@ -12,6 +12,7 @@ function nodeServer(name, about, processes) {
     about,
     burns: true,
     files: true,
+    timers: true,
     probe: () => ({ version: process.versions.node }),
     command: ({ port, settings }) => ({
       file: process.execPath,
