@@ -18,7 +18,7 @@ import {
 import { WELL_KNOWN } from './path.ts';
 
 /** Not waiting for a writer where somebody has left a FIFO in the folder. */
-const OPEN_FLAGS = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
+export const OPEN_FLAGS = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
 const QUIET = { throwIfNoEntry: false } as const;
 
 export interface OpenFile {
@@ -38,6 +38,11 @@ export class Folder {
   constructor(path: string) {
     this.#root = realpathSync(path);
     this.#prefix = this.#root.endsWith('/') ? this.#root : `${this.#root}/`;
+  }
+
+  /** Without symbolic links. */
+  get path(): string {
+    return this.#root;
   }
 
   /**

@@ -31,7 +31,12 @@ export function parseTarget(target: string): FilePath | number {
   const rest = target.startsWith('/') ? target : pathOfAbsolute(target);
   if (rest === null) return 400;
   const mark = rest.indexOf('?');
-  const raw = mark < 0 ? rest : rest.slice(0, mark);
+  const path = parsePath(mark < 0 ? rest : rest.slice(0, mark));
+  return typeof path === 'number' ? path : { ...path, query: mark < 0 ? '' : rest.slice(mark) };
+}
+
+/** The same for a percent-encoded path by itself, in which a question mark is a character. */
+export function parsePath(raw: string): Omit<FilePath, 'query'> | number {
   if (raw.length > MAX_PATH_LENGTH) return 414;
   // An encoded slash would become a separator only after the names were checked.
   if (/%2f|%5c|\\/i.test(raw)) return 404;
@@ -41,13 +46,20 @@ export function parseTarget(target: string): FilePath | number {
   } catch {
     return 400;
   }
-  if (decoded.includes('\0')) return 400;
-  const names = decoded.split('/').filter((name) => name !== '');
+  const names = namesOf(decoded);
+  return typeof names === 'number' ? names : { names, isFolder: decoded.endsWith('/') };
+}
+
+/** The names of a path that is not encoded, or the status to refuse it with. */
+export function namesOf(path: string): string[] | number {
+  if (path.length > MAX_PATH_LENGTH) return 414;
+  if (path.includes('\0')) return 400;
+  const names = path.split('/').filter((name) => name !== '');
   for (const [index, name] of names.entries()) {
     if (name.startsWith('.') && !(index === 0 && name === WELL_KNOWN)) return 404;
     if (Buffer.byteLength(name) > MAX_NAME_BYTES) return 404;
   }
-  return { names, isFolder: decoded.endsWith('/'), query: mark < 0 ? '' : rest.slice(mark) };
+  return names;
 }
 
 function pathOfAbsolute(target: string): string | null {

@@ -17,6 +17,7 @@ import { LISTING_HEADERS, renderListing } from './listing.ts';
 import { type Descriptors, joined, layOut, sendParts } from './multipart.ts';
 import { folderLocation, parseTarget } from './path.ts';
 import { contentRange, parseRange } from './range.ts';
+import { MESSAGES, refuse, statusOf, TEXT } from './refusal.ts';
 import { type Representation, StaleFile } from './representation.ts';
 import { type Detour, lookUp, Resource } from './resource.ts';
 
@@ -37,19 +38,7 @@ export interface Clock {
 
 const SYSTEM_CLOCK: Clock = { now: () => Date.now(), elapsed: () => performance.now() };
 const ALLOW = Object.freeze(['Allow', 'GET, HEAD, OPTIONS']);
-const TEXT = Object.freeze(['Content-Type', 'text/plain;charset=utf-8']);
 const METHOD_NOT_ALLOWED = Object.freeze([...ALLOW, ...TEXT]);
-const MESSAGES: Readonly<Record<number, string>> = {
-  301: 'Moved Permanently\n',
-  400: 'Bad Request\n',
-  403: 'Forbidden\n',
-  404: 'Not Found\n',
-  405: 'Method Not Allowed\n',
-  412: 'Precondition Failed\n',
-  414: 'URI Too Long\n',
-  416: 'Range Not Satisfiable\n',
-  503: 'Service Unavailable\n',
-};
 /** A file that changes while it is looked at is looked at again, this often at most. */
 const MAX_ATTEMPTS = 3;
 
@@ -220,30 +209,5 @@ export class StaticHandler implements Handler {
     const copy = this.#descriptors.duplicate(fd);
     if (copy >= 0) return copy;
     throw Object.assign(new Error(`dup: errno ${-copy}`), { code: 'EMFILE' });
-  }
-}
-
-function refuse(exchange: Exchange, status: number): void {
-  exchange.respond(status, '', TEXT, MESSAGES[status] ?? '');
-}
-
-/** The status for an error of the file system, 0 where it is the server's own trouble. */
-function statusOf(error: unknown): number {
-  if (error instanceof StaleFile) return 503;
-  switch ((error as NodeJS.ErrnoException).code) {
-    case 'ENOENT':
-    case 'ENOTDIR':
-    case 'ENAMETOOLONG':
-    case 'ELOOP':
-    case 'ENXIO':
-      return 404;
-    case 'EACCES':
-    case 'EPERM':
-      return 403;
-    case 'EMFILE':
-    case 'ENFILE':
-      return 503;
-    default:
-      return 0;
   }
 }
