@@ -1,5 +1,10 @@
 /** What `import 'hybrid-mpm'` gives: the server for programs, the light classes for handlers. */
 export { Headers, Request, Response } from '../workers/fetch/index.ts';
+export { FileError } from '../workers/files/file-error.ts';
+export type { FileTarget } from '../workers/files/open-file.ts';
+export { sendBytes } from '../workers/files/send-bytes.ts';
+export { type SendFileInit, sendFile } from '../workers/files/send-file.ts';
+export { type SendFileToInit, sendFileTo } from '../workers/node-http/send-file-to.ts';
 export {
   ConfigError,
   type Directives,

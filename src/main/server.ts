@@ -257,6 +257,7 @@ function workerOptions(directives: Directives, accessLog: LogSettings | null): W
     server: SERVER_FIELD[directives.serverTokens],
     directPolling: directives.directPolling,
     indexes: directives.indexes,
+    sendFileRoot: directives.sendFileRoot,
     maxOpenFiles: openFilesFor(
       thisMachine(),
       directives.maxConnections,

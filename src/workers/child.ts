@@ -11,7 +11,8 @@ import { Scoreboard, type SharedScoreboard } from '../scoreboard/scoreboard.ts';
 import { WorkerContext, type WorkerOptions } from './context.ts';
 import type { Handler } from './exchange.ts';
 import { installGlobals } from './fetch/globals.ts';
-import { loadHandler } from './handler-loader.ts';
+import { FileOffload } from './files/offload.ts';
+import { EntryError, loadHandler } from './handler-loader.ts';
 import { ServingLoop } from './serving-loop.ts';
 
 export interface ChildTask {
@@ -55,8 +56,9 @@ export default async function live(task: ChildTask): Promise<ExitReason | LoadFa
   installGlobals();
   let handler: Handler;
   try {
-    const { indexes, maxOpenFiles } = task.options;
-    handler = await loadHandler(task.entry, { descriptors: native, indexes, maxOpenFiles });
+    const { indexes, maxOpenFiles, sendFileRoot } = task.options;
+    const folder = { descriptors: native, indexes, maxOpenFiles };
+    handler = await loadHandler(task.entry, folder, offloadFor(sendFileRoot));
   } catch (error) {
     const { code = 'ERR_MPM_ENTRY_FAILED', message } = error as Error & { code?: string };
     return { code, message };
@@ -83,4 +85,15 @@ export default async function live(task: ChildTask): Promise<ExitReason | LoadFa
   // the application run. A terminated thread would skip them.
   setImmediate(() => process.exit(0));
   return reason;
+}
+
+/** @throws EntryError where the folder cannot be used */
+function offloadFor(root: string | null): FileOffload | null {
+  if (root === null) return null;
+  try {
+    return new FileOffload(root, (line) => process.stderr.write(`hybrid-mpm: ${line}\n`));
+  } catch (cause) {
+    const { message } = cause as Error;
+    throw new EntryError('ERR_MPM_SENDFILE_ROOT', `sendFileRoot ${root}: ${message}`, { cause });
+  }
 }

@@ -43,6 +43,8 @@ export interface WorkerOptions {
   readonly maxOpenFiles: number;
   /** Null: no access log. */
   readonly accessLog: LogSettings | null;
+  /** Folder of the files that X-Sendfile and its like may name; null: such fields mean nothing. */
+  readonly sendFileRoot: string | null;
 }
 
 /** Scratch memory that responses are put together in. */

@@ -123,6 +123,18 @@ export interface Exchange {
   /** Ends such a response; `keepAlive` false closes the connection once all has left. */
   endRaw(keepAlive: boolean): void;
 
+  /**
+   * A whole such response whose body is bytes of a file, see `respondFile`.
+   * @param head as it goes on the wire; its Content-Length is `length`
+   */
+  endRawFile(
+    head: Uint8Array,
+    fd: number,
+    offset: number,
+    length: number,
+    keepAlive: boolean,
+  ): void;
+
   /** True once a byte of the final response was handed over. */
   readonly headersSent: boolean;
   /** True once the response ended or was aborted. */

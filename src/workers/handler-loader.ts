@@ -10,6 +10,7 @@ import { resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import type { Handler } from './exchange.ts';
 import { FetchHandler } from './fetch/fetch-handler.ts';
+import type { FileOffload } from './files/offload.ts';
 import { type NodeFunction, NodeHandler } from './node-http/node-handler.ts';
 import { StaticHandler, type StaticOptions } from './static/static-handler.ts';
 
@@ -19,7 +20,9 @@ export type EntryErrorCode =
   /** The module threw while it was loaded; `cause` has what it threw. */
   | 'ERR_MPM_ENTRY_FAILED'
   /** The module exports nothing that could handle a request. */
-  | 'ERR_MPM_ENTRY_SHAPE';
+  | 'ERR_MPM_ENTRY_SHAPE'
+  /** The folder of `sendFileRoot` does not exist or cannot be entered. */
+  | 'ERR_MPM_SENDFILE_ROOT';
 
 /** Why an entry cannot be served; one clear message, a code to tell cases apart. */
 export class EntryError extends Error {
@@ -39,9 +42,14 @@ type AnyFunction = (this: unknown, ...parameters: unknown[]) => unknown;
  * with fewer than two declared parameters is a web-style handler and otherwise `(req, res)`.
  * @param entry path (from the working directory) or file: URL of a folder or a module
  * @param folder how a folder is served
+ * @param offload heeds X-Sendfile and its like in a module's responses; null: nobody does
  * @throws EntryError
  */
-export async function loadHandler(entry: string, folder: StaticOptions): Promise<Handler> {
+export async function loadHandler(
+  entry: string,
+  folder: StaticOptions,
+  offload: FileOffload | null = null,
+): Promise<Handler> {
   const path = entry.startsWith('file:') ? fileURLToPath(entry) : resolve(entry);
   if (isFolder(path, entry)) return new StaticHandler(path, folder);
   const url = pathToFileURL(path).href;
@@ -51,7 +59,7 @@ export async function loadHandler(entry: string, folder: StaticOptions): Promise
   } catch (cause) {
     throw new EntryError('ERR_MPM_ENTRY_FAILED', failedMessage(entry, cause), { cause });
   }
-  return handlerOf(module, entry);
+  return handlerOf(module, entry, offload);
 }
 
 function isFolder(path: string, entry: string): boolean {
@@ -64,19 +72,23 @@ function isFolder(path: string, entry: string): boolean {
   }
 }
 
-function handlerOf(module: Record<string, unknown>, entry: string): Handler {
+function handlerOf(
+  module: Record<string, unknown>,
+  entry: string,
+  offload: FileOffload | null,
+): Handler {
   const candidate = defaultExport(module);
   for (const owner of [module, candidate]) {
     const fetch = memberOf(owner, 'fetch');
     // Called on its owner, since frameworks' applications are objects with methods.
     if (fetch !== null) {
-      return new FetchHandler((request, context) => fetch.call(owner, request, context));
+      return new FetchHandler((request, context) => fetch.call(owner, request, context), offload);
     }
   }
   if (typeof candidate === 'function') {
     return candidate.length < 2
-      ? new FetchHandler(candidate as AnyFunction)
-      : new NodeHandler(candidate as NodeFunction);
+      ? new FetchHandler(candidate as AnyFunction, offload)
+      : new NodeHandler(candidate as NodeFunction, offload);
   }
   const names = Object.keys(module).join(', ') || 'nothing';
   throw new EntryError(

@@ -247,6 +247,28 @@ export class HttpExchange implements Exchange {
     this.#end();
   }
 
+  endRawFile(
+    head: Uint8Array,
+    fd: number,
+    offset: number,
+    length: number,
+    keepAlive: boolean,
+  ): void {
+    if (this.response === Response.none) {
+      this.response = Response.raw;
+      this.status = statusIn(head);
+    }
+    try {
+      this.#expect(Response.raw);
+    } catch (error) {
+      this.#context.native.close(fd);
+      throw error;
+    }
+    this.#writer.raw(head);
+    this.#putFile(fd, offset, length);
+    this.endRaw(keepAlive);
+  }
+
   get headersSent(): boolean {
     return this.response !== Response.none;
   }

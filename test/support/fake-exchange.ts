@@ -181,13 +181,17 @@ export class FakeExchange implements Exchange {
   writeFile(fd: number, offset: number, length: number): boolean {
     this.#live();
     if (!this.#started) throw new Error('writeFile before start');
+    this.#putFile(fd, offset, length);
+    return this.#take(length);
+  }
+
+  #putFile(fd: number, offset: number, length: number): void {
     const part = Buffer.alloc(length);
     const count = readSync(fd, part, 0, length, offset);
     closeSync(fd);
     if (count !== length) throw new Error(`the file has ${count} bytes of ${length}`);
     this.fileParts++;
     this.chunks.push(part);
-    return this.#take(length);
   }
 
   start(
@@ -226,6 +230,18 @@ export class FakeExchange implements Exchange {
     this.#live();
     this.rawKeepAlive = keepAlive;
     this.#finish();
+  }
+
+  endRawFile(
+    head: Uint8Array,
+    fd: number,
+    offset: number,
+    length: number,
+    keepAlive: boolean,
+  ): void {
+    this.writeRaw(head);
+    this.#putFile(fd, offset, length);
+    this.endRaw(keepAlive);
   }
 
   fail(error: unknown): void {

@@ -106,6 +106,8 @@ export interface Directives {
 
   /** A folder without an index file is listed. */
   readonly indexes: boolean;
+  /** Folder below which X-Sendfile and X-Accel-Redirect name files; null: they are not heeded. */
+  readonly sendFileRoot: string | null;
 
   /** Per-request detail (client, request, durations) on the status page. */
   readonly extendedStatus: boolean;

@@ -6,6 +6,7 @@
  * Thread: main. May not: know any directive.
  */
 import { isIPv4, isIPv6 } from 'node:net';
+import { isAbsolute, resolve } from 'node:path';
 import { z } from 'zod';
 import type { HostPort } from './directives.ts';
 
@@ -293,5 +294,27 @@ export function addressOrOff(
         return z.NEVER;
       }),
     format: (value) => (value === null ? 'off' : formatHostPort(value)),
+  };
+}
+
+/** The absolute path of a folder, or `off`. */
+export function folderOrOff(): Kind<string | null, string | false | null> {
+  const form = 'must be the absolute path of a folder, or off';
+  return {
+    type: 'folder',
+    unit: '',
+    range: 'absolute path, off',
+    form,
+    placeholder: '<folder|off>',
+    schema: z
+      .union([z.string(), z.literal(false), z.null()], { error: form })
+      .transform((value, context) => {
+        const text = value === null || value === false ? 'off' : value.trim();
+        if (/^(off|false|no)$/i.test(text)) return null;
+        if (isAbsolute(text) && !text.includes('\0')) return resolve(text);
+        context.addIssue(form);
+        return z.NEVER;
+      }),
+    format: (value) => value ?? 'off',
   };
 }

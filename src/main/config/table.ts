@@ -372,6 +372,18 @@ export const DIRECTIVES = {
     change: 'where everybody may see what files there are.',
     source: 'Options Indexes',
   }),
+  sendFileRoot: directive({
+    group: 'files',
+    key: 'sendFileRoot',
+    kind: kinds.folderOrOff(),
+    initial: () => null,
+    summary: 'Folder of the files that X-Sendfile and X-Accel-Redirect may name',
+    meaning:
+      "Where a handler's response has the field `X-Sendfile` (a path, absolute or from this folder) or `X-Accel-Redirect` (a path as in a request, from this folder), that file is sent in place of the handler's body, with its other fields, and the field itself is taken out. Both are percent-decoded. What lies outside the folder once all links are followed, is hidden by a dot, is a folder or does not exist is answered by 404, with a line on stderr. Conditional and range requests are answered as with static files. Off: the two are fields as any other and are passed on. The folder has to exist when the server starts.",
+    change:
+      'where an application that ran behind Apache or nginx lets them send its files. Not where handlers pass on responses of servers that are not trusted: those could name any file in the folder.',
+    source: 'XSendFile, XSendFilePath (mod_xsendfile); nginx: X-Accel-Redirect',
+  }),
   extendedStatus: directive({
     group: 'observation',
     key: 'extendedStatus',

@@ -93,6 +93,40 @@ export async function collect(source: ChunkSource): Promise<Uint8Array<ArrayBuff
   return collector.take();
 }
 
+/**
+ * Tells the producer of a body that nobody wants more; never throws.
+ *
+ * A Readable is destroyed: the `return` of its iterator would wait behind a read that is under way,
+ * which may take for ever. So would that of an async generator, which cannot be stopped between two
+ * yields (ECMAScript, AsyncGeneratorResumeNext); other iterators hear of it at once.
+ * @param iterator null: the iteration was not begun
+ */
+export function stopIteration(
+  source: AsyncIterable<unknown>,
+  iterator: AsyncIterator<unknown> | null,
+): void {
+  try {
+    if (isNodeStream(source)) {
+      // Opening it may still fail, and nobody else listens any more.
+      source.on('error', ignore);
+      source.destroy();
+      return;
+    }
+    const done = (iterator ?? source[Symbol.asyncIterator]()).return?.();
+    if (done !== undefined) Promise.resolve(done).catch(ignore);
+  } catch {
+    // It was told.
+  }
+}
+
+const ignore = (): void => {};
+
+/** Also one of a package of its own (readable-stream). */
+function isNodeStream(source: object): source is Readable {
+  const { pipe, on, destroy } = source as Partial<Readable>;
+  return [pipe, on, destroy].every((member) => typeof member === 'function');
+}
+
 /** What is known of a stream this module made, so that it need not be read chunk by chunk. */
 interface KnownBody {
   bytes: Uint8Array | string | null;

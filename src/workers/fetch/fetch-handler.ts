@@ -6,6 +6,8 @@
  * May not: let anything the application does escape as an exception into the connection code.
  */
 import type { Exchange, Handler } from '../exchange.ts';
+import { failExchange } from '../files/file-error.ts';
+import type { FileOffload } from '../files/offload.ts';
 import { Background, type FetchContext, RequestContext } from './context.ts';
 import { abortRequest, type ExchangeRequest, requestOf } from './request.ts';
 import { discardResponse, isGone, isResponse, sendResponse } from './send.ts';
@@ -21,9 +23,12 @@ export class FetchHandler implements Handler {
   /** What the application goes on with after its responses. */
   readonly background = new Background();
   readonly #fetch: FetchFunction;
+  readonly #offload: FileOffload | null;
 
-  constructor(fetch: FetchFunction) {
+  /** @param offload heeds X-Sendfile and its like */
+  constructor(fetch: FetchFunction, offload: FileOffload | null = null) {
     this.#fetch = fetch;
+    this.#offload = offload;
   }
 
   settled(): Promise<void> {
@@ -38,8 +43,8 @@ export class FetchHandler implements Handler {
         request as unknown as globalThis.Request,
         new RequestContext(exchange, this.background),
       );
-      if (isThenable(value)) answerLater(exchange, request, value);
-      else answer(exchange, request, value);
+      if (isThenable(value)) answerLater(exchange, request, value, this.#offload);
+      else answer(exchange, request, value, this.#offload);
     } catch (error) {
       fail(exchange, serial, error);
     }
@@ -51,9 +56,14 @@ function isThenable(value: unknown): value is PromiseLike<unknown> {
   return typeof (value as Partial<PromiseLike<unknown>>).then === 'function';
 }
 
-function answer(exchange: Exchange, request: ExchangeRequest, value: unknown): void {
+function answer(
+  exchange: Exchange,
+  request: ExchangeRequest,
+  value: unknown,
+  offload: FileOffload | null,
+): void {
   if (isResponse(value)) {
-    sendResponse(exchange, request, value);
+    sendResponse(exchange, request, value, offload);
   } else {
     const got = value === null ? 'null' : typeof value;
     exchange.fail(new TypeError(`The handler has to return a Response, not ${got}`));
@@ -64,6 +74,7 @@ function answerLater(
   exchange: Exchange,
   request: ExchangeRequest,
   promise: PromiseLike<unknown>,
+  offload: FileOffload | null,
 ): void {
   const { serial } = exchange;
   exchange.onAbort = (reason) => abortRequest(request, reason);
@@ -76,7 +87,7 @@ function answerLater(
       }
       exchange.onAbort = null;
       try {
-        answer(exchange, request, value);
+        answer(exchange, request, value, offload);
       } catch (error) {
         fail(exchange, serial, error);
       }
@@ -91,6 +102,6 @@ function fail(exchange: Exchange, serial: number, error: unknown): void {
   if (error instanceof BadHostError && !exchange.headersSent) {
     exchange.respond(400, '', PLAIN_TEXT, 'Bad Request');
   } else {
-    exchange.fail(error);
+    failExchange(exchange, error);
   }
 }

@@ -9,6 +9,7 @@
  * change before they are sent; an async iterable is accepted as a body; the headers of a redirect may
  * be changed; a Response whose body is a string or bytes may be sent more than once.
  */
+import { FileBody } from '../files/file-body.ts';
 import {
   type ChunkSource,
   collect,
@@ -17,6 +18,7 @@ import {
   encodeText,
   isDisturbed,
   spentStream,
+  stopIteration,
   streamOfBytes,
   unusable,
 } from './body.ts';
@@ -34,7 +36,7 @@ import type { BodyInit } from './types.ts';
 export const NativeResponse = globalThis.Response;
 
 /** What a light response holds as its body after construction. */
-export type LightBody = string | Uint8Array | Blob | ChunkSource | null;
+export type LightBody = string | Uint8Array | Blob | FileBody | ChunkSource | null;
 
 /** Shared lists, so that the connection can serve their bytes from its cache. */
 const NO_HEADERS: FlatHeaders = Object.freeze([]);
@@ -72,6 +74,13 @@ export let bodyOfResponse: (response: LightResponse) => LightBody;
 export let listOfResponse: (response: LightResponse) => FlatHeaders;
 /** Marks the body as read, so that only one reader gets it. */
 export let markUsed: (response: LightResponse) => void;
+/** A response of parts that were checked before; the list is the response's from then on. */
+export let responseOf: (
+  status: number,
+  statusText: string,
+  list: FlatHeaders,
+  body: FileBody | string | null,
+) => LightResponse;
 
 /** A response as the Fetch standard's `Response` (https://fetch.spec.whatwg.org/#response-class). */
 export class LightResponse {
@@ -89,6 +98,14 @@ export class LightResponse {
       response.#headers === null ? response.#list : listOfHeaders(response.#headers);
     markUsed = (response) => {
       response.#flags |= USED;
+    };
+    responseOf = (status, statusText, list, body) => {
+      const response = new LightResponse();
+      response.#status = status;
+      response.#statusText = statusText;
+      response.#list = list;
+      response.#body = body;
+      return response;
     };
   }
 
@@ -218,6 +235,7 @@ export class LightResponse {
     if ((this.#flags & USED) !== 0) stream = spentStream();
     else if (typeof body === 'string' || body instanceof Uint8Array) stream = streamOfBytes(body);
     else if (body instanceof Blob) stream = body.stream() as ReadableStream<Uint8Array>;
+    else if (body instanceof FileBody) stream = streamOfFile(body);
     else stream = streamOfIterable(body);
     this.#body = stream;
     return stream;
@@ -239,7 +257,7 @@ export class LightResponse {
     if (typeof body === 'string') return encodeText(body);
     if (body instanceof Uint8Array) return copyOf(body);
     if (body instanceof Blob) return new Uint8Array(await body.arrayBuffer());
-    return collect(body);
+    return collect(body instanceof FileBody ? body.chunks() : body);
   }
 
   async text(): Promise<string> {
@@ -282,6 +300,10 @@ export class LightResponse {
     copy.#statusText = this.#statusText;
     copy.#list = listOfResponse(this);
     copy.#flags = this.#flags;
+    if (this.#body instanceof FileBody) {
+      copy.#body = this.#body.share();
+      return copy;
+    }
     copy.#body = this.#body;
     const stream = isFixed(this.#body) ? null : this.body;
     if (stream !== null) [this.#body, copy.#body] = stream.tee();
@@ -351,7 +373,28 @@ function isAsyncIterable(value: object): value is AsyncIterable<Uint8Array | str
   return typeof (value as AsyncIterable<unknown>)[Symbol.asyncIterator] === 'function';
 }
 
-function streamOfIterable(source: AsyncIterable<Uint8Array | string>): ReadableStream<Uint8Array> {
+const fileStreams = new WeakMap<ReadableStream, FileBody>();
+
+function streamOfFile(file: FileBody): ReadableStream<Uint8Array> {
+  const stream = streamOfIterable(file.chunks(), () => file.release());
+  fileStreams.set(stream, file);
+  return stream;
+}
+
+/**
+ * The file behind an untouched stream of a response, otherwise null, so that
+ * `new Response(other.body, other)` is sent as the other one would have been.
+ */
+export function fileOfStream(stream: ReadableStream): FileBody | null {
+  const file = fileStreams.get(stream);
+  return file === undefined || stream.locked || isDisturbed(stream) ? null : file;
+}
+
+/** @param released called besides when the stream is cancelled */
+function streamOfIterable(
+  source: AsyncIterable<Uint8Array | string>,
+  released: () => void = () => {},
+): ReadableStream<Uint8Array> {
   const iterator = source[Symbol.asyncIterator]();
   return new ReadableStream<Uint8Array>(
     {
@@ -360,8 +403,9 @@ function streamOfIterable(source: AsyncIterable<Uint8Array | string>): ReadableS
         if (done) controller.close();
         else controller.enqueue(typeof value === 'string' ? encodeText(value) : value);
       },
-      async cancel(reason) {
-        await iterator.return?.(reason);
+      cancel() {
+        released();
+        stopIteration(source, iterator);
       },
     },
     { highWaterMark: 0 },

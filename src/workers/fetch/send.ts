@@ -6,11 +6,17 @@
  * May not: use an exchange whose serial has moved on; every step after a wait checks first.
  */
 import type { AbortReason, Exchange } from '../exchange.ts';
-import { type ChunkSource, chunkBytes, knownBytes } from './body.ts';
+import { type FileAnswer, merged, readerOf } from '../files/file-answer.ts';
+import { FileBody } from '../files/file-body.ts';
+import { memoryFileOf } from '../files/memory-files.ts';
+import { type FileOffload, isOffloadField } from '../files/offload.ts';
+import { descriptors } from '../files/open-file.ts';
+import { type ChunkSource, chunkBytes, knownBytes, stopIteration } from './body.ts';
 import type { FlatHeaders } from './headers.ts';
 import { abortRequest, type ExchangeRequest } from './request.ts';
 import {
   bodyOfResponse,
+  fileOfStream,
   isLightResponse,
   type LightBody,
   type LightResponse,
@@ -45,14 +51,18 @@ export function isResponse(value: unknown): value is LightResponse | globalThis.
 }
 
 /**
- * Sends a value that `isResponse` accepts. Whatever goes wrong ends in `exchange.fail`; never throws.
- * The exchange has to be current.
+ * Sends a value that `isResponse` accepts. The exchange has to be current.
+ * @param offload heeds X-Sendfile and its like; null: those are fields as any other
+ * @throws FileError where a file cannot be sent after all, before anything was; whatever else goes
+ *   wrong ends in `exchange.fail`
  */
 export function sendResponse(
   exchange: Exchange,
   request: ExchangeRequest,
   response: LightResponse | globalThis.Response,
+  offload: FileOffload | null = null,
 ): void {
+  if (offload !== null && sendNamedFile(exchange, request, response, offload)) return;
   if (isLightResponse(response)) {
     const body = bodyOfResponse(response);
     if (body === null || typeof body === 'string' || body instanceof Uint8Array) {
@@ -64,8 +74,10 @@ export function sendResponse(
       const list = framed(listOfResponse(response));
       if (body === null && exchange.method === 'HEAD') {
         sendHead(exchange, status, response.statusText, list);
-      } else {
+      } else if (body === null || typeof body === 'string') {
         exchange.respond(status, response.statusText, list, body);
+      } else {
+        sendBytes(exchange, status, response.statusText, list, body);
       }
       return;
     }
@@ -73,6 +85,82 @@ export function sendResponse(
     return;
   }
   sendForeign(exchange, request, response);
+}
+
+/** Bytes as they are, or from a memory file where the application has said that they never change. */
+function sendBytes(
+  exchange: Exchange,
+  status: number,
+  statusText: string,
+  list: FlatHeaders,
+  bytes: Uint8Array,
+): void {
+  const part = exchange.method === 'HEAD' ? null : memoryFileOf(bytes);
+  const fd = part === null ? -1 : descriptors().duplicate(part.fd);
+  if (part === null || fd < 0) exchange.respond(status, statusText, list, bytes);
+  else exchange.respondFile(status, statusText, list, fd, part.offset, bytes.byteLength);
+}
+
+/** Sends the file that a response names in place of its body; false where it names none. */
+function sendNamedFile(
+  exchange: Exchange,
+  request: ExchangeRequest,
+  response: LightResponse | globalThis.Response,
+  offload: FileOffload,
+): boolean {
+  const given = listOf(response);
+  const { method, target } = exchange;
+  const asked = { method, field: (name: string) => request.headers.get(name) };
+  const { status, statusText } = response;
+  const answer = offload.answer(readerOf(given), status, asked, target, true);
+  if (answer === null) return false;
+  discardResponse(response);
+  const kept: string[] = [];
+  for (let i = 0; i < given.length; i += 2) {
+    if (!isOffloadField(given[i])) kept.push(given[i], given[i + 1]);
+  }
+  sendAnswer(exchange, request, answer, answer.status === status ? statusText : '', kept);
+  return true;
+}
+
+function sendAnswer(
+  exchange: Exchange,
+  request: ExchangeRequest,
+  answer: FileAnswer,
+  statusText: string,
+  given: FlatHeaders,
+): void {
+  const { status, body } = answer;
+  const list = framed(merged(given, answer));
+  if (body instanceof FileBody) sendFileBody(exchange, request, status, statusText, list, body);
+  else exchange.respond(status, statusText, list, body);
+}
+
+function sendFileBody(
+  exchange: Exchange,
+  request: ExchangeRequest,
+  status: number,
+  statusText: string,
+  list: FlatHeaders,
+  body: FileBody,
+): void {
+  const { serial } = exchange;
+  body.send(exchange, status, statusText, list);
+  if (isGone(exchange, serial)) return;
+  // Several ranges are still being sent; the request's signal is to hear of an abort as well.
+  const { onAbort } = exchange;
+  exchange.onAbort = (reason) => {
+    abortRequest(request, reason);
+    onAbort?.(reason);
+  };
+}
+
+/** All fields of a response, names in lower case; not to be changed. */
+function listOf(response: LightResponse | globalThis.Response): FlatHeaders {
+  if (isLightResponse(response)) return listOfResponse(response);
+  const list: string[] = [];
+  for (const [name, value] of response.headers) list.push(name, value);
+  return list;
 }
 
 /**
@@ -100,8 +188,7 @@ function sendForeign(
     exchange.fail(new TypeError(`The handler returned a response of status ${status}`));
     return;
   }
-  const list: string[] = [];
-  for (const [name, value] of response.headers) list.push(name, value);
+  const list = listOf(response);
   if (body === null || body === undefined) {
     if (exchange.method === 'HEAD') sendHead(exchange, status, statusText, framed(list));
     else exchange.respond(status, statusText, framed(list), null);
@@ -123,6 +210,11 @@ function sendStreamed(
   }
   if (isLightResponse(response)) markUsed(response);
   const { status, statusText } = response;
+  const file = fileOf(body);
+  if (file !== null) {
+    sendFileBody(exchange, request, status, statusText, list, file);
+    return;
+  }
   if (body instanceof Blob) {
     if (body.size <= MAX_WHOLE_BLOB && exchange.method !== 'HEAD') {
       sendBlob(exchange, request, status, statusText, list, body);
@@ -143,6 +235,15 @@ function sendStreamed(
   }
   const length = declaredLength(list);
   new Pump(exchange, request, chunksOf(source)).run(status, statusText, list, length);
+}
+
+function fileOf(body: LightBody & object): FileBody | null {
+  if (body instanceof FileBody) return body;
+  if (!(body instanceof ReadableStream)) return null;
+  const file = fileOfStream(body);
+  // Whoever still holds the stream finds it spent.
+  if (file !== null) void body.getReader();
+  return file;
 }
 
 function sendBlob(
@@ -171,8 +272,13 @@ function sendBlob(
 export function discardResponse(value: unknown): void {
   if (!isResponse(value)) return;
   const body = isLightResponse(value) ? bodyOfResponse(value) : value.body;
-  if (body instanceof ReadableStream && !body.locked) {
+  if (typeof body !== 'object' || body === null) return;
+  if (body instanceof ReadableStream) {
+    if (body.locked) return;
     void body.cancel(new DOMException('The client has gone', 'AbortError')).catch(ignore);
+  } else if (!value.bodyUsed) {
+    if (body instanceof FileBody) body.release();
+    else if (!(body instanceof Uint8Array || body instanceof Blob)) stopIteration(body, null);
   }
 }
 
@@ -230,11 +336,7 @@ function chunksOf(source: ChunkSource): Chunks {
   const iterator = source[Symbol.asyncIterator]();
   return {
     next: async () => iterator.next(),
-    cancel: () => {
-      // A generator that is between two yields runs its `finally` only at the next one.
-      const done = iterator.return?.();
-      if (done !== undefined) Promise.resolve(done).catch(ignore);
-    },
+    cancel: () => stopIteration(source, iterator),
   };
 }
 

@@ -7,6 +7,7 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Exchange, Handler } from '../exchange.ts';
+import type { FileOffload } from '../files/offload.ts';
 import { IncomingRequest } from './incoming.ts';
 import { failResponse, isOver, OutgoingResponse } from './outgoing.ts';
 import { ExchangeSocket } from './socket.ts';
@@ -18,14 +19,18 @@ export class NodeHandler implements Handler {
   readonly kind = 'node';
   readonly #listener: NodeFunction;
 
-  constructor(listener: NodeFunction) {
+  readonly #offload: FileOffload | null;
+
+  /** @param offload heeds X-Sendfile and its like */
+  constructor(listener: NodeFunction, offload: FileOffload | null = null) {
     this.#listener = listener;
+    this.#offload = offload;
   }
 
   handle(exchange: Exchange): void {
     const socket = new ExchangeSocket(exchange);
     const request = new IncomingRequest(exchange, socket);
-    const response = new OutgoingResponse(exchange, request, socket);
+    const response = new OutgoingResponse(exchange, request, socket, this.#offload);
     forwardTimeout(socket, request, response);
     try {
       const value = this.#listener(request, response);

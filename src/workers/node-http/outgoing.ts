@@ -13,6 +13,10 @@
 import { type IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { AbortReason, Exchange } from '../exchange.ts';
+import { FileBody } from '../files/file-body.ts';
+import { failExchange } from '../files/file-error.ts';
+import type { FileOffload } from '../files/offload.ts';
+import { namedFile } from './head-text.ts';
 import { connectionReset, detach, type IncomingRequest, keepBody } from './incoming.ts';
 import type { ExchangeSocket } from './socket.ts';
 
@@ -37,6 +41,11 @@ const HIGH_WATER_MARK = 16 * 1024;
 export let failResponse: (response: OutgoingResponse, error: unknown) => void;
 /** True once the exchange was ended or lost. */
 export let isOver: (response: OutgoingResponse) => boolean;
+/**
+ * Has a file sent as the whole body of a response whose head says its length, once it is ended. The
+ * file is the response's from then on. False: it is none of ours, or not to be answered any more.
+ */
+export let bindFile: (response: object, file: FileBody) => boolean;
 
 export class OutgoingResponse extends ServerResponse<IncomingMessage> {
   readonly #exchange: Exchange;
@@ -59,14 +68,31 @@ export class OutgoingResponse extends ServerResponse<IncomingMessage> {
   #ending = false;
   /** The exchange is no longer ours. */
   #over = false;
+  readonly #offload: FileOffload | null;
+  /** What is sent as the body; whatever is written besides is dropped. */
+  #substitute: FileBody | string | null = null;
+  #substituted = false;
 
   static {
     failResponse = (response, error) => response.#fail(error);
     isOver = (response) => response.#over;
+    bindFile = (response, file) => {
+      if (!(#substituted in response) || response.#over || response.#size > 0) return false;
+      response.#substitute = file;
+      response.#substituted = true;
+      return true;
+    };
   }
 
-  constructor(exchange: Exchange, request: IncomingRequest, socket: ExchangeSocket) {
+  /** @param offload heeds X-Sendfile and its like */
+  constructor(
+    exchange: Exchange,
+    request: IncomingRequest,
+    socket: ExchangeSocket,
+    offload: FileOffload | null = null,
+  ) {
     super(request);
+    this.#offload = offload;
     this.#exchange = exchange;
     this.#serial = exchange.serial;
     this.#request = request;
@@ -94,11 +120,29 @@ export class OutgoingResponse extends ServerResponse<IncomingMessage> {
     const internals = this.#internals;
     if (!internals._headerSent && internals._header !== null) {
       internals._headerSent = true;
-      this.#hold(internals._header, 'latin1', internals._header.length);
+      const head = this.#offload === null ? internals._header : this.#substituteIn(this.#offload);
+      this.#hold(head, 'latin1', head.length);
+    }
+    if (this.#substituted) {
+      // The callback of `end` is the one that emits `finish`; the others have nothing to wait for.
+      if (callback && this.#ending) this.#callbacks.push(callback);
+      else if (callback) process.nextTick(callback);
+      return true;
     }
     const size = byteLength ?? sizeOf(data, encoding);
     if (!this.chunkedEncoding) this.#bodyBytes += size;
     return this._writeRaw(data, encoding, callback, size);
+  }
+
+  /** The head, which is another one where the application's names a file. */
+  #substituteIn(offload: FileOffload): string {
+    const head = this.#internals._header as string;
+    if (this.#substituted) return head;
+    const named = namedFile(offload, head, this.#request);
+    if (named === null) return head;
+    this.#substitute = named.body;
+    this.#substituted = true;
+    return named.head;
   }
 
   /** As they go on the wire: heads, chunk frames, informational responses. */
@@ -132,7 +176,7 @@ export class OutgoingResponse extends ServerResponse<IncomingMessage> {
     this.#scheduled = true;
     process.nextTick(() => {
       this.#scheduled = false;
-      if (!this.#over) this.#flush();
+      if (!this.#over && !this.#substituted) this.#flush();
     });
   }
 
@@ -199,12 +243,45 @@ export class OutgoingResponse extends ServerResponse<IncomingMessage> {
 
   /** All has been said: the last bytes and the end of the message. */
   #complete(): void {
+    if (this.#substituted) {
+      this.#completeSubstituted();
+      return;
+    }
     this.#flush();
     if (this.#size > 0) return;
     const keepAlive = !this.#internals._last && this.#lengthHolds();
     keepBody(this.#request);
     this.#leave();
     this.#exchange.endRaw(keepAlive);
+    this.#finish();
+  }
+
+  /** The head that is held back, and what takes the place of the body. */
+  #completeSubstituted(): void {
+    const exchange = this.#exchange;
+    const head = this.#takeRun();
+    const body = this.#substitute;
+    this.#substitute = null;
+    const keepAlive = !this.#internals._last;
+    keepBody(this.#request);
+    try {
+      if (body instanceof FileBody) {
+        body.sendRaw(exchange, head, keepAlive, () => this.#leave());
+      } else {
+        const text = exchange.method === 'HEAD' || body === null ? '' : body;
+        this.#leave();
+        exchange.writeRaw(Buffer.concat([head, Buffer.from(text, 'latin1')]));
+        exchange.endRaw(keepAlive);
+      }
+    } catch (error) {
+      if (this.#over) throw error;
+      this.#fail(error);
+      return;
+    }
+    this.#finish();
+  }
+
+  #finish(): void {
     // What a real response emits once the kernel has taken the last byte: `finish`, then `close`.
     process.nextTick(() => {
       const callbacks = this.#callbacks;
@@ -237,6 +314,8 @@ export class OutgoingResponse extends ServerResponse<IncomingMessage> {
   /** From here on the exchange belongs to somebody else. */
   #leave(): void {
     this.#over = true;
+    if (this.#substitute instanceof FileBody) this.#substitute.release();
+    this.#substitute = null;
     if (this.#isOurs()) {
       this.#exchange.onDrain = null;
       this.#exchange.onAbort = null;
@@ -290,7 +369,7 @@ export class OutgoingResponse extends ServerResponse<IncomingMessage> {
     if (this.#over) return;
     this.#leave();
     this.#stand.close();
-    if (this.#isOurs()) this.#exchange.fail(error);
+    if (this.#isOurs()) failExchange(this.#exchange, error);
     this.#break(error instanceof Error ? error : new Error(String(error)));
   }
 

@@ -48,6 +48,7 @@ describe('defaults', () => {
       limitSpilledBodyBytes: 268_435_456,
       connectionBufferBytes: 16_384,
       indexes: false,
+      sendFileRoot: null,
       extendedStatus: true,
       admin: { host: '127.0.0.1', port: 8081 },
       serverTokens: 'off',
@@ -139,6 +140,9 @@ describe('values', () => {
     ['admin', false, 'admin', null],
     ['admin', 9000, 'admin', { host: '127.0.0.1', port: 9000 }],
     ['admin', '[::1]:9000', 'admin', { host: '::1', port: 9000 }],
+    ['sendFileRoot', '/srv/files/', 'sendFileRoot', '/srv/files'],
+    ['sendFileRoot', 'Off', 'sendFileRoot', null],
+    ['sendFileRoot', false, 'sendFileRoot', null],
     ['listen', 80, 'listen', [{ host: '::', port: 80 }]],
     ['listen', '*:80', 'listen', [{ host: '::', port: 80 }]],
     ['listen', 'localhost:0', 'listen', [{ host: 'localhost', port: 0 }]],
@@ -166,6 +170,7 @@ describe('values', () => {
     ['maxRequestWorkers', [0, 512, '0x10', '1e1', 1.5, '']],
     ['keepAlive', ['maybe', 1, '', null]],
     ['serverTokens', ['minimal', true, 3]],
+    ['sendFileRoot', ['files', './files', '', true, 5, '/a\0b']],
     ['admin', ['127.0.0.1', true, 65_536, ':80', '::1:80']],
     [
       'listen',
@@ -202,6 +207,7 @@ describe('values', () => {
       limitRequestBody: '1500m',
       asyncRequestWorkerFactor: 1.25,
       admin: 'off',
+      sendFileRoot: '/srv/my files',
       requestReadTimeout: 'header=0 body=500ms-1500ms,MinRate=10',
     });
     for (const directives of [written1, resolved({}), resolved({}, LARGE)]) {

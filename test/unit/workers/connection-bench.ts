@@ -164,6 +164,7 @@ export class Bench implements ServingLoop {
         server: '',
         directPolling: false,
         indexes: false,
+        sendFileRoot: null,
         maxOpenFiles: 4,
         accessLog: null,
       },
