@@ -94,9 +94,9 @@ function done(summary, latency)
   local measured = measured_latencies(latency, summary, connections)
   local percentile = measured or function(percent) return latency:percentile(percent) end
   print(string.format(
-    '\nBENCH {"requests":%d,"durationUs":%d,"p50Us":%d,"p99Us":%d,"maxUs":%d,"measured":%s,' ..
+    '\nBENCH {"requests":%d,"durationUs":%d,"p50Us":%d,"p99Us":%d,"p999Us":%d,"maxUs":%d,"measured":%s,' ..
     '"connect":%d,"read":%d,"write":%d,"status":%d,"timeout":%d}',
-    summary.requests, duration_us, percentile(50), percentile(99), latency.max,
+    summary.requests, duration_us, percentile(50), percentile(99), percentile(99.9), latency.max,
     measured and 'true' or 'false',
     errors.connect, errors.read, errors.write, errors.status, errors.timeout))
 end

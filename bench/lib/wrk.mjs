@@ -19,6 +19,7 @@ function parse(output) {
     requestsPerS: raw.requests / durationS,
     p50Ms: raw.p50Us / 1000,
     p99Ms: raw.p99Us / 1000,
+    p999Ms: raw.p999Us / 1000,
     maxMs: raw.maxUs / 1000,
     // False: wrk's correction could not be undone (see wrk.lua) and the percentiles hold it.
     measuredLatencies: raw.measured,

@@ -2,9 +2,7 @@
 // package.json of its own, so the name 'hybrid-mpm' does not lead to this project from here.
 import { Response } from '../../dist/main/index.js';
 import { burn } from './burn.mjs';
-import { startTimer, takeLateness } from './lateness.mjs';
-
-startTimer();
+import { takeLateness } from './lateness.mjs';
 
 const headers = { 'content-type': 'text/plain' };
 

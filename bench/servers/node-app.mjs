@@ -4,7 +4,7 @@ import { createReadStream } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { burn } from './burn.mjs';
-import { startTimer, takeLateness } from './lateness.mjs';
+import { takeLateness } from './lateness.mjs';
 
 const port = Number(process.argv[2]);
 const processes = Number(process.argv[3] ?? 0);
@@ -42,7 +42,6 @@ function file(request, response) {
 if (processes > 0 && cluster.isPrimary) {
   for (let index = 0; index < processes; index++) cluster.fork();
 } else {
-  startTimer();
   const server = createServer(folder === undefined ? application : file);
   // 0 is no limit for all of these.
   server.keepAliveTimeout = 0;

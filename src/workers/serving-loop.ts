@@ -267,9 +267,11 @@ export class ServingLoop implements ConnectionHost {
     this.#spareConnection().open(slot, successor(word, ConnectionEvent.claim, child, 0));
     if (context.now === began) context.now = performance.now();
     // A long handler does not make the next one long: before it, somebody else was woken.
-    const heldUs = Math.min((context.now - began) * 1000, LONG_HANDLER_US);
-    this.#meanUs += (heldUs - this.#meanUs) * MEAN_WEIGHT;
-    context.setWord(CHILD.meanServiceUs, this.#meanUs | 0);
+    const heldUs = (context.now - began) * 1000;
+    if (heldUs < LONG_HANDLER_US) {
+      this.#meanUs += (heldUs - this.#meanUs) * MEAN_WEIGHT;
+      context.setWord(CHILD.meanServiceUs, this.#meanUs | 0);
+    }
     return this.#pinned.size <= before;
   }
 
