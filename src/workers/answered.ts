@@ -4,6 +4,7 @@
  * Role: remembers when each began and what it was answered, until they count as served and are logged.
  * Thread: one worker. May not: decide when that is; the connection says so.
  */
+import { performance } from 'node:perf_hooks';
 import { Aborted } from '../scoreboard/aborted.ts';
 import { CHILD } from '../scoreboard/layout.ts';
 import { countRequest } from '../scoreboard/request-counters.ts';
@@ -22,8 +23,10 @@ interface Unlogged {
 export class Answered {
   readonly #context: WorkerContext;
   readonly #writer: ResponseWriter;
+  // Overwritten and not emptied: to set an array's length costs a call into the runtime.
   readonly #since: number[] = [];
   readonly #status: number[] = [];
+  #length = 0;
   /** As many as the others where the access log is on. */
   readonly #unlogged: Unlogged[] = [];
 
@@ -34,15 +37,16 @@ export class Answered {
 
   /** @param line what `RequestLog` began for it */
   add(sinceMs: number, status: number, line: string): void {
-    this.#since.push(sinceMs);
-    this.#status.push(status);
+    this.#since[this.#length] = sinceMs;
+    this.#status[this.#length] = status;
+    this.#length++;
     if (this.#context.log === null) return;
     const { bodyStart, position, framing } = this.#writer;
     this.#unlogged.push({ line, bodyStart, end: position, framing });
   }
 
   get length(): number {
-    return this.#since.length;
+    return this.#length;
   }
 
   /** Status of the first; there must be one. */
@@ -57,7 +61,7 @@ export class Answered {
 
   /** The last byte has left: only now the requests are over (end-of-request). */
   count(): void {
-    const count = this.#since.length;
+    const count = this.#length;
     if (count === 0) return;
     const context = this.#context;
     const now = performance.now();
@@ -72,7 +76,7 @@ export class Answered {
 
   #countForLife(): void {
     const served = this.#context.getWord(CHILD.lifeRequests);
-    this.#context.setWord(CHILD.lifeRequests, served + this.#since.length);
+    this.#context.setWord(CHILD.lifeRequests, served + this.#length);
   }
 
   /** Leaves what whoever sends the rest of the first one has to log; false: there is no room for it. */
@@ -105,9 +109,8 @@ export class Answered {
   }
 
   #clear(): void {
-    this.#since.length = 0;
-    this.#status.length = 0;
-    this.#unlogged.length = 0;
+    this.#length = 0;
+    if (this.#unlogged.length > 0) this.#unlogged.length = 0;
   }
 
   #log(cause: Aborted): void {

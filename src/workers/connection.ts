@@ -7,6 +7,7 @@
  * Thread: one worker. Objects are reused for one connection after another.
  * May not: close the descriptor; a connection that is over goes to the listener.
  */
+import { performance } from 'node:perf_hooks';
 import { Aborted } from '../scoreboard/aborted.ts';
 import { monotonicOf, performanceOf } from '../scoreboard/clock.ts';
 import { CHILD, RestFlag, SLOT } from '../scoreboard/layout.ts';

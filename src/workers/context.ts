@@ -4,6 +4,7 @@
  * Role: the worker's views, limits, scratch memory and counters, in one object made once.
  * Thread: one worker.
  */
+import { performance } from 'node:perf_hooks';
 
 import { type Native, Region } from '../listener/native.ts';
 import { CHILD, HEADER } from '../scoreboard/layout.ts';

@@ -5,6 +5,7 @@
  * router and the same queue, so that whoever is free takes it and nothing waits unseen behind it.
  * Thread: one worker.
  */
+import { performance } from 'node:perf_hooks';
 import { EventRouter, Routed } from '../listener/event-router.ts';
 import { type Native, Region, type WatchAnswer } from '../listener/native.ts';
 import { wakeForBacklog } from '../listener/waker.ts';

@@ -6,6 +6,7 @@
  * whichever worker serves the connection next.
  * Thread: one worker. May not: write to the socket or move the state word.
  */
+import { performance } from 'node:perf_hooks';
 
 import { EAGAIN, Region } from '../listener/native.ts';
 import { ticksOf } from '../scoreboard/clock.ts';

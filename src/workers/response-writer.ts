@@ -54,7 +54,7 @@ export class ResponseWriter implements Corked {
   open(slotIndex: number, fd: number): void {
     this.#slotIndex = slotIndex;
     this.#fd = fd;
-    this.#pending.length = 0;
+    if (this.#pending.length > 0) this.#pending.length = 0;
     this.#pendingOffset = 0;
     this.broken = false;
     this.left = 0;

@@ -7,6 +7,7 @@
  * there is work, so that the application's timers and sockets get their turn between two of ours, and
  * is emptied only before sleeping.
  */
+import { performance } from 'node:perf_hooks';
 import { SHORT_SLICE_US, WatchAnswer } from '../listener/native.ts';
 import { assign, closeAssignments, takeAssigned } from '../scoreboard/assignment.ts';
 import { microsecondsOf } from '../scoreboard/clock.ts';
