@@ -1,13 +1,7 @@
 // The application that hybrid-mpm serves to slow readers: one response, made in three ways.
 // BENCH_BODY names the file with its bytes.
 import { readFileSync } from 'node:fs';
-import { Response } from '../../dist/main/index.js';
-
-// As soon as the package exports sendFile: import { Response, sendFile } above instead of this line.
-const sendFile = undefined;
-
-/** Whether `/file` is there. Until then the folder is served by the server itself. */
-export const hasFile = sendFile !== undefined;
+import { Response, sendFile } from '../../dist/main/index.js';
 
 const pieceBytes = 16 * 1024;
 const path = process.env.BENCH_BODY ?? '';
@@ -41,7 +35,7 @@ export default {
       case '/stream':
         return new Response(stream(), { headers: binary });
       case '/file':
-        if (hasFile) return sendFile(path);
+        return sendFile(path);
     }
     return new Response('', { status: 404 });
   },

@@ -2,7 +2,6 @@
 import { fileURLToPath } from 'node:url';
 import { hybrid } from '../servers/hybrid.mjs';
 import { nginx } from '../servers/nginx.mjs';
-import { hasFile } from './handler.mjs';
 
 const here = (name) => fileURLToPath(new URL(name, import.meta.url));
 
@@ -28,10 +27,7 @@ export const targets = [
     hasAdmin: true,
     probe: hybrid.probe,
     command: hybrid.command,
-    context(kind, folder) {
-      if (kind === 'file' && !hasFile) return byFolder(folder);
-      return { ...byApplication(kind), settings: { entry: here('handler.mjs') } };
-    },
+    context: (kind) => ({ ...byApplication(kind), settings: { entry: here('handler.mjs') } }),
   },
   {
     name: 'nginx',

@@ -4,6 +4,7 @@ export { FileError } from '../workers/files/file-error.ts';
 export type { FileTarget } from '../workers/files/open-file.ts';
 export { sendBytes } from '../workers/files/send-bytes.ts';
 export { type SendFileInit, sendFile } from '../workers/files/send-file.ts';
+export { type SendSocketInit, sendSocket } from '../workers/files/send-socket.ts';
 export { type SendFileToInit, sendFileTo } from '../workers/node-http/send-file-to.ts';
 export {
   ConfigError,

@@ -89,6 +89,7 @@ export interface Exchange {
    * Answers with what another socket receives, moved by the listener (splice).
    * @param fd as with `respondFile`
    * @param length bytes; -1: until that socket ends, and the connection with it
+   * @param first bytes of the body that were read from it before; null: none
    */
   respondSocket(
     status: number,
@@ -96,6 +97,7 @@ export interface Exchange {
     headers: readonly string[],
     fd: number,
     length: number,
+    first: Uint8Array | null,
   ): void;
 
   /**

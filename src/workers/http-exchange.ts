@@ -374,6 +374,7 @@ export class HttpExchange implements Exchange {
     headers: readonly string[],
     fd: number,
     length: number,
+    first: Uint8Array | null,
   ): void {
     const counted = length >= 0;
     // Chunks would have to be counted out in between, by which no byte could pass untouched.
@@ -384,8 +385,13 @@ export class HttpExchange implements Exchange {
       this.#context.native.close(fd);
       throw error;
     }
-    if (this.#bodyless || length === 0) this.#context.native.close(fd);
-    else this.#writer.socket(fd, counted ? length : Number.POSITIVE_INFINITY);
+    const bytes = first === null ? 0 : first.length;
+    const left = counted ? Math.max(0, length - bytes) : Number.POSITIVE_INFINITY;
+    if (first !== null && !this.#bodyless) {
+      this.#writer.raw(counted ? first.subarray(0, length) : first);
+    }
+    if (this.#bodyless || left === 0) this.#context.native.close(fd);
+    else this.#writer.socket(fd, left);
     this.#end();
   }
 

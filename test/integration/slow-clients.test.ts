@@ -21,6 +21,8 @@ const SEED = 20_260_105;
 const BODY = { name: 'body.bin', bytes: 6 * MB };
 /** Takes a client that reads at some MB a second several times as long as `timeout`. */
 const LONG_BODY = { name: 'long.bin', bytes: 24 * MB };
+/** Once with MPM_SLOW_DOWNLOADS=200 by hand. */
+const DOWNLOADS = Number(process.env.MPM_SLOW_DOWNLOADS ?? 20);
 const KINDS = ['file', 'bytes', 'stream'] as const;
 type Kind = (typeof KINDS)[number];
 
@@ -261,8 +263,8 @@ describe('the producer of a stream', () => {
 describe('downloads that have only begun', () => {
   it.each(KINDS)('are completed after SIGTERM: %s', async (kind) => {
     const running = await start(kind, '--start-servers=2', '--max-request-workers=2');
-    const readers = await openSlow(running, kind, 20);
-    await stalled(running, 20);
+    const readers = await openSlow(running, kind, DOWNLOADS);
+    await stalled(running, DOWNLOADS);
     const exit = running.stop('SIGTERM');
     await eventually(running.output, (text) => text.includes('SIGTERM'));
     await expectWhole(readers);
@@ -277,8 +279,8 @@ describe('downloads that have only begun', () => {
       '--max-request-workers=2',
       '--max-requests-per-child=5',
     );
-    const readers = await openSlow(running, kind, 20);
-    await stalled(running, 20);
+    const readers = await openSlow(running, kind, DOWNLOADS);
+    await stalled(running, DOWNLOADS);
     await eventually(
       async () => {
         expect(await lightAnswers(running)).toEqual(new Set(['light\n']));

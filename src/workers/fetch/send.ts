@@ -11,6 +11,7 @@ import { FileBody } from '../files/file-body.ts';
 import { memoryFileOf } from '../files/memory-files.ts';
 import { type FileOffload, isOffloadField } from '../files/offload.ts';
 import { descriptors } from '../files/open-file.ts';
+import { relaySocket } from '../files/send-socket.ts';
 import { type ChunkSource, chunkBytes, knownBytes, stopIteration } from './body.ts';
 import type { FlatHeaders } from './headers.ts';
 import { abortRequest, type ExchangeRequest } from './request.ts';
@@ -215,6 +216,7 @@ function sendStreamed(
     sendFileBody(exchange, request, status, statusText, list, file);
     return;
   }
+  if (relaySocket(exchange, body, status, statusText, list)) return;
   if (body instanceof Blob) {
     if (body.size <= MAX_WHOLE_BLOB && exchange.method !== 'HEAD') {
       sendBlob(exchange, request, status, statusText, list, body);
