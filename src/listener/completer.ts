@@ -11,7 +11,7 @@ import { Aborted } from '../scoreboard/aborted.ts';
 import { microsecondsOf, monotonicOf, nowTicks, ticksOf } from '../scoreboard/clock.ts';
 import { CHILD, CloseReason, HEADER, RestFlag, SLOT } from '../scoreboard/layout.ts';
 import { countRequest } from '../scoreboard/request-counters.ts';
-import { FILE_SHRANK, FilePart } from '../scoreboard/rest.ts';
+import { FILE_SHRANK, FilePart, NOT_SAMPLED } from '../scoreboard/rest.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';
 import { ConnectionEvent, ConnectionState } from '../scoreboard/states.ts';
 import { FLAG_END, FLAG_HANGUP, flagsOf, Outcome, stateOf } from '../scoreboard/transition.ts';
@@ -23,6 +23,9 @@ import { Relay, Relayed } from './relay.ts';
 const TURN_BYTES = 512 * 1024;
 /** One call moves at most so much before the next look whether the file is in memory. */
 const CALL_BYTES = 128 * 1024;
+
+/** How many of these are looked for at once. */
+const PROBE_AHEAD = 2;
 
 export interface CompleterTargets {
   /** A connection was moved to queued. */
@@ -80,14 +83,13 @@ export class Completer {
       }
       const wanted = Math.min(part.length, CALL_BYTES, budget);
       // A memory file is always there.
-      if (part.spilledKb === 0 && !this.#cached(part, wanted)) {
+      if (part.spilledKb === 0 && !this.#cached(slot, part, wanted)) {
         part.store(board, slotIndex);
         return true;
       }
       const sent = this.#native.sendfile(fd, part.fd, part.offset, wanted);
       if (sent === EAGAIN) {
         part.store(board, slotIndex);
-        board.setSlot(slot, SLOT.unsentBytes, this.#native.unsent(fd));
         return false;
       }
       if (sent <= 0) {
@@ -119,7 +121,6 @@ export class Completer {
     part.store(board, slotIndex);
     switch (outcome) {
       case Relayed.waits:
-        board.setSlot(slot, SLOT.unsentBytes, this.#native.unsent(fd));
         return;
       case Relayed.turn:
         this.#again(slot);
@@ -139,9 +140,17 @@ export class Completer {
     }
   }
 
-  /** Asked of the last byte: what is read ahead comes in order. */
-  #cached(part: FilePart, bytes: number): boolean {
-    return this.#native.cached(part.fd, part.offset + bytes - 1) !== EAGAIN;
+  /** Asked of the last byte, since what is read ahead comes in order; and once for the bytes before it. */
+  #cached(slot: number, part: FilePart, bytes: number): boolean {
+    const board = this.#board;
+    const end = part.offset + bytes;
+    if (end <= board.slotDouble(slot, SLOT.restProbed)) return true;
+    const until = part.offset + Math.min(part.length, CALL_BYTES * PROBE_AHEAD);
+    if (this.#native.cached(part.fd, until - 1) !== EAGAIN) {
+      board.setSlotDouble(slot, SLOT.restProbed, until);
+      return true;
+    }
+    return this.#native.cached(part.fd, end - 1) !== EAGAIN;
   }
 
   #count(slot: number, bytes: number): void {
@@ -222,15 +231,22 @@ export class Completer {
     this.#relay.close(slot);
   }
 
+  /** Half of `timeout` is over without an event: takes the sample that `progressed` goes by. */
+  sample(slot: number): void {
+    const board = this.#board;
+    if (board.slot(slot, SLOT.unsentBytes) !== NOT_SAMPLED) return;
+    board.setSlot(slot, SLOT.unsentBytes, this.#native.unsent(board.slot(slot, SLOT.fd)));
+  }
+
   /**
-   * Whether a client has read since its socket was full. The kernel says that there is room only when
-   * a third of a large buffer is free, which may take a slow one longer than `timeout`.
+   * Whether a client has read since the sample. The kernel says that there is room only when a third
+   * of a large buffer is free, which may take a slow one longer than `timeout`.
    */
   progressed(slot: number): boolean {
     const board = this.#board;
     const unsent = this.#native.unsent(board.slot(slot, SLOT.fd));
     if (unsent < 0 || unsent >= board.slot(slot, SLOT.unsentBytes)) return false;
-    board.setSlot(slot, SLOT.unsentBytes, unsent);
+    board.setSlot(slot, SLOT.unsentBytes, NOT_SAMPLED);
     board.setSlot(slot, SLOT.sinceTicks, nowTicks());
     return true;
   }

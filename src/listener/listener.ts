@@ -97,6 +97,7 @@ export class Listener {
         if (this.#completer.progressed(slot)) return;
         this.#router.resume(slot, word, ConnectionEvent.timeout);
       },
+      sample: (slot) => this.#completer.sample(slot),
       expireWrite: (slot) => this.#completer.expire(slot),
       requeueOrphan: (slot) => this.#dispatcher.requeueOrphan(slot),
       passed: () => {

@@ -37,6 +37,8 @@ export function readDeadlineMs(timeout: ReadTimeout, receivedBytes: number): num
 export interface SweepTargets {
   /** A suspended connection made no progress. */
   expire(slot: number, word: number): void;
+  /** Half of the time that a client may take nothing is over. */
+  sample(slot: number): void;
   /** A client took nothing of what is left of its response. */
   expireWrite(slot: number): void;
   requeueOrphan(slot: number): void;
@@ -126,9 +128,11 @@ export class Sweeper {
         return;
       case ConnectionState.suspended:
         if (waited > timeoutMs || this.#bodyExpired(slot, now)) this.#targets.expire(slot, word);
+        else if (waited * 2 > timeoutMs) this.#targets.sample(slot);
         return;
       case ConnectionState.writeCompletion:
         if (waited > timeoutMs) this.#targets.expireWrite(slot);
+        else if (waited * 2 > timeoutMs) this.#targets.sample(slot);
         return;
       case ConnectionState.queued:
         if (ringEmpty && waited > ORPHAN_MS) this.#targets.requeueOrphan(slot);

@@ -210,7 +210,12 @@ export const SLOT = {
   restStatus: f(164, 'owner', 'status of that response'),
   restStartedMs: f64(168, 'owner', 'clock milliseconds when its request began'),
   restPayload: f64(184, 'owner', 'bytes of the body of that response, for its log line'),
-  unsentBytes: f(180, 'owner', 'bytes the peer had not taken when its socket was full'),
+  unsentBytes: f(
+    180,
+    'owner',
+    'bytes the peer had not taken at a sample of the present wait, -1: none',
+  ),
+  restProbed: f64(192, 'owner', 'up to where the file was found in memory'),
   restSpilledKb: f(176, 'owner', 'KiB of it that count as spilled'),
 } as const satisfies Record<string, Field>;
 export const SLOT_BYTES = 256;

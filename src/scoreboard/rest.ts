@@ -16,6 +16,9 @@ const wordAt = (slotIndex: number, field: { readonly offset: number }): number =
 /** Added to the slot in poll tickets of a socket that a response comes from. */
 export const SOURCE_TOKEN = 1 << 30;
 
+/** In `unsentBytes`. */
+export const NOT_SAMPLED = -1;
+
 export class FilePart {
   readonly fd: number;
   offset: number;
@@ -52,6 +55,7 @@ export class FilePart {
     const { words } = board;
     if (words[wordAt(slotIndex, SLOT.restFd)] !== 0) return false;
     words[wordAt(slotIndex, SLOT.restFd)] = this.fd + 1;
+    board.doubles[wordAt(slotIndex, SLOT.restProbed) >> 1] = 0;
     words[wordAt(slotIndex, SLOT.restSpilledKb)] = this.spilledKb;
     return true;
   }
@@ -60,6 +64,8 @@ export class FilePart {
   store(board: Scoreboard, slotIndex: number): void {
     board.doubles[wordAt(slotIndex, SLOT.restOffset) >> 1] = this.offset;
     board.doubles[wordAt(slotIndex, SLOT.restBytes) >> 1] = this.length;
+    // A new wait, of which no sample was taken.
+    board.words[wordAt(slotIndex, SLOT.unsentBytes)] = NOT_SAMPLED;
   }
 
   /** All of it has left, or never will. */

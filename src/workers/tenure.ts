@@ -8,6 +8,7 @@
  */
 import { EAGAIN } from '../listener/native.ts';
 import { ReadPhase, RestFlag, SLOT } from '../scoreboard/layout.ts';
+import { NOT_SAMPLED } from '../scoreboard/rest.ts';
 import { ConnectionEvent } from '../scoreboard/states.ts';
 import { FLAG_END, FLAG_HANGUP } from '../scoreboard/transition.ts';
 import type { Connection } from './connection.ts';
@@ -107,7 +108,8 @@ export class Tenure {
     this.pin();
     hold.setField(SLOT.readPhase, forBody ? ReadPhase.stream : ReadPhase.head);
     if (forBody) this.#reader.beginWait();
-    hold.setField(SLOT.unsentBytes, forWriting ? this.#context.native.unsent(hold.fd) : 0);
+    // One that does not write has nothing to progress by: its samples are never above 0.
+    hold.setField(SLOT.unsentBytes, NOT_SAMPLED);
     if (forWriting) hold.armWritable();
     if (hold.suspended || hold.suspend()) return;
     const flags = this.attend();
@@ -160,7 +162,6 @@ export class Tenure {
     else reader.store();
     const flags = (close ? RestFlag.close : 0) | (more ? RestFlag.more : 0);
     hold.setField(SLOT.restFlags, flags | this.#writer.offeredFlags);
-    hold.setField(SLOT.unsentBytes, this.#context.native.unsent(hold.fd));
     if (this.#writer.offeredSocket >= 0) hold.watchSource(this.#writer.offeredSocket);
     hold.armWritable();
     this.#unpin();

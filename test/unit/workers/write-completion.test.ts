@@ -143,9 +143,11 @@ describe.each(['/bytes', '/file'])('what the socket does not take of %s', (path)
     socket.room = 1_000;
     socket.unread = 900;
     bench.serve(slot, get(path));
+    bench.completer.sample(slot);
     socket.unread = 800;
     bench.completer.expire(slot);
     expect(bench.state(slot)).toBe('writeCompletion');
+    bench.completer.sample(slot);
     bench.completer.expire(slot);
     expect(bench.state(slot)).toBe('closing');
   });
