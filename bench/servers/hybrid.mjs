@@ -33,6 +33,7 @@ export const hybrid = {
       'listen-backlog': 4096,
       'keep-alive-timeout': 600,
       'max-keep-alive-requests': 0,
+      'direct-polling': settings.directPolling ?? 'on',
     };
     return {
       file: process.execPath,
@@ -43,4 +44,13 @@ export const hybrid = {
     };
   },
   hasAdmin: true,
+};
+
+// The listener dispatches every request, as Apache's does.
+export const hybridDispatch = {
+  ...hybrid,
+  name: 'hybrid-dispatch',
+  about: 'the same with directPolling off',
+  command: ({ settings, ...rest }) =>
+    hybrid.command({ ...rest, settings: { ...settings, directPolling: 'off' } }),
 };

@@ -217,8 +217,13 @@ export class Connection implements ResponseCourse, BodyCourse {
   #settle(): boolean {
     this.flush();
     if (this.#writer.blocked && !this.#leaveRest()) return false;
-    this.#answered.count();
-    if (!this.#writer.broken) return true;
+    if (!this.#writer.broken) {
+      this.#answered.count();
+      return true;
+    }
+    // The client is gone, and has not got what it was answered.
+    this.#context.add(CHILD.aborted, this.#answered.length);
+    this.#answered.lose(Aborted.byClient);
     this.#closeNow();
     return false;
   }
