@@ -249,7 +249,7 @@ function workerOptions(directives: Directives, accessLog: LogSettings | null): W
     limitRequestFieldSize: directives.limitRequestFieldSizeBytes,
     limitRequestFields: directives.limitRequestFields,
     limitRequestBody: directives.limitRequestBodyBytes,
-    limitSpilledKb: directives.limitSpilledBodyBytes >> 10,
+    limitSpilledKb: Math.floor(directives.limitSpilledBodyBytes / 1024),
     keepAlive: directives.keepAlive,
     maxKeepAliveRequests: directives.maxKeepAliveRequests,
     maxConnectionsPerChild: directives.maxConnectionsPerChild,

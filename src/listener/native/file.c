@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
-#include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -20,22 +19,6 @@ static napi_value send_file(napi_env env, napi_callback_info info) {
   ssize_t count;
   do {
     count = sendfile(fd, file, &offset, (size_t)length);
-  } while (count < 0 && errno == EINTR);
-  return call_return(&call, count < 0 ? -errno : (int32_t)count);
-}
-
-// sendMore(descriptor, region, offset, length): more follows at once, so no short segment leaves.
-static napi_value send_more(napi_env env, napi_callback_info info) {
-  call_t call = call_begin(env, info, 4);
-  int fd = call_int(&call, 0);
-  int32_t region = call_int(&call, 1);
-  int64_t offset = call_offset(&call, 2);
-  int32_t length = call_int(&call, 3);
-  const uint8_t *memory = call_memory(&call, region, offset, length);
-  if (memory == NULL) return call_return(&call, -EFAULT);
-  ssize_t count;
-  do {
-    count = send(fd, memory, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL | MSG_MORE);
   } while (count < 0 && errno == EINTR);
   return call_return(&call, count < 0 ? -errno : (int32_t)count);
 }
@@ -133,7 +116,6 @@ static napi_value duplicate(napi_env env, napi_callback_info info) {
 
 void file_register(napi_env env, napi_value exports) {
   define_function(env, exports, "sendfile", send_file);
-  define_function(env, exports, "sendMore", send_more);
   define_function(env, exports, "spill", spill);
   define_function(env, exports, "cached", cached);
   define_function(env, exports, "pipe", make_pipe);

@@ -140,8 +140,7 @@ static napi_value receive(napi_env env, napi_callback_info info) {
   return call_return(&call, count < 0 ? -errno : (int32_t)count);
 }
 
-// send(descriptor, region, offset, length)
-static napi_value send_region(napi_env env, napi_callback_info info) {
+static napi_value send_flagged(napi_env env, napi_callback_info info, int flags) {
   call_t call = call_begin(env, info, 4);
   int fd = call_int(&call, 0);
   int32_t region = call_int(&call, 1);
@@ -151,9 +150,19 @@ static napi_value send_region(napi_env env, napi_callback_info info) {
   if (memory == NULL) return call_return(&call, -EFAULT);
   ssize_t count;
   do {
-    count = send(fd, memory, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL);
+    count = send(fd, memory, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL | flags);
   } while (count < 0 && errno == EINTR);
   return call_return(&call, count < 0 ? -errno : (int32_t)count);
+}
+
+// send(descriptor, region, offset, length)
+static napi_value send_region(napi_env env, napi_callback_info info) {
+  return send_flagged(env, info, 0);
+}
+
+// sendMore(descriptor, region, offset, length): more follows at once, so no short segment leaves.
+static napi_value send_more(napi_env env, napi_callback_info info) {
+  return send_flagged(env, info, MSG_MORE);
 }
 
 // sendPair(descriptor, region, offset, length, Uint8Array, array offset): a head out of attached
@@ -276,6 +285,7 @@ void socket_register(napi_env env, napi_value exports) {
   define_function(env, exports, "accept", accept_batch);
   define_function(env, exports, "recv", receive);
   define_function(env, exports, "send", send_region);
+  define_function(env, exports, "sendMore", send_more);
   define_function(env, exports, "sendPair", send_pair);
   define_function(env, exports, "discard", discard);
   define_function(env, exports, "pending", pending);
