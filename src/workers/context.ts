@@ -38,6 +38,8 @@ export interface WorkerOptions {
   readonly server: string;
   /** A free worker polls for itself. */
   readonly directPolling: boolean;
+  /** How often a leading worker polls in vain before it sleeps, about half a microsecond each. */
+  readonly looksBeforeSleep: number;
   /** A folder without an index file is listed. */
   readonly indexes: boolean;
   /** Descriptors of static files that one worker may keep open between requests. */

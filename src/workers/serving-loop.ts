@@ -210,7 +210,9 @@ export class ServingLoop implements ConnectionHost {
     const { board, native, child } = this.#context;
     const leading = this.#leading;
     if (this.#soon.length > 0) return true;
-    if (leading !== null && !this.#draining && leading.take() && leading.poll()) return true;
+    if (leading !== null && !this.#draining && leading.take()) {
+      if (leading.poll() || leading.pollOn()) return true;
+    }
     if (this.#signalled) {
       this.#signalled = false;
       native.eventfdDrain(this.#context.getWord(CHILD.wakeFd));

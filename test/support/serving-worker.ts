@@ -57,7 +57,12 @@ export function servingWorker(
     child,
     now: 0,
     childIndex: board.childIndex(child),
-    options: { directPolling: true, maxConnectionsPerChild: 0, maxRequestsPerChild: 0 },
+    options: {
+      directPolling: true,
+      looksBeforeSleep: 0,
+      maxConnectionsPerChild: 0,
+      maxRequestsPerChild: 0,
+    },
     heads: { tick: () => {} },
     buffers: { release: () => {} },
     // Counters decide nothing.

@@ -34,7 +34,9 @@ export function leadingOf(model: ModelBoard, child: number): Leading {
       return tickets.length;
     },
   } as unknown as Native;
-  const context = { board, native, child, now: 0, add: () => {} } as unknown as WorkerContext;
+  const options = { looksBeforeSleep: 0 };
+  const parts = { board, native, child, options, now: 0, add: () => {} };
+  const context = parts as unknown as WorkerContext;
   return new model.code.leading.Leading(context, () => 0);
 }
 

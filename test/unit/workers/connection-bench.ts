@@ -163,6 +163,7 @@ export class Bench implements ServingLoop {
         maxRequestsPerChild: 0,
         server: '',
         directPolling: false,
+        looksBeforeSleep: 0,
         indexes: false,
         sendFileRoot: null,
         maxOpenFiles: 4,
