@@ -50,14 +50,13 @@ export class FilePart {
     );
   }
 
-  /** Enters the descriptor into the slot, where none is; false: the slot has another one already. */
-  enter(board: Scoreboard, slotIndex: number): boolean {
+  /** Enters the descriptor into the slot, unless that has another one already. */
+  enter(board: Scoreboard, slotIndex: number): void {
     const { words } = board;
-    if (words[wordAt(slotIndex, SLOT.restFd)] !== 0) return false;
+    if (words[wordAt(slotIndex, SLOT.restFd)] !== 0) return;
     words[wordAt(slotIndex, SLOT.restFd)] = this.fd + 1;
     board.doubles[wordAt(slotIndex, SLOT.restProbed) >> 1] = 0;
     words[wordAt(slotIndex, SLOT.restSpilledKb)] = this.spilledKb;
-    return true;
   }
 
   /** For whoever goes on: what is left. The descriptor must have been entered. */
