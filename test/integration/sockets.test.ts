@@ -113,7 +113,7 @@ describe('a response from another socket', () => {
       expect((await other.response()).status).toBe(200);
     }
     client.socket.resume();
-    expect((await client.response()).body.equals(HUGE)).toBe(true);
+    expect((await client.response('GET', 20_000)).body.equals(HUGE)).toBe(true);
     client.close();
     other.close();
     await eventually(descriptors, (count) => count <= before);
