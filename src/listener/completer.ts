@@ -83,7 +83,7 @@ export class Completer {
       }
       const wanted = Math.min(part.length, CALL_BYTES, budget);
       // A memory file is always there.
-      if (part.spilledKb === 0 && !this.#cached(slot, part, wanted)) {
+      if (part.spilledKb <= 0 && !this.#cached(slot, part, wanted)) {
         part.store(board, slotIndex);
         return true;
       }

@@ -69,9 +69,11 @@ export interface Native {
   sendMore(fd: number, region: Region, offset: number, length: number): number;
   /** Bytes of a file, from `offset`; 0: the file ends there. */
   sendfile(fd: number, file: number, offset: number, length: number): number;
+  /** A new file in a folder, without a name, so that it goes with its last descriptor. */
+  temporaryFile(folder: string): number;
   /**
-   * Appends an array from `arrayOffset` on to a file that exists in memory only, a new one where
-   * `file` is -1; returns its descriptor.
+   * Appends an array from `arrayOffset` on to a file; a new one that exists in memory only where
+   * `file` is -1. Returns its descriptor.
    */
   spill(array: Uint8Array, arrayOffset: number, file: number): number;
   /** 1: a read of the file there waits for no device; -EAGAIN: it would. Others: unknown. */

@@ -10,6 +10,7 @@ import { EventEmitter } from 'node:events';
 import { stat } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
+import { getSystemErrorMap } from 'node:util';
 import type { ListenAddress } from '../listener/acceptor.ts';
 import { Listener } from '../listener/listener.ts';
 import { loadNative, type Native, Region } from '../listener/native.ts';
@@ -45,8 +46,8 @@ export interface MpmServer extends EventEmitter {
   /**
    * Resolves when the sockets listen and the first child is ready.
    * @throws an Error with code ERR_MPM_ADDRESS_IN_USE, ERR_MPM_ADDRESS, ERR_MPM_ENTRY_NOT_FOUND,
-   *   ERR_MPM_ENTRY_FAILED, ERR_MPM_ENTRY_SHAPE, ERR_MPM_NO_EPOLL, ERR_MPM_ADMIN_IN_USE or
-   *   ERR_MPM_ACCESS_LOG
+   *   ERR_MPM_ENTRY_FAILED, ERR_MPM_ENTRY_SHAPE, ERR_MPM_NO_EPOLL, ERR_MPM_ADMIN_IN_USE,
+   *   ERR_MPM_ACCESS_LOG or ERR_MPM_SPILL_FOLDER
    */
   listen(): Promise<readonly ListenAddress[]>;
   readonly addresses: readonly ListenAddress[];
@@ -107,6 +108,7 @@ class Server extends EventEmitter implements MpmServer {
     }
     const accessLog = logSettings(directives);
     if (accessLog !== null) checkLog(accessLog.target);
+    if (directives.spillFolder !== null) checkSpillFolder(native, directives.spillFolder);
     const board = Scoreboard.create(
       {
         connectionSlots: directives.maxConnections,
@@ -238,6 +240,18 @@ function bindEverywhere(listener: Listener, port: number): void {
   }
 }
 
+function checkSpillFolder(native: Native, folder: string): void {
+  const fd = native.temporaryFile(folder);
+  if (fd < 0) {
+    const [name] = getSystemErrorMap().get(fd) ?? [`errno ${-fd}`];
+    throw coded(
+      'ERR_MPM_SPILL_FOLDER',
+      `spillFolder ${folder}: no file can be made there: ${name}`,
+    );
+  }
+  native.close(fd);
+}
+
 function logSettings({ accessLog, logFormat }: Directives): LogSettings | null {
   if (accessLog === null) return null;
   // A worker may see another working directory; `stdout` is no path.
@@ -251,6 +265,13 @@ function workerOptions(directives: Directives, accessLog: LogSettings | null): W
     limitRequestFields: directives.limitRequestFields,
     limitRequestBody: directives.limitRequestBodyBytes,
     limitSpilledKb: Math.floor(directives.limitSpilledBodyBytes / 1024),
+    spill:
+      directives.spillFolder === null
+        ? null
+        : {
+            folder: directives.spillFolder,
+            limitKb: Math.floor(directives.limitSpillFolderBytes / 1024),
+          },
     keepAlive: directives.keepAlive,
     maxKeepAliveRequests: directives.maxKeepAliveRequests,
     maxConnectionsPerChild: directives.maxConnectionsPerChild,

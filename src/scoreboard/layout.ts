@@ -57,6 +57,7 @@ export const HEADER = {
   heartbeatTicks: f(52, 'main', 'clock ticks of the last turn of the listener'),
   leader: f(68, 'cas', 'who polls the request set, see leader.ts: 0 the listener, else child + 1'),
   spilledKb: f(72, 'cas', 'KiB of response bodies kept in memory files'),
+  spilledFileKb: f(76, 'cas', 'KiB of response bodies kept in spillFolder'),
   handbackSignalled: f(64, 'cas', '1 while a wake-up of the listener is under way'),
   accepted: f64(128, 'main', 'connections accepted'),
   staleEvents: f64(200, 'main', 'poll events for a slot that had another connection by then'),
@@ -216,7 +217,7 @@ export const SLOT = {
     'bytes the peer had not taken at a sample of the present wait, -1: none',
   ),
   restProbed: f64(192, 'owner', 'up to where the file was found in memory'),
-  restSpilledKb: f(176, 'owner', 'KiB of it that count as spilled'),
+  restSpilledKb: f(176, 'owner', 'KiB of it that count as spilled: > 0 in memory, < 0 in a folder'),
 } as const satisfies Record<string, Field>;
 export const SLOT_BYTES = 256;
 

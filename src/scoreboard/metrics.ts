@@ -138,9 +138,10 @@ function addConnections(add: Add): void {
   counter('mpm_write_completions_total', 'Responses whose rest the listener sent.', (now) =>
     plain(now.completions),
   );
-  add('gauge')('mpm_spilled_bytes', 'Response bodies kept in memory files.', (now) =>
-    plain(now.spilledBytes),
-  );
+  gauge('mpm_spilled_bytes', 'Response bodies for slow clients, outside the workers.', (now) => [
+    { value: now.spilledBytes, labels: { place: 'memory' } },
+    { value: now.spilledFolderBytes, labels: { place: 'folder' } },
+  ]);
   counter('mpm_connections_closed_total', 'Connections closed by reason.', ({ closed }) =>
     labelled('reason', CLOSE_REASONS, (reason) => closed[reason]),
   );

@@ -24,7 +24,7 @@ export class FilePart {
   offset: number;
   /** Bytes still to be sent. */
   length: number;
-  /** KiB that count as spilled; 0 for a file that exists anyway. */
+  /** KiB that count as spilled: above 0 in memory, below 0 in a folder; 0 for any other file. */
   readonly spilledKb: number;
   /** The descriptor is another socket; a length of Infinity: until that one ends. */
   readonly isSocket: boolean;
@@ -75,7 +75,7 @@ export class FilePart {
       words[wordAt(slotIndex, SLOT.restSpilledKb)] = 0;
     }
     close(this.fd);
-    if (this.spilledKb > 0) unspill(board, this.spilledKb);
+    unspill(board, this.spilledKb);
   }
 }
 
@@ -83,15 +83,21 @@ export class FilePart {
 export const FILE_SHRANK =
   'hybrid-mpm: a file became shorter while it was sent; its connection is closed\n';
 
-const SPILLED = HEADER.spilledKb.offset >> 2;
+const wordOf = (spilledKb: number): number =>
+  (spilledKb > 0 ? HEADER.spilledKb : HEADER.spilledFileKb).offset >> 2;
 
-/** Room for so many KiB in memory files; false: `limitKb` would be passed. */
-export function reserveSpill(board: Scoreboard, kilobytes: number, limitKb: number): boolean {
-  if (Atomics.add(board.words, SPILLED, kilobytes) + kilobytes <= limitKb) return true;
-  unspill(board, kilobytes);
+/**
+ * Room for so many KiB; false: `limitKb` would be passed.
+ * @param spilledKb above 0 in memory, below 0 in a folder
+ */
+export function reserveSpill(board: Scoreboard, spilledKb: number, limitKb: number): boolean {
+  const kilobytes = Math.abs(spilledKb);
+  if (Atomics.add(board.words, wordOf(spilledKb), kilobytes) + kilobytes <= limitKb) return true;
+  unspill(board, spilledKb);
   return false;
 }
 
-export function unspill(board: Scoreboard, kilobytes: number): void {
-  Atomics.sub(board.words, SPILLED, kilobytes);
+/** Gives it back; 0 is nothing. */
+export function unspill(board: Scoreboard, spilledKb: number): void {
+  if (spilledKb !== 0) Atomics.sub(board.words, wordOf(spilledKb), Math.abs(spilledKb));
 }

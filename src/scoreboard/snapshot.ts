@@ -127,6 +127,8 @@ export interface Snapshot extends ServerCounters {
   readonly queueLength: number;
   /** Response bodies in memory files, to the next KiB. */
   readonly spilledBytes: number;
+  /** The same in files of `spillFolder`. */
+  readonly spilledFolderBytes: number;
   /** Lines that the access log has lost. */
   readonly logLost: number;
   /** Child that polls the request set, -1: the listener. */
@@ -172,6 +174,7 @@ export function takeSnapshot(board: Scoreboard, now: number = nowTicks()): Snaps
     ),
     queueLength: board.waiting,
     spilledBytes: word(HEADER.spilledKb) * 1024,
+    spilledFolderBytes: word(HEADER.spilledFileKb) * 1024,
     logLost: board.log?.lost ?? 0,
     leader: leaderOf(board),
     connectionsMax: board.connectionSlots,

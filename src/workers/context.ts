@@ -27,6 +27,8 @@ export interface WorkerOptions {
   readonly limitRequestBody: number;
   /** KiB of response bodies in memory files, all workers together. */
   readonly limitSpilledKb: number;
+  /** The folder that takes what has no room there, and how much of it; null: none. */
+  readonly spill: { readonly folder: string; readonly limitKb: number } | null;
   readonly keepAlive: boolean;
   /** Requests on one connection, 0: unlimited. */
   readonly maxKeepAliveRequests: number;

@@ -296,7 +296,7 @@ export class ResponseWriter implements Corked {
     this.#pending.length = 0;
   }
 
-  /** Moves waiting bytes into a memory file, where there is room for them. */
+  /** Moves waiting bytes into a file, in memory or in a folder, where there is room for them. */
   #spill(): void {
     const { board, native, options } = this.#context;
     let bytes = -this.#pendingOffset;
@@ -304,22 +304,31 @@ export class ResponseWriter implements Corked {
       if (part instanceof FilePart) return;
       bytes += part.length;
     }
-    const kilobytes = Math.ceil(bytes / 1024);
-    if (!reserveSpill(board, kilobytes, options.limitSpilledKb)) return;
+    let spilledKb = Math.ceil(bytes / 1024);
     let fd = -1;
+    if (!reserveSpill(board, spilledKb, options.limitSpilledKb)) {
+      const { spill } = options;
+      spilledKb = -spilledKb;
+      if (spill === null || !reserveSpill(board, spilledKb, spill.limitKb)) return;
+      fd = native.temporaryFile(spill.folder);
+      if (fd < 0) {
+        unspill(board, spilledKb);
+        return;
+      }
+    }
     let from = this.#pendingOffset;
     for (const part of this.#pending as Uint8Array[]) {
       const result = native.spill(part, from, fd);
       if (result < 0) {
-        // No memory or no descriptor: it stays where it is.
+        // No room or no descriptor: it stays where it is.
         if (fd >= 0) native.close(fd);
-        unspill(board, kilobytes);
+        unspill(board, spilledKb);
         return;
       }
       fd = result;
       from = 0;
     }
-    const part = new FilePart(fd, 0, bytes, kilobytes);
+    const part = new FilePart(fd, 0, bytes, spilledKb);
     part.enter(board, this.#slotIndex);
     this.#pending = [part];
     this.#pendingOffset = 0;

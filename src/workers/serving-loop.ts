@@ -23,6 +23,11 @@ import { LONG_HANDLER_US, RouteTimes } from './route-times.ts';
 
 /** Connections taken in one call before promise jobs and ticks run. */
 const CLAIMS_PER_CALL = 16;
+/**
+ * Unfinished connections taken up in one call: what they go on with runs in promise jobs behind it, so
+ * that many slow clients of streams do not keep a request waiting for all of them.
+ */
+const RESUMES_PER_CALL = 4;
 /** Calls before libuv's loop turns. */
 const CALLS_PER_TURN = 4;
 /** Weight of the newest time in the moving mean. */
@@ -43,6 +48,8 @@ export class ServingLoop implements ConnectionHost {
   readonly #bySlot = new Map<number, Connection>();
   readonly #spare: Connection[] = [];
   #soon: Connection[] = [];
+  /** The next of those taken out of the inbox that have not had their turn. */
+  #resuming: number = NOBODY;
   #inTurn = false;
   #calls = 0;
   #ended = false;
@@ -183,9 +190,10 @@ export class ServingLoop implements ConnectionHost {
   #serve(): boolean {
     const { board, child } = this.#context;
     this.#leading?.sync();
-    for (let claims = 0; claims < CLAIMS_PER_CALL; ) {
+    for (let claims = 0, resumes = 0; claims < CLAIMS_PER_CALL; ) {
       this.#serveOwn();
       if (this.#ended) return true;
+      if (this.#resumeNext() && ++resumes === RESUMES_PER_CALL) return false;
       const assigned = takeAssigned(board, child);
       const ticket = assigned >= 0 || this.#draining ? assigned : board.queue.pop();
       if (ticket === board.logTicket) {
@@ -210,9 +218,11 @@ export class ServingLoop implements ConnectionHost {
     const { board, native, child } = this.#context;
     const leading = this.#leading;
     if (this.#soon.length > 0) return true;
+    const resumes = this.#resuming !== NOBODY;
     if (leading !== null && !this.#draining && leading.take()) {
-      if (leading.poll() || leading.pollOn()) return true;
+      if (leading.poll() || (!resumes && leading.pollOn())) return true;
     }
+    if (resumes) return true;
     if (this.#signalled) {
       this.#signalled = false;
       native.eventfdDrain(this.#context.getWord(CHILD.wakeFd));
@@ -234,11 +244,6 @@ export class ServingLoop implements ConnectionHost {
       this.#soon = [];
       for (const connection of soon) connection.onEvent();
     }
-    for (let slot = takeInbox(board, child); slot !== NOBODY; ) {
-      const next = nextInInbox(board, slot);
-      this.#resume(slot);
-      slot = next;
-    }
     const attentionAt = this.#context.childIndex + (CHILD.attention.offset >> 2);
     if (board.words[attentionAt] !== 0 && Atomics.exchange(board.words, attentionAt, 0) !== 0) {
       for (const connection of [...this.#pinned]) connection.checkHangup();
@@ -250,6 +255,16 @@ export class ServingLoop implements ConnectionHost {
     if (board.queue.length > 0) wakeLowestIdle(board, (fd) => native.eventfdSignal(fd));
     if (this.#pinned.size > 0 || this.#soon.length > 0) return;
     if (closeAssignments(board, child)) this.#end();
+  }
+
+  /** The next connection of the inbox; false: it is empty. */
+  #resumeNext(): boolean {
+    const { board, child } = this.#context;
+    const slot = this.#resuming === NOBODY ? takeInbox(board, child) : this.#resuming;
+    if (slot === NOBODY) return false;
+    this.#resuming = nextInInbox(board, slot);
+    this.#resume(slot);
+    return true;
   }
 
   /** False: its handler is unfinished, so promise jobs should run. */

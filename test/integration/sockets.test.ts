@@ -99,6 +99,10 @@ describe('a response from another socket', () => {
   });
 
   it('to a slow client holds no worker, and ends whole', async () => {
+    // The worker opens some of its own with the first socket it makes.
+    const first = await open();
+    first.send(ask('send 10', '&length=10'));
+    expect((await first.response()).body.length).toBe(10);
     const before = descriptors();
     const client = await open();
     client.socket.pause();
@@ -117,6 +121,7 @@ describe('a response from another socket', () => {
     client.close();
     other.close();
     await eventually(descriptors, (count) => count <= before);
+    first.close();
   });
 
   it('that ends before its length cuts the connection', async () => {

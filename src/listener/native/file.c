@@ -3,6 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/uio.h>
@@ -23,7 +26,30 @@ static napi_value send_file(napi_env env, napi_callback_info info) {
   return call_return(&call, count < 0 ? -errno : (int32_t)count);
 }
 
-// spill(Uint8Array, array offset, memory file or -1): appends to a file that exists in memory only,
+// temporaryFile(folder): a new file there without a name, so that it goes with its last descriptor.
+static napi_value temporary_file(napi_env env, napi_callback_info info) {
+  call_t call = call_begin(env, info, 1);
+  static const char name[] = "/hybrid-mpm.XXXXXX";
+  char path[PATH_MAX];
+  size_t length = 0;
+  // One byte is left for the terminator; a path that fills the rest may have been cut off.
+  size_t room = sizeof path - sizeof name;
+  if (!call.ok || napi_get_value_string_utf8(env, call.value[0], path, room, &length) != napi_ok) {
+    return call_return(&call, -EINVAL);
+  }
+  if (length + 1 >= room) return call_return(&call, -ENAMETOOLONG);
+  memcpy(path + length, name, sizeof name);
+  int fd = mkostemp(path, O_CLOEXEC);
+  if (fd < 0) return call_return(&call, -errno);
+  if (unlink(path) < 0) {
+    int error = errno;
+    close(fd);
+    return call_return(&call, -error);
+  }
+  return call_return(&call, fd);
+}
+
+// spill(Uint8Array, array offset, file or -1): appends to a file that exists in memory only,
 // a new one where there is none. Returns its descriptor.
 static napi_value spill(napi_env env, napi_callback_info info) {
   call_t call = call_begin(env, info, 3);
@@ -116,6 +142,7 @@ static napi_value duplicate(napi_env env, napi_callback_info info) {
 
 void file_register(napi_env env, napi_value exports) {
   define_function(env, exports, "sendfile", send_file);
+  define_function(env, exports, "temporaryFile", temporary_file);
   define_function(env, exports, "spill", spill);
   define_function(env, exports, "cached", cached);
   define_function(env, exports, "pipe", make_pipe);

@@ -98,6 +98,9 @@ export interface Directives {
   readonly limitRequestBodyBytes: number;
   /** Memory for the rest of responses to slow clients, bytes; 0: none. */
   readonly limitSpilledBodyBytes: number;
+  /** Absolute path; null: none. */
+  readonly spillFolder: string | null;
+  readonly limitSpillFolderBytes: number;
   /**
    * Derived: the size of a connection buffer, which a whole head has to fit. The next power of two that
    * holds a longest request line and a longest field, 4 KiB .. 1 MiB.

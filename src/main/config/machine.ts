@@ -1,10 +1,10 @@
 /**
- * What defaults depend on: cores and descriptors.
+ * What defaults depend on: cores, descriptors, a folder for temporary files.
  *
  * Role: read once at start and passed on as an argument, so that tests choose their machine.
  * Thread: main.
  */
-import { readFileSync } from 'node:fs';
+import { accessSync, constants, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 
 export interface Machine {
@@ -12,10 +12,24 @@ export interface Machine {
   readonly cores: number;
   /** Soft limit of open descriptors (RLIMIT_NOFILE); Infinity where there is none. */
   readonly softDescriptors: number;
+  /** A folder for large temporary files (file-hierarchy(7)); null: none can be written to. */
+  readonly temporaryFolder: string | null;
 }
 
 /** Where /proc cannot be read: the limit that Linux distributions have shipped for decades. */
 const CUSTOMARY_DESCRIPTORS = 1024;
+
+/** On a disk, where /tmp may be memory. */
+const LARGE_TEMPORARY_FILES = '/var/tmp';
+
+function isWritable(folder: string): boolean {
+  try {
+    accessSync(folder, constants.W_OK | constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 /** Soft limit of open descriptors out of the text of /proc/self/limits. */
 export function softDescriptorsIn(limits: string): number {
@@ -33,5 +47,9 @@ export function thisMachine(): Machine {
   } catch {
     // No /proc, as in some sandboxes: the customary limit is a safe guess.
   }
-  return { cores: Math.max(1, availableParallelism()), softDescriptors: softDescriptorsIn(limits) };
+  return {
+    cores: Math.max(1, availableParallelism()),
+    softDescriptors: softDescriptorsIn(limits),
+    temporaryFolder: isWritable(LARGE_TEMPORARY_FILES) ? LARGE_TEMPORARY_FILES : null,
+  };
 }

@@ -356,10 +356,32 @@ export const DIRECTIVES = {
     initial: () => 256 * 2 ** 20,
     summary: 'Memory for responses that wait for slow clients outside the workers',
     meaning:
-      'Memory for what is left of responses whose clients are slow: it is copied out of the worker, which is free of the connection from then on. Beyond it the rest stays in the worker that made it, which serves others meanwhile, and its heap grows instead. 0: always.',
+      'Memory for what is left of responses whose clients are slow: it is copied out of the worker, which is free of the connection from then on. What has no room there goes to `spillFolder`. 0: everything does.',
     change:
       'upwards for large generated responses to many slow clients, where `mpm_spilled_bytes` stands at the limit; files need none of it.',
     source: 'none; Apache keeps such responses in its own memory without a bound',
+  }),
+  spillFolder: directive({
+    group: 'limits',
+    key: 'spillFolder',
+    kind: kinds.folderOrOff(),
+    initial: ({ temporaryFolder }) => temporaryFolder,
+    initially: '/var/tmp, or off where it cannot be written to',
+    summary: 'Folder for responses to slow clients that have no room in memory',
+    meaning:
+      'Where the rest of a response to a slow client goes when `limitSpilledBody` is used up: into a file without a name, which goes with its connection. The kernel holds it in memory while there is plenty and writes it out when there is not. Off, or once the folder is full: the rest stays in the worker that made it, which serves others meanwhile, and its heap grows instead. The folder has to exist, and to take files, when the server starts.',
+    change: 'to a folder on a fast disk with room; off where nothing may reach a disk.',
+    source: 'nginx: proxy_temp_path',
+  }),
+  limitSpillFolder: directive({
+    group: 'limits',
+    key: 'limitSpillFolderBytes',
+    kind: kinds.size(0, 2 ** 40),
+    initial: () => 4 * 2 ** 30,
+    summary: 'Bytes in spillFolder',
+    meaning: 'Most bytes of responses in `spillFolder` at the same time.',
+    change: 'with the room on that disk; `mpm_spilled_bytes{place="folder"}` shows what is used.',
+    source: 'nginx: proxy_max_temp_file_size',
   }),
   indexes: directive({
     group: 'files',

@@ -46,6 +46,8 @@ describe('defaults', () => {
       limitRequestFields: 100,
       limitRequestBodyBytes: 1_073_741_824,
       limitSpilledBodyBytes: 268_435_456,
+      spillFolder: '/var/tmp',
+      limitSpillFolderBytes: 4_294_967_296,
       connectionBufferBytes: 16_384,
       indexes: false,
       sendFileRoot: null,
@@ -68,9 +70,9 @@ describe('defaults', () => {
   });
 
   it.each([
-    [{ cores: 1, softDescriptors: 1024 }, 768],
-    [{ cores: 1, softDescriptors: 256 }, 192],
-    [{ cores: 1, softDescriptors: 3 }, 3],
+    [{ cores: 1, softDescriptors: 1024, temporaryFolder: null }, 768],
+    [{ cores: 1, softDescriptors: 256, temporaryFolder: null }, 192],
+    [{ cores: 1, softDescriptors: 3, temporaryFolder: null }, 3],
   ])('leave descriptors to the server itself: %j', (machine, connections) => {
     expect(resolved({}, machine).maxConnections).toBe(connections);
   });
@@ -82,11 +84,11 @@ describe('defaults', () => {
     [Number.POSITIVE_INFINITY, 20_000, 1022, 64],
   ])('share %i descriptors beside %i connections among %i children: %i each', (...numbers) => {
     const [softDescriptors, maxConnections, children, share] = numbers;
-    expect(openFilesFor({ cores: 1, softDescriptors }, maxConnections, children)).toBe(share);
+    expect(openFilesFor({ ...TWO_CORES, softDescriptors }, maxConnections, children)).toBe(share);
   });
 
   it.each([1, 2, 3, 4, 8, 17, 64, 512])('agree with each other on %i cores', (cores) => {
-    const machine = { cores, softDescriptors: 4096 };
+    const machine = { ...TWO_CORES, cores, softDescriptors: 4096 };
     const { startServers, minSpareThreads, maxSpareThreads, maxRequestWorkers } = resolved(
       {},
       machine,

@@ -18,11 +18,14 @@ import {
 } from '../../../src/scoreboard/states.ts';
 import { FLAG_HANGUP, flagsOf, stateOf, successor } from '../../../src/scoreboard/transition.ts';
 import { Connection, type ServingLoop } from '../../../src/workers/connection.ts';
-import { WorkerContext } from '../../../src/workers/context.ts';
+import { WorkerContext, type WorkerOptions } from '../../../src/workers/context.ts';
 import type { Exchange } from '../../../src/workers/exchange.ts';
 
 const BROKEN_PIPE = -32;
+const NO_SPACE = -28;
 const FIRST_FILE = 1000;
+/** The one folder that takes files. */
+export const SPILL_FOLDER = '/spill';
 
 /** What a peer sends and how much it takes. */
 export class FakeSocket {
@@ -104,6 +107,12 @@ function fakeNative(sockets: Map<number, FakeSocket>, files: FakeFiles): Native 
       files.set(fd, Buffer.concat([files.get(fd) ?? Buffer.alloc(0), bytes]));
       return fd;
     },
+    temporaryFile: (folder) => {
+      if (folder !== SPILL_FOLDER) return NO_SPACE;
+      const fd = FIRST_FILE + spilled++;
+      files.set(fd, Buffer.alloc(0));
+      return fd;
+    },
     cached: () => 1,
     close: (fd) => {
       if (!files.delete(fd)) socket(fd).shut = true;
@@ -129,6 +138,8 @@ function fakeNative(sockets: Map<number, FakeSocket>, files: FakeFiles): Native 
   return native as Native;
 }
 
+type BenchLimits = Partial<Pick<WorkerOptions, 'limitRequestBody' | 'limitSpilledKb' | 'spill'>>;
+
 export class Bench implements ServingLoop {
   readonly sockets = new Map<number, FakeSocket>();
   readonly board = Scoreboard.create({ connectionSlots: 8, childSlots: 2, bufferBytes: 16_384 });
@@ -144,7 +155,7 @@ export class Bench implements ServingLoop {
 
   constructor(
     handle: (exchange: Exchange) => void,
-    { limitRequestBody = 0, limitSpilledKb = 0 } = {},
+    { limitRequestBody = 0, limitSpilledKb = 0, spill = null }: BenchLimits = {},
   ) {
     this.board.setHeader(HEADER.phase.offset, Phase.running);
     this.context = new WorkerContext(
@@ -157,6 +168,7 @@ export class Bench implements ServingLoop {
         limitRequestFields: 100,
         limitRequestBody,
         limitSpilledKb,
+        spill,
         keepAlive: true,
         maxKeepAliveRequests: 0,
         maxConnectionsPerChild: 0,

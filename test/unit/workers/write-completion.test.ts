@@ -3,7 +3,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { CHILD, HEADER, SLOT } from '../../../src/scoreboard/layout.ts';
 import { FLAG_END, FLAG_HANGUP, FLAG_READY } from '../../../src/scoreboard/transition.ts';
 import type { Exchange } from '../../../src/workers/exchange.ts';
-import { Bench } from './connection-bench.ts';
+import { Bench, SPILL_FOLDER } from './connection-bench.ts';
 
 const get = (path: string, more = ''): string => `GET ${path} HTTP/1.1\r\nHost: a\r\n${more}\r\n`;
 const LARGE = Buffer.alloc(20_000, 'x');
@@ -173,6 +173,41 @@ describe.each(['/bytes', '/file'])('what the socket does not take of %s', (path)
 });
 
 describe('bytes', () => {
+  const inFolder = (limitKb: number, folder = SPILL_FOLDER) =>
+    new Bench((exchange) => routes['/bytes'](exchange), {
+      limitSpilledKb: 18,
+      spill: { folder, limitKb },
+    });
+  const folderKb = (bench: Bench): number => bench.board.header(HEADER.spilledFileKb.offset);
+
+  it('go to the folder where there is no more room for them in memory', () => {
+    const bench = inFolder(19);
+    const slot = bench.accept();
+    const socket = bench.socket(slot);
+    socket.room = 1_000;
+    bench.serve(slot, get('/bytes'));
+    expect(bench.state(slot)).toBe('writeCompletion');
+    expect([spilledKb(bench), folderKb(bench)]).toEqual([0, 19]);
+    socket.room = all;
+    bench.completer.advance(slot);
+    expect(socket.output.endsWith(LARGE.toString())).toBe(true);
+    expect(bench.state(slot)).toBe('keepalive');
+    expect([spilledKb(bench), folderKb(bench)]).toEqual([0, 0]);
+    expect(bench.files.size).toBe(0);
+  });
+
+  it.each([
+    ['is full', 18, SPILL_FOLDER],
+    ['takes no file', 19, '/nowhere'],
+  ])('stay in the worker where the folder %s', (_, limitKb, folder) => {
+    const bench = inFolder(limitKb, folder);
+    const slot = bench.accept();
+    bench.socket(slot).room = 1_000;
+    bench.serve(slot, get('/bytes'));
+    expect(bench.state(slot)).toBe('suspended');
+    expect([spilledKb(bench), folderKb(bench)]).toEqual([0, 0]);
+  });
+
   it('stay in the worker where there is no more room for them outside', () => {
     const { bench, slot, socket } = served(get('/bytes'), 1_000, 18);
     expect(bench.state(slot)).toBe('suspended');
