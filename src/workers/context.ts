@@ -11,6 +11,7 @@ import { CHILD, HEADER } from '../scoreboard/layout.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';
 import { handBack } from '../scoreboard/wake.ts';
 import type { LogSettings } from './access-log/log-writer.ts';
+import { BlockPool } from './block-pool.ts';
 import { BufferStore } from './buffer-store.ts';
 import type { Handler } from './exchange.ts';
 import { RequestParser } from './http1/request-parser.ts';
@@ -70,6 +71,7 @@ export class WorkerContext {
   readonly parser: RequestParser;
   readonly heads: ResponseHeads;
   readonly buffers: BufferStore;
+  readonly blocks = new BlockPool();
   /** Null: no access log. */
   readonly log: RequestLog | null;
   readonly out = Buffer.allocUnsafeSlow(OUT_BYTES) as RawBuffer;

@@ -8,6 +8,7 @@
 import { EAGAIN, Region } from '../listener/native.ts';
 import { CHILD, RestFlag, SLOT } from '../scoreboard/layout.ts';
 import { FILE_SHRANK, FilePart, reserveSpill, unspill } from '../scoreboard/rest.ts';
+import { BLOCK_BYTES } from './block-pool.ts';
 import { type Corked, OUT_BYTES, type WorkerContext } from './context.ts';
 
 /** Room that must be left for a head with its length, or a chunk's size line. */
@@ -77,8 +78,9 @@ export class ResponseWriter implements Corked {
   /** The connection is given up: what has not left never will. */
   close(): void {
     for (const part of this.#pending) {
+      if (!(part instanceof FilePart)) this.#context.blocks.release(part);
       // The one in the slot goes with the connection.
-      if (part instanceof FilePart && !this.#entered(part)) this.#closeFile(part);
+      else if (!this.#entered(part)) this.#closeFile(part);
     }
     this.#pending.length = 0;
     this.#pendingOffset = 0;
@@ -328,6 +330,7 @@ export class ResponseWriter implements Corked {
       fd = result;
       from = 0;
     }
+    for (const piece of this.#pending as Uint8Array[]) this.#context.blocks.release(piece);
     const part = new FilePart(fd, 0, bytes, spilledKb);
     part.enter(board, this.#slotIndex);
     this.#pending = [part];
@@ -378,7 +381,7 @@ export class ResponseWriter implements Corked {
       this.#count(sent);
       if (sent === length) return;
     }
-    this.#pending.push(Uint8Array.prototype.slice.call(context.out, sent, length));
+    context.blocks.keep(context.out.subarray(sent, length), this.#pending);
   }
 
   /** Sends what was put together and then `data`, from where it is. */
@@ -404,10 +407,13 @@ export class ResponseWriter implements Corked {
     }
     this.#count(sent);
     if (sent < length) {
-      this.#pending.push(Uint8Array.prototype.slice.call(context.out, sent, length), data);
-    } else if (sent < length + data.length) {
+      context.blocks.keep(context.out.subarray(sent, length), this.#pending);
+      this.#pending.push(data);
+    } else if (length + data.length - sent > BLOCK_BYTES) {
       this.#pending.push(data);
       this.#pendingOffset = sent - length;
+    } else if (sent < length + data.length) {
+      context.blocks.keep(data.subarray(sent - length), this.#pending);
     }
   }
 
@@ -434,6 +440,7 @@ export class ResponseWriter implements Corked {
     if (this.#pendingOffset < data.length) return true;
     this.#pending.shift();
     this.#pendingOffset = 0;
+    this.#context.blocks.release(data);
     return true;
   }
 

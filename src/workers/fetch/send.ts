@@ -34,8 +34,13 @@ const MAX_WHOLE_BLOB = 256 * 1024;
  */
 const PATIENCE = 12;
 
+interface ChunkResult {
+  readonly done?: boolean | undefined;
+  readonly value?: unknown;
+}
+
 interface Chunks {
-  next(): Promise<{ done?: boolean | undefined; value?: unknown }>;
+  next(): Promise<ChunkResult>;
   /** Stops the producer; never rejects. */
   cancel(reason: unknown): void;
 }
@@ -223,7 +228,7 @@ function sendStreamed(
       return;
     }
     const source = body.stream() as ReadableStream<Uint8Array>;
-    new Pump(exchange, request, chunksOf(source)).run(status, statusText, list, body.size);
+    new Pump(exchange, request, chunksOf(source), body.size).run(status, statusText, list);
     return;
   }
   const source = body as ChunkSource;
@@ -236,7 +241,7 @@ function sendStreamed(
     }
   }
   const length = declaredLength(list);
-  new Pump(exchange, request, chunksOf(source)).run(status, statusText, list, length);
+  new Pump(exchange, request, chunksOf(source), length).run(status, statusText, list);
 }
 
 function fileOf(body: LightBody & object): FileBody | null {
@@ -342,15 +347,27 @@ function chunksOf(source: ChunkSource): Chunks {
   };
 }
 
-/** Moves one body from its producer to the exchange, no faster than the peer takes it. */
+/** What became of a piece of a body. */
+type Step = 'ended' | 'taken' | 'full';
+
+/**
+ * Moves one body from its producer to the exchange, no faster than the peer takes it. No piece is
+ * named across a wait: it would stay in memory for as long as the client is slow.
+ */
 class Pump {
   readonly #exchange: Exchange;
   readonly #serial: number;
   readonly #chunks: Chunks;
   #stopped = false;
+  #sentBytes = 0;
+  /** Content-Length, -1 where unknown. */
+  readonly #declared: number;
+  /** A piece that was asked for already. */
+  #peeked: Promise<ChunkResult> | null = null;
   #wake: (() => void) | null = null;
 
-  constructor(exchange: Exchange, request: ExchangeRequest, chunks: Chunks) {
+  constructor(exchange: Exchange, request: ExchangeRequest, chunks: Chunks, declared: number) {
+    this.#declared = declared;
     this.#exchange = exchange;
     this.#serial = exchange.serial;
     this.#chunks = chunks;
@@ -370,37 +387,31 @@ class Pump {
     return this.#stopped || isGone(this.#exchange, this.#serial);
   }
 
-  /** @param length bytes of the body, -1 where unknown */
-  run(status: number, statusText: string, list: FlatHeaders, length: number): void {
+  run(status: number, statusText: string, list: FlatHeaders): void {
     const exchange = this.#exchange;
     if (exchange.method === 'HEAD') {
-      exchange.start(status, statusText, list, length);
+      exchange.start(status, statusText, list, this.#declared);
       exchange.end();
       this.#chunks.cancel(new DOMException('HEAD needs no body', 'AbortError'));
       return;
     }
-    this.#send(status, statusText, list, length).catch((error) => {
+    this.#send(status, statusText, list).catch((error) => {
       if (this.#isGone()) return;
       this.#chunks.cancel(error);
       exchange.fail(error);
     });
   }
 
-  async #send(
-    status: number,
-    statusText: string,
-    list: FlatHeaders,
-    declared: number,
-  ): Promise<void> {
+  async #send(status: number, statusText: string, list: FlatHeaders): Promise<void> {
     const exchange = this.#exchange;
+    const declared = this.#declared;
     // A body that is there already leaves in one piece, with its length; one that is not does not
     // hold the head back (an event stream may be silent for minutes).
     const first = new Peek(this.#chunks.next());
     await first.wait();
-    let next = first;
     if (first.settled && !first.done) {
       const chunk = chunkBytes(await first.value());
-      next = new Peek(this.#chunks.next());
+      const next = new Peek(this.#chunks.next());
       await next.wait();
       if (this.#isGone()) return;
       if (next.done && (declared < 0 || declared === chunk.byteLength)) {
@@ -408,8 +419,8 @@ class Pump {
         return;
       }
       exchange.start(status, statusText, list, declared);
-      await this.#rest(chunk, next, declared);
-      return;
+      this.#peeked = next.result();
+      return this.#rest(this.#put(chunk));
     }
     if (first.failed) await first.value();
     if (this.#isGone()) return;
@@ -418,39 +429,49 @@ class Pump {
       return;
     }
     exchange.start(status, statusText, list, declared);
-    await this.#rest(null, next, declared);
+    this.#peeked = first.result();
+    return this.#rest('taken');
   }
 
-  async #rest(firstChunk: Uint8Array | null, peeked: Peek, declared: number): Promise<void> {
-    let sent = firstChunk?.byteLength ?? 0;
-    if (declared >= 0 && sent > declared) throw lengthMismatch(declared);
-    if (firstChunk !== null && !(await this.#write(firstChunk))) return;
-    let { done, value } = await peeked.result();
-    while (!done) {
-      const chunk = chunkBytes(value);
-      sent += chunk.byteLength;
-      // More or fewer bytes than declared would be read as the next response (RFC 9112, section 6.3).
-      if (declared >= 0 && sent > declared) throw lengthMismatch(declared);
-      if (!(await this.#write(chunk))) return;
-      ({ done, value } = await this.#chunks.next());
+  async #rest(begun: Step): Promise<void> {
+    for (let step = begun; step !== 'ended'; step = this.#take(await this.#next())) {
+      if (step === 'full') await this.#drained();
+      if (this.#isGone()) return;
     }
-    if (this.#isGone()) return;
-    if (declared >= 0 && sent !== declared) throw lengthMismatch(declared);
+  }
+
+  #next(): Promise<ChunkResult> {
+    const peeked = this.#peeked;
+    this.#peeked = null;
+    return peeked ?? this.#chunks.next();
+  }
+
+  #take({ done, value }: ChunkResult): Step {
+    if (this.#isGone()) return 'ended';
+    if (done !== true) return this.#put(chunkBytes(value));
+    const declared = this.#declared;
+    if (declared >= 0 && this.#sentBytes !== declared) throw lengthMismatch(declared);
     this.#exchange.end();
+    return 'ended';
   }
 
-  /** False where the exchange has gone meanwhile. */
-  async #write(chunk: Uint8Array): Promise<boolean> {
-    if (this.#isGone()) return false;
-    // An empty chunk would be the last one of a chunked body.
-    if (chunk.byteLength > 0 && !this.#exchange.write(chunk)) {
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-        this.#exchange.onDrain = resolve;
-      });
-      this.#wake = null;
+  #put(chunk: Uint8Array): Step {
+    const length = chunk.byteLength;
+    this.#sentBytes += length;
+    // More or fewer bytes than declared would be read as the next response (RFC 9112, section 6.3).
+    if (this.#declared >= 0 && this.#sentBytes > this.#declared) {
+      throw lengthMismatch(this.#declared);
     }
-    return !this.#isGone();
+    // An empty chunk would be the last one of a chunked body.
+    return length === 0 || this.#exchange.write(chunk) ? 'taken' : 'full';
+  }
+
+  async #drained(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve;
+      this.#exchange.onDrain = resolve;
+    });
+    this.#wake = null;
   }
 }
 
@@ -463,9 +484,9 @@ class Peek {
   settled = false;
   failed = false;
   done = false;
-  readonly #promise: Promise<{ done?: boolean | undefined; value?: unknown }>;
+  readonly #promise: Promise<ChunkResult>;
 
-  constructor(promise: Promise<{ done?: boolean | undefined; value?: unknown }>) {
+  constructor(promise: Promise<ChunkResult>) {
     this.#promise = promise;
     promise.then(
       (result) => {
@@ -482,7 +503,7 @@ class Peek {
     for (let turn = 0; turn < PATIENCE && !this.settled && !this.failed; turn++) await null;
   }
 
-  result(): Promise<{ done?: boolean | undefined; value?: unknown }> {
+  result(): Promise<ChunkResult> {
     return this.#promise;
   }
 
