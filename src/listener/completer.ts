@@ -27,6 +27,13 @@ const CALL_BYTES = 128 * 1024;
 /** How many of these are looked for at once. */
 const PROBE_AHEAD = 2;
 
+/** Why a response is given up, and what that is to the connection and to its log line. */
+const ABORTS = {
+  [CloseReason.peer]: { event: ConnectionEvent.peerGone, cause: Aborted.byClient },
+  [CloseReason.writeTimeout]: { event: ConnectionEvent.timeout, cause: Aborted.byServer },
+  [CloseReason.forced]: { event: ConnectionEvent.force, cause: Aborted.byServer },
+} as const;
+
 export interface CompleterTargets {
   /** A connection was moved to queued. */
   queued(slot: number): void;
@@ -256,16 +263,19 @@ export class Completer {
     if (!this.progressed(slot)) this.#abort(slot, CloseReason.writeTimeout);
   }
 
-  #abort(slot: number, reason: CloseReason): boolean {
+  /** The server ends at once: the response is cut off. */
+  force(slot: number): void {
+    this.#abort(slot, CloseReason.forced);
+  }
+
+  #abort(slot: number, reason: keyof typeof ABORTS): boolean {
     const board = this.#board;
-    const timeout = reason === CloseReason.writeTimeout;
-    const event = timeout ? ConnectionEvent.timeout : ConnectionEvent.peerGone;
+    const { event, cause } = ABORTS[reason];
     for (;;) {
       const word = board.word(slot);
       if (stateOf(word) !== ConnectionState.writeCompletion) return false;
       if (!this.#closer.close(slot, word, event, reason)) continue;
       board.addToChild(board.listenerCounters, CHILD.aborted, 1);
-      const cause = timeout ? Aborted.byServer : Aborted.byClient;
       this.#targets.ended(slot, this.#bodyBytes(slot), this.#tookMs(slot), cause);
       return true;
     }

@@ -349,6 +349,10 @@ export class Listener {
       const word = this.#board.word(slot);
       const state = stateOf(word);
       if (state === ConnectionState.free || state === ConnectionState.closing) continue;
+      if (state === ConnectionState.writeCompletion) {
+        this.#completer.force(slot);
+        continue;
+      }
       const event = ownerOf(word) < 0 ? ConnectionEvent.force : ConnectionEvent.childDied;
       this.#closer.close(slot, word, event, CloseReason.forced);
     }

@@ -418,9 +418,13 @@ describe('no line is lost, torn or written twice', () => {
     await load.run(4);
     const hanging = await RawClient.open(port);
     hanging.send(get('/wait?ms=60000'));
+    const slow = await RawClient.open(port);
+    slow.socket.pause();
+    slow.send(get('/large?bytes=20000000'));
     await eventually(
       () => statusOf(server as ServerProcess),
-      (status) => status.get('MpmConnectionsProcessing') === '1',
+      (status) =>
+        status.get('MpmConnectionsProcessing') === '1' && status.get('ConnsAsyncWriting') === '1',
     );
     server?.process.kill('SIGTERM');
     await eventually(
@@ -429,9 +433,15 @@ describe('no line is lost, torn or written twice', () => {
     );
     await server?.stop('SIGTERM');
     hanging.close();
+    slow.close();
     const found = linesOf().map(json);
-    expect(found.length).toBe(2_000);
-    expect(sum(found)).toBe(load.bytes);
+    const [cut, ...more] = found.filter(({ aborted }) => aborted);
+    expect(cut).toMatchObject({ target: '/large?bytes=20000000', status: 200 });
+    expect(cut?.bodyBytes).toBeLessThan(20_000_000);
+    expect(more).toEqual([]);
+    const complete = found.filter(({ aborted }) => !aborted);
+    expect(complete.length).toBe(2_000);
+    expect(sum(complete)).toBe(load.bytes);
   }, 30_000);
 
   it('but those that a stuck reader of standard output did not take are counted', async () => {
