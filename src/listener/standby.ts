@@ -3,8 +3,8 @@
  *
  * Role: decides when the listener polls the request set itself, when it only watches, and when it
  * takes the lead back. While nothing happens there is no timer: the set itself wakes the listener with
- * the first event after a quiet time, and then it ticks every millisecond for as long as there is
- * traffic.
+ * the first event after a quiet time, and then it ticks for as long as there is traffic: every
+ * millisecond while the leader serves, and every fourth while it sleeps between two requests.
  * Thread: the listener's.
  */
 
@@ -15,6 +15,8 @@ import type { Signal } from '../scoreboard/wake.ts';
 import type { Poller } from './poller.ts';
 
 const TICK_MS = 1;
+/** After a tick that found the leader asleep between two requests. */
+const SLEEPING_TICK_MS = 4;
 /**
  * Ticks without a turn after which a leader loses the lead while the set has something: one inside a
  * handler at once, one that only waits for a processor, or runs code of the application's, later.
@@ -37,6 +39,7 @@ export class Standby {
   readonly #signal: Signal;
   readonly #duties: StandbyDuties;
   #timer: NodeJS.Timeout | null = null;
+  #sleepingTimer: NodeJS.Timeout | null = null;
   #ticking = false;
   #stopped = false;
   #quietTicks = 0;
@@ -65,7 +68,7 @@ export class Standby {
     this.#stuckTicks = 0;
     this.#poller.pauseRequests();
     this.#remember();
-    this.#arm();
+    this.#armNext(TICK_MS);
   }
 
   /** The lead may have come to the listener. */
@@ -73,9 +76,11 @@ export class Standby {
     if (this.#ticking && this.leads) this.#rest();
   }
 
-  #arm(): void {
-    if (this.#timer === null) this.#timer = setTimeout(() => this.#tick(), TICK_MS);
-    else this.#timer.refresh();
+  #armNext(ms: typeof TICK_MS | typeof SLEEPING_TICK_MS): void {
+    const call = () => this.#tick();
+    // A timer that is refreshed costs less than a new one.
+    if (ms === TICK_MS) this.#timer = this.#timer?.refresh() ?? setTimeout(call, ms);
+    else this.#sleepingTimer = this.#sleepingTimer?.refresh() ?? setTimeout(call, ms);
   }
 
   #remember(): void {
@@ -105,7 +110,7 @@ export class Standby {
     this.#quietTicks = quiet ? this.#quietTicks + 1 : 0;
     this.#remember();
     if (this.#leader < 0 || this.#quietTicks >= QUIET_TICKS) this.#rest();
-    else this.#arm();
+    else this.#armNext(board.idle.has(this.#leader) ? SLEEPING_TICK_MS : TICK_MS);
   }
 
   /** Back to being called by the set: to poll it, or with the next sign of traffic to tick again. */
@@ -117,5 +122,6 @@ export class Standby {
   stop(): void {
     this.#stopped = true;
     if (this.#timer !== null) clearTimeout(this.#timer);
+    if (this.#sleepingTimer !== null) clearTimeout(this.#sleepingTimer);
   }
 }

@@ -224,7 +224,11 @@ describe('and would be caught where', () => {
     [
       'a tick is not followed by another',
       {},
-      { file: standby, text: 'else this.#arm();\n  }\n\n  /** Back', becomes: '}\n\n  /** Back' },
+      {
+        file: standby,
+        text: 'else this.#armNext(board.idle.has(this.#leader) ? SLEEPING_TICK_MS : TICK_MS);\n  }\n\n  /** Back',
+        becomes: '}\n\n  /** Back',
+      },
     ],
     [
       'a lead that a dead child had is not inherited',

@@ -30,7 +30,7 @@ export interface ListenerLoopOptions {
 
 /** Private parts that the driver touches; see `opened`. */
 interface Opened {
-  _standby: { _timer: object; _ticking: boolean; _tick(): void };
+  _standby: { _timer: object; _sleepingTimer: object; _ticking: boolean; _tick(): void };
   _dispatcher: { _recheck: object; _recheckArmed: boolean; _armedTail: number; _onRecheck(): void };
   _sweeper: { _timer: object };
   _slots: { _watermark: number };
@@ -45,8 +45,9 @@ interface Opened {
 class Timer {
   armed = false;
 
-  refresh(): void {
+  refresh(): this {
     this.armed = true;
+    return this;
   }
 }
 
@@ -71,6 +72,7 @@ export function listenerLoop(
   const open = listener as unknown as Opened;
   const [tick, recheck] = [new Timer(), new Timer()];
   open._standby._timer = tick;
+  open._standby._sleepingTimer = tick;
   open._dispatcher._recheck = recheck;
   // Twice a second is never, for what must not wait for it.
   open._sweeper._timer = {};

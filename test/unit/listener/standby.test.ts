@@ -31,4 +31,23 @@ describe('Standby', () => {
     }
     standby.stop();
   });
+
+  it('looks less often while the leader sleeps between two requests', () => {
+    const board = Scoreboard.create({ connectionSlots: 8, childSlots: 8, bufferBytes: 4096 });
+    const looks = vi.fn(() => false);
+    const poller = { requestsReady: looks, pauseRequests() {}, resumeRequests() {} };
+    const duties = { wakeOverdue() {}, admit() {} };
+    const standby = new Standby(board, poller as unknown as Poller, () => {}, duties);
+    takeLead(board, 3);
+    board.idle.add(3);
+    standby.watchLeader();
+    vi.advanceTimersByTime(41);
+    expect(looks).toHaveBeenCalledTimes(11);
+    board.idle.remove(3);
+    vi.advanceTimersByTime(4);
+    looks.mockClear();
+    vi.advanceTimersByTime(4);
+    expect(looks).toHaveBeenCalledTimes(4);
+    standby.stop();
+  });
 });
