@@ -39,8 +39,8 @@ export interface CompleterTargets {
   queued(slot: number): void;
   /** The request of a slot is over. */
   ended(slot: number, bodyBytes: number, durationMs: number, aborted: Aborted): void;
-  /** A turn that no batch began is over. */
-  passed(): void;
+  /** A turn that no batch began is over; it began at this `performance.now()`. */
+  passed(began: number): void;
 }
 
 export class Completer {
@@ -171,12 +171,14 @@ export class Completer {
   #again(slot: number): void {
     this.#ready.push(slot);
     this.#next ??= setImmediate(() => {
+      const began = performance.now();
+      this.#board.tick(began);
       const ready = this.#ready;
       this.#next = null;
       this.#ready = [];
       // A slot may have another connection by now; then it is another one's turn too early.
       for (const next of ready) this.advance(next);
-      this.#targets.passed();
+      this.#targets.passed(began);
     });
   }
 
@@ -193,7 +195,9 @@ export class Completer {
     this.#closer.releaseRest(slot);
     this.#relay.close(slot);
     const took = this.#tookMs(slot);
-    countRequest(board, board.listenerCounters, board.slot(slot, SLOT.restStatus), took);
+    const status = board.slot(slot, SLOT.restStatus);
+    countRequest(board, board.listenerCounters, status, took, board.slot(slot, SLOT.restSeries));
+    board.requests?.end(slot, status, took);
     this.#targets.ended(slot, bodyBytes, took, Aborted.no);
     board.count(HEADER.completions);
     if ((flags & RestFlag.close) !== 0) {
@@ -228,6 +232,7 @@ export class Completer {
     // What the flags said has to be known to whoever reads next.
     if ((flagsOf(word) & (FLAG_END | FLAG_HANGUP)) !== 0) board.setSlot(slot, SLOT.endOfStream, 1);
     const now = performance.now();
+    board.tick(now);
     board.setSlot(slot, SLOT.sinceTicks, ticksOf(now));
     board.setSlot(slot, SLOT.queuedUs, microsecondsOf(now));
     return board.move(slot, word, event) === Outcome.moved;

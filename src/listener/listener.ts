@@ -10,6 +10,7 @@
 import type { Aborted } from '../scoreboard/aborted.ts';
 import { revokeAssignments } from '../scoreboard/assignment.ts';
 import { nowTicks, ticksOf } from '../scoreboard/clock.ts';
+import { observeHeader } from '../scoreboard/histograms.ts';
 import { takeInbox } from '../scoreboard/inbox.ts';
 import { CHILD, ChildStatus, CloseReason, HEADER, Phase, SLOT } from '../scoreboard/layout.ts';
 import { inheritLead } from '../scoreboard/leader.ts';
@@ -89,7 +90,10 @@ export class Listener {
     this.#completer = new Completer(board, native, this.#closer, {
       queued: (slot) => this.#dispatcher.push(slot),
       ended: (...response) => logging?.ended(...response),
-      passed: () => this.#endTurn(),
+      passed: (began) => {
+        this.#endTurn();
+        this.#timeTurn(began);
+      },
     });
     const logs = new LogScheduler(board, (ticket) => this.#dispatcher.push(ticket));
     this.#sweeper = new Sweeper(board, this.#closer, this.#slots, options, {
@@ -100,10 +104,11 @@ export class Listener {
       sample: (slot) => this.#completer.sample(slot),
       expireWrite: (slot) => this.#completer.expire(slot),
       requeueOrphan: (slot) => this.#dispatcher.requeueOrphan(slot),
-      passed: () => {
+      passed: (began) => {
         logging?.flush();
         logs.pass();
         this.#endTurn();
+        this.#timeTurn(began);
       },
       unfinished: () => logs.waiting || logging?.waiting === true,
     });
@@ -139,8 +144,10 @@ export class Listener {
     this.#poller.start(
       () => this.#onRequests(),
       (count) => {
+        const began = performance.now();
         this.#onTickets(count);
         this.#heartbeat();
+        this.#timeTurn(began);
       },
     );
   }
@@ -151,6 +158,7 @@ export class Listener {
 
   /** The request set has something: poll it, or, where a worker does, look after that one. */
   #onRequests(): void {
+    const began = performance.now();
     if (!this.#standby.leads) {
       this.#standby.watchLeader();
       return;
@@ -161,10 +169,16 @@ export class Listener {
       this.#onTickets(count);
     }
     this.#heartbeat();
+    this.#timeTurn(began);
+  }
+
+  #timeTurn(began: number): void {
+    observeHeader(this.#board, 'listenerTurn', (performance.now() - began) / 1000);
   }
 
   #onTickets(count: number): void {
     this.#router.now = performance.now();
+    this.#board.tick(this.#router.now);
     for (let index = 0; index < count; index++) this.#onTicket(index * 3);
     this.#dispatcher.wake();
     this.#closer.flush();
@@ -173,6 +187,7 @@ export class Listener {
   /** For turns that no batch began. */
   #endTurn(): void {
     this.#router.now = performance.now();
+    this.#board.tick(this.#router.now);
     this.#dispatcher.wake();
     this.#closer.flush();
     this.#heartbeat();
