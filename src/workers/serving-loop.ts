@@ -34,6 +34,8 @@ export interface LoopEvents {
   wantsRetire(reason: ExitReason): void;
   /** Retired: nothing is unfinished and nothing more is taken. */
   ended(reason: ExitReason): void;
+  /** It is active; at most once a second. */
+  active?(): void;
 }
 
 export class ServingLoop implements ConnectionHost {
@@ -331,6 +333,7 @@ export class ServingLoop implements ConnectionHost {
     if (now - this.#heapSampledMs < HEAP_SAMPLE_MS) return;
     this.#heapSampledMs = now;
     this.#context.setWord(CHILD.heapUsedKb, process.memoryUsage().heapUsed >> 10);
+    this.#events.active?.();
   }
 
   #end(): void {

@@ -7,9 +7,10 @@ import {
   ExitReason,
   HEADER,
 } from '../../../src/scoreboard/layout.ts';
-import { createMetrics } from '../../../src/scoreboard/metrics.ts';
+import { createMetrics, formatFor } from '../../../src/scoreboard/metrics.ts';
 import { Scoreboard } from '../../../src/scoreboard/scoreboard.ts';
 import { ConnectionState } from '../../../src/scoreboard/states.ts';
+import type { StatusFigures } from '../../../src/scoreboard/status-auto.ts';
 
 const OPTIONS = {
   version: '0.1.0',
@@ -17,6 +18,19 @@ const OPTIONS = {
   maxRequestWorkers: 16,
   queueLimit: 100,
   maxConnectionsPerChild: 5000,
+};
+
+const FIGURES: StatusFigures = {
+  serverName: 'web-1',
+  version: '1.2.3',
+  nodeVersion: '20.20.2',
+  platform: 'Linux',
+  builtAt: new Date(0),
+  now: new Date(0),
+  uptimeMs: 100_000,
+  loadAverages: [0.5, 1.25, 2],
+  cpuUserSeconds: 30,
+  cpuSystemSeconds: 20,
 };
 
 interface Family {
@@ -91,10 +105,10 @@ function board(): Scoreboard {
 describe('metrics', () => {
   let families = new Map<string, Family>();
   const made = board();
-  const registry = createMetrics(made, OPTIONS);
+  const metrics = createMetrics(made, OPTIONS);
   const value = (sample: string) => families.get(sample.replace(/\{.*/, ''))?.samples.get(sample);
   beforeAll(async () => {
-    families = parse(await registry.metrics());
+    families = parse(await metrics.text());
   });
 
   it('follows the naming rules', () => {
@@ -163,11 +177,73 @@ describe('metrics', () => {
     made.setChild(1, CHILD.life, 0);
     made.setChild(1, CHILD.status, ChildStatus.empty);
     made.doubles[(made.childIndex(1) + (CHILD.requests.offset >> 2)) >> 1] = 11;
-    const [now, again] = await Promise.all([registry.metrics(), registry.metrics()]);
+    const [now, again] = await Promise.all([metrics.text(), metrics.text()]);
     const later = parse(now);
     expect(later.get('mpm_requests_total')?.samples.get('mpm_requests_total')).toBe(21);
     expect(later.get('mpm_worker_heap_used_bytes')?.samples.size).toBe(0);
     expect(later.get('mpm_workers')?.samples.get('mpm_workers{state="busy"}')).toBe(0);
     expect(parse(again).size).toBe(later.size);
+  });
+
+  it('writes OpenMetrics, where counters lose their suffix and the text has an end', async () => {
+    const text = await metrics.text({ format: 'openmetrics' });
+    expect(metrics.contentType('openmetrics')).toMatch(/^application\/openmetrics-text; version=1/);
+    expect(text.endsWith('\n# EOF\n')).toBe(true);
+    expect(text.match(/# EOF/g)).toHaveLength(1);
+    expect(text).not.toContain('\n\n');
+    expect(text).toContain('\n# TYPE mpm_requests counter\nmpm_requests_total 2');
+    expect(text).not.toContain('_total_total');
+    expect(text).toContain('\n# TYPE mpm_workers gauge\nmpm_workers{state="starting"} ');
+    expect(text).toContain('\nhttp_request_duration_seconds_bucket{le="+Inf"} 20\n');
+    const types = [...text.matchAll(/^# TYPE (\S+) counter$/gm)].map(([, name]) => name);
+    expect(types.length).toBeGreaterThan(10);
+    for (const name of types) {
+      const samples = text.split('\n').filter((line) => line.startsWith(`${name}_total`));
+      expect(samples.length, name).toBeGreaterThan(0);
+    }
+  });
+
+  it("adds apache_exporter's names where they are asked for", async () => {
+    expect(await metrics.text()).not.toContain('apache_');
+    const compat = parse(await metrics.text({ apache: () => FIGURES }));
+    const apache = (sample: string) => compat.get(sample.replace(/\{.*/, ''))?.samples.get(sample);
+    expect(apache('apache_up')).toBe(1);
+    expect(apache('apache_version')).toBe(1.02003);
+    const version = 'hybrid-mpm/1.2.3 (Linux) Node/20.20.2';
+    expect(apache(`apache_info{version="${version}",mpm="event"}`)).toBe(1);
+    expect(apache('apache_generation{type="config"}')).toBe(1);
+    expect(apache('apache_generation{type="mpm"}')).toBe(0);
+    expect(apache('apache_load{interval="5min"}')).toBe(1.25);
+    expect(apache('apache_accesses_total')).toBe(21);
+    expect(apache('apache_duration_ms_total')).toBe(24_000);
+    expect(apache('apache_cpu_time_ms_total{type="user"}')).toBe(30_000);
+    expect(apache('apache_cpu_time_ms_total{type="system"}')).toBe(20_000);
+    expect(apache('apache_cpuload')).toBe(50);
+    expect(apache('apache_uptime_seconds_total')).toBe(100);
+    expect(apache('apache_processes{state="all"}')).toBe(1);
+    expect(apache('apache_connections{state="total"}')).toBe(2);
+    expect(apache('apache_connections{state="keepalive"}')).toBe(1);
+    const states = [...(compat.get('apache_scoreboard')?.samples ?? [])];
+    expect(states).toHaveLength(11);
+    expect(states.reduce((sum, [, value]) => sum + value, 0)).toBe(made.childSlots);
+    expect(apache('apache_scoreboard{state="open_slot"}')).toBe(4);
+  });
+});
+
+describe('the format of an answer', () => {
+  it.each([
+    [undefined, 'text'],
+    ['*/*', 'text'],
+    ['text/plain', 'text'],
+    ['application/openmetrics-text; version=1.0.0', 'openmetrics'],
+    // What Prometheus 2.42 sends.
+    [
+      'application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1',
+      'openmetrics',
+    ],
+    ['application/openmetrics-text;q=0.2, text/plain;q=0.9', 'text'],
+    ['application/openmetrics-text;q=0', 'text'],
+  ])('for Accept: %s is %s', (accept, format) => {
+    expect(formatFor(accept)).toBe(format);
   });
 });

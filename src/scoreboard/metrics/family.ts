@@ -1,0 +1,82 @@
+/**
+ * What a metric is here: a name, a kind and a way to read its samples from a snapshot.
+ *
+ * Role: the vocabulary of the files beside this one. Samples are made at each scrape and hold nothing.
+ * Thread: any; in the server the admin thread. May not: keep a value between two scrapes.
+ */
+import type { Snapshot } from '../snapshot.ts';
+
+export type Kind = 'counter' | 'gauge' | 'histogram' | 'summary';
+
+export interface Sample {
+  readonly value: number;
+  readonly labels: Readonly<Record<string, string | number>>;
+  /** Where it is not the family's: `_bucket`, `_sum`, `_count` are samples of one family. */
+  readonly metricName?: string;
+}
+
+/** One metric with all its label sets, as it stands under one HELP and one TYPE line. */
+export interface Family {
+  readonly kind: Kind;
+  /** As in the text format: of a counter with `_total`. */
+  readonly name: string;
+  readonly help: string;
+  read(now: Snapshot): readonly Sample[];
+}
+
+type Read = (now: Snapshot) => readonly Sample[];
+
+const family =
+  (kind: Kind) =>
+  (name: string, help: string, read: Read): Family => ({ kind, name, help, read });
+export const counter = family('counter');
+export const gauge = family('gauge');
+export const histogram = family('histogram');
+export const summary = family('summary');
+
+/** One sample without labels. */
+export const plain = (value: number): Sample[] => [{ value, labels: {} }];
+
+/** One sample for each key, told apart by `label`. */
+export function labelled<T extends string>(
+  label: string,
+  keys: readonly T[],
+  value: (key: T) => number,
+  text: (key: T) => string = snakeCase,
+): Sample[] {
+  return keys.map((key) => ({ value: value(key), labels: { [label]: text(key) } }));
+}
+
+/** `waitRequest` to `wait_request`. */
+export const snakeCase = (name: string): string =>
+  name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+
+/** What a histogram's samples are made of. */
+export interface Buckets {
+  /** Not cumulative, one more than `bounds`: the last is above all of them. */
+  readonly counts: readonly number[];
+  /** Upper bounds in the metric's own unit. */
+  readonly bounds: readonly number[];
+  readonly sum: number;
+}
+
+/**
+ * Cumulative buckets, sum and count of one label set. The count is the last bucket, so that the two
+ * never contradict each other.
+ */
+export function bucketSamples(
+  name: string,
+  { counts, bounds, sum }: Buckets,
+  labels: Readonly<Record<string, string>> = {},
+): Sample[] {
+  let cumulative = 0;
+  const samples = counts.map((count, index): Sample => {
+    cumulative += count;
+    const bound = bounds[index];
+    const le = bound === undefined ? '+Inf' : String(bound);
+    return { value: cumulative, labels: { ...labels, le }, metricName: `${name}_bucket` };
+  });
+  samples.push({ value: sum, labels, metricName: `${name}_sum` });
+  samples.push({ value: cumulative, labels, metricName: `${name}_count` });
+  return samples;
+}
