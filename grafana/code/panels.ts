@@ -34,6 +34,7 @@ import { PanelBuilder as StatBuilder } from '@grafana/grafana-foundation-sdk/sta
 import { PanelBuilder as TimeseriesBuilder } from '@grafana/grafana-foundation-sdk/timeseries';
 import { of } from './queries.ts';
 
+// biome-ignore lint/suspicious/noTemplateCurlyInString: a variable of Grafana's
 const DATASOURCE: DataSourceRef = { type: 'prometheus', uid: '${datasource}' };
 
 /** PromQL, and the legend of its series: text with `{{label}}`. */

@@ -15,7 +15,7 @@ import { queueFamilies } from './metrics/queue.ts';
 import { requestFamilies } from './metrics/requests.ts';
 import { type WorkerLimits, workerFamilies } from './metrics/workers.ts';
 import type { Scoreboard } from './scoreboard.ts';
-import { type Snapshot, takeSnapshot } from './snapshot.ts';
+import { readSeries, type Snapshot, takeSnapshot } from './snapshot.ts';
 import type { StatusFigures } from './status-auto.ts';
 
 export { formatFor } from './metrics/exposition.ts';
@@ -54,7 +54,7 @@ export function createMetrics(
     ...connectionFamilies,
     ...workerFamilies(options),
     ...queueFamilies(options.queueLimit),
-    ...requestFamilies,
+    ...requestFamilies(() => readSeries(board)),
     ...processFamilies(options.version),
   ];
   const unasked = (): never => {

@@ -4,7 +4,7 @@
  * Thread: the admin thread. May not: keep state.
  */
 import { CLOSE_REASONS, type CloseReasonName, OPEN_STATES } from '../snapshot.ts';
-import { counter, type Family, gauge, labelled, plain } from './family.ts';
+import { counter, type Family, gauge, kept, labelled, plain } from './family.ts';
 
 /** The server ended these while their client still wanted something. */
 const DROPPED = ['shed', 'forced', 'childDied'] as const satisfies readonly CloseReasonName[];
@@ -25,6 +25,16 @@ export const connectionFamilies: readonly Family[] = [
     'Connections among the closed ones that the server ended for lack of room, at its stop or because a worker died.',
     ({ closed }) => labelled('reason', DROPPED, (reason) => closed[reason]),
   ),
+  kept(
+    'mpm_connection_duration_seconds',
+    'From accept to close, of connections that are closed.',
+    'connectionDuration',
+  ),
+  kept(
+    'mpm_connection_requests',
+    'Requests answered on a connection, of connections that are closed.',
+    'connectionRequests',
+  ),
   gauge('mpm_accept_paused', '1 while the running server lets no new clients in.', (now) =>
     plain(now.phase === 'running' && !now.accepting ? 1 : 0),
   ),
@@ -37,6 +47,11 @@ export const connectionFamilies: readonly Family[] = [
   ),
   gauge('mpm_spilled_bytes', 'Response bodies kept in memory files.', (now) =>
     plain(now.spilledBytes),
+  ),
+  kept(
+    'mpm_listener_loop_duration_seconds',
+    'One turn of the listener, from its wake-up until it asks the kernel again.',
+    'listenerTurn',
   ),
   counter('mpm_stale_events_total', 'Poll events for a connection that was gone.', (now) =>
     plain(now.staleEvents + now.totals.staleEvents),

@@ -4,7 +4,8 @@
  * Role: the vocabulary of the files beside this one. Samples are made at each scrape and hold nothing.
  * Thread: any; in the server the admin thread. May not: keep a value between two scrapes.
  */
-import type { Snapshot } from '../snapshot.ts';
+import type { HistogramName } from '../layout.ts';
+import type { HistogramCounts, Snapshot } from '../snapshot.ts';
 
 export type Kind = 'counter' | 'gauge' | 'histogram' | 'summary';
 
@@ -32,7 +33,6 @@ const family =
 export const counter = family('counter');
 export const gauge = family('gauge');
 export const histogram = family('histogram');
-export const summary = family('summary');
 
 /** One sample without labels. */
 export const plain = (value: number): Sample[] => [{ value, labels: {} }];
@@ -51,22 +51,13 @@ export function labelled<T extends string>(
 export const snakeCase = (name: string): string =>
   name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 
-/** What a histogram's samples are made of. */
-export interface Buckets {
-  /** Not cumulative, one more than `bounds`: the last is above all of them. */
-  readonly counts: readonly number[];
-  /** Upper bounds in the metric's own unit. */
-  readonly bounds: readonly number[];
-  readonly sum: number;
-}
-
 /**
  * Cumulative buckets, sum and count of one label set. The count is the last bucket, so that the two
  * never contradict each other.
  */
 export function bucketSamples(
   name: string,
-  { counts, bounds, sum }: Buckets,
+  { counts, bounds, sum }: HistogramCounts,
   labels: Readonly<Record<string, string>> = {},
 ): Sample[] {
   let cumulative = 0;
@@ -80,3 +71,7 @@ export function bucketSamples(
   samples.push({ value: cumulative, labels, metricName: `${name}_count` });
   return samples;
 }
+
+/** A histogram of the snapshot without labels. */
+export const kept = (name: string, help: string, which: HistogramName): Family =>
+  histogram(name, help, ({ histograms }) => bucketSamples(name, histograms[which]));

@@ -3,15 +3,16 @@
  *
  * Thread: the admin thread. May not: keep state.
  */
-import { counter, type Family, gauge, plain, summary } from './family.ts';
+import { counter, type Family, gauge, kept, plain } from './family.ts';
 
 export const queueFamilies = (queueLimit: number): readonly Family[] => [
   gauge('mpm_queue_length', 'Connections that wait for a worker.', (now) => plain(now.queueLength)),
   gauge('mpm_queue_max', 'Length at which accepting pauses (queueLimit).', () => plain(queueLimit)),
-  summary('mpm_queue_wait_seconds', 'Time connections waited for a worker.', ({ totals }) => [
-    { value: totals.queueWaitMs / 1000, labels: {}, metricName: 'mpm_queue_wait_seconds_sum' },
-    { value: totals.claims, labels: {}, metricName: 'mpm_queue_wait_seconds_count' },
-  ]),
+  kept(
+    'mpm_queue_wait_seconds',
+    'From the event that made a connection readable to the worker that took it.',
+    'queueWait',
+  ),
   counter('mpm_handoffs_total', 'Connections handed over, into and out of the queue.', (now) => [
     { value: now.dispatched + now.totals.dispatched, labels: { direction: 'dispatch' } },
     { value: now.totals.claims, labels: { direction: 'claim' } },

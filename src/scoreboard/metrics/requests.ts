@@ -4,12 +4,25 @@
  * Thread: the admin thread. May not: keep state.
  */
 import { DURATION_BUCKETS_MS } from '../layout.ts';
-import { bucketSamples, counter, type Family, gauge, histogram, plain } from './family.ts';
+import type { SeriesRow } from '../snapshot.ts';
+import {
+  bucketSamples,
+  counter,
+  type Family,
+  gauge,
+  histogram,
+  plain,
+  type Sample,
+} from './family.ts';
 
 const DURATION = 'http_request_duration_seconds';
 const DURATION_BOUNDS = DURATION_BUCKETS_MS.map((bound) => bound / 1000);
 
-export const requestFamilies: readonly Family[] = [
+/**
+ * @param series durations by method, route and status class at this moment; null where they are not
+ *   recorded (extendedStatus off), and the durations are those of all requests, without labels
+ */
+export const requestFamilies = (series: () => readonly SeriesRow[] | null): readonly Family[] => [
   counter('mpm_requests_total', 'Requests whose last byte has left.', ({ totals }) =>
     plain(totals.requests),
   ),
@@ -44,11 +57,22 @@ export const requestFamilies: readonly Family[] = [
           connections.writeCompletion,
       ),
   ),
-  histogram(DURATION, 'From the call of the handler to the last byte sent.', ({ totals }) =>
-    bucketSamples(DURATION, {
-      counts: totals.durations,
-      bounds: DURATION_BOUNDS,
-      sum: totals.durationMs / 1000,
-    }),
+  histogram(
+    DURATION,
+    'From the call of the handler to the last byte sent, by route and class of the status.',
+    ({ totals }) => {
+      const rows = series();
+      if (rows === null) return durationSamples(totals.durations, totals.durationMs, {});
+      return rows.flatMap(({ durations, durationMs, method, route, statusClass }) =>
+        durationSamples(durations, durationMs, { method, route, status_code: statusClass }),
+      );
+    },
   ),
 ];
+
+const durationSamples = (
+  counts: readonly number[],
+  durationMs: number,
+  labels: Readonly<Record<string, string>>,
+): Sample[] =>
+  bucketSamples(DURATION, { counts, bounds: DURATION_BOUNDS, sum: durationMs / 1000 }, labels);

@@ -5,7 +5,16 @@
  * are without end, slots are not.
  */
 import { type ChildRow, EXIT_REASONS, type ExitReasonName } from '../snapshot.ts';
-import { counter, type Family, gauge, labelled, plain, type Sample, snakeCase } from './family.ts';
+import {
+  counter,
+  type Family,
+  gauge,
+  kept,
+  labelled,
+  plain,
+  type Sample,
+  snakeCase,
+} from './family.ts';
 
 /** Limits that are not in the scoreboard. */
 export interface WorkerLimits {
@@ -52,6 +61,26 @@ export const workerFamilies = (limits: WorkerLimits): readonly Family[] => [
   ),
   gauge('mpm_worker_heap_used_bytes', 'V8 heap in use as last sampled.', ({ children }) =>
     perWorker(children, ({ heapUsedBytes }) => (heapUsedBytes > 0 ? heapUsedBytes : null)),
+  ),
+  gauge(
+    'mpm_worker_external_memory_bytes',
+    'What V8 objects hold outside of the heap (Buffers), as last sampled.',
+    ({ children }) => perWorker(children, ({ externalBytes }) => externalBytes),
+  ),
+  gauge(
+    'mpm_worker_event_loop_utilization_ratio',
+    'Share of the last second in which the event loop of a worker was not idle.',
+    ({ children }) => perWorker(children, ({ eventLoopUtilization }) => eventLoopUtilization),
+  ),
+  kept(
+    'mpm_worker_connections_at_exit',
+    'Connections that a child had served when it ended.',
+    'workerConnectionsAtExit',
+  ),
+  kept(
+    'mpm_worker_heap_at_exit_bytes',
+    'V8 heap in use of a child when it ended, by its last sample.',
+    'workerHeapAtExit',
   ),
   counter('mpm_worker_connections_total', 'Connections served, each once per child.', (now) =>
     plain(now.totals.connections),

@@ -1,5 +1,6 @@
 // The /metrics text, line by line.
 import { beforeAll, describe, expect, it } from 'vitest';
+import { observeHeader, observeQueueWait } from '../../../src/scoreboard/histograms.ts';
 import {
   CHILD,
   ChildStatus,
@@ -8,10 +9,12 @@ import {
   HEADER,
 } from '../../../src/scoreboard/layout.ts';
 import { createMetrics, formatFor } from '../../../src/scoreboard/metrics.ts';
+import type { RouteSeries } from '../../../src/scoreboard/route-series.ts';
 import { Scoreboard } from '../../../src/scoreboard/scoreboard.ts';
 import { ConnectionState } from '../../../src/scoreboard/states.ts';
 import type { StatusFigures } from '../../../src/scoreboard/status-auto.ts';
 
+const DIMENSIONS = { connectionSlots: 32, childSlots: 4, bufferBytes: 4096 };
 const OPTIONS = {
   version: '0.1.0',
   startServers: 3,
@@ -66,7 +69,6 @@ function parse(text: string): Map<string, Family> {
     const suffix = of.slice(name.length);
     expect(of.startsWith(name), of).toBe(true);
     if (family.type === 'histogram') expect(suffix).toMatch(/^_(bucket|sum|count)$/);
-    else if (family.type === 'summary') expect(suffix).toMatch(/^_(sum|count)$/);
     else expect(suffix).toBe('');
     expect(Number.isFinite(Number(value)), line).toBe(true);
     expect(family.samples.has(of + labels), line).toBe(false);
@@ -76,7 +78,7 @@ function parse(text: string): Map<string, Family> {
 }
 
 function board(): Scoreboard {
-  const made = Scoreboard.create({ connectionSlots: 32, childSlots: 4, bufferBytes: 4096 });
+  const made = Scoreboard.create(DIMENSIONS);
   made.setHeader(HEADER.phase.offset, 1);
   made.setHeader(HEADER.slotWatermark.offset, 3);
   made.words[made.slotIndex(0)] = ConnectionState.keepalive;
@@ -95,10 +97,16 @@ function board(): Scoreboard {
     set(CHILD.durations, 0, 6);
     set(CHILD.durations, 3, 3);
     set(CHILD.durations, 14, 1);
-    set(CHILD.queueWaitMs, 0, 500);
-    set(CHILD.claims, 0, 8);
     set(CHILD.statuses, 1, 10);
   }
+  observeQueueWait(made, 1, 0.002);
+  observeQueueWait(made, 3, 0.002);
+  observeQueueWait(made, 3, 10);
+  observeHeader(made, 'connectionDuration', 2);
+  observeHeader(made, 'connectionRequests', 3);
+  observeHeader(made, 'workerConnectionsAtExit', 5_000);
+  observeHeader(made, 'workerHeapAtExit', 5e7);
+  observeHeader(made, 'listenerTurn', 0.25);
   return made;
 }
 
@@ -154,13 +162,45 @@ describe('metrics', () => {
     expect(counts).toEqual(counts.toSorted((one, other) => one - other));
   });
 
-  it('has a summary without quantiles', () => {
+  it('has the histograms of the snapshot, those of children summed', () => {
     const { type, samples } = families.get('mpm_queue_wait_seconds') as Family;
-    expect(type).toBe('summary');
-    expect([...samples]).toEqual([
-      ['mpm_queue_wait_seconds_sum', 1],
-      ['mpm_queue_wait_seconds_count', 16],
-    ]);
+    expect(type).toBe('histogram');
+    expect(samples.get('mpm_queue_wait_seconds_bucket{le="0.001"}')).toBe(0);
+    expect(samples.get('mpm_queue_wait_seconds_bucket{le="0.0025"}')).toBe(2);
+    expect(samples.get('mpm_queue_wait_seconds_count')).toBe(3);
+    expect(samples.get('mpm_queue_wait_seconds_sum')).toBeCloseTo(10.004);
+    for (const [name, observed] of [
+      ['mpm_connection_duration_seconds', 2],
+      ['mpm_connection_requests', 3],
+      ['mpm_worker_connections_at_exit', 5_000],
+      ['mpm_worker_heap_at_exit_bytes', 5e7],
+      ['mpm_listener_loop_duration_seconds', 0.25],
+    ] as const) {
+      expect(families.get(name)?.samples.get(`${name}_sum`), name).toBe(observed);
+      expect(families.get(name)?.samples.get(`${name}_count`), name).toBe(1);
+    }
+  });
+
+  it('has durations by method, route and status class where they are recorded', async () => {
+    const extended = Scoreboard.create(DIMENSIONS, false, true);
+    extended.setChild(0, CHILD.life, 1);
+    extended.count(HEADER.accepted);
+    extended.doubles[(extended.childIndex(0) + (CHILD.turns.offset >> 2)) >> 1] = 1;
+    const recorded = extended.series as RouteSeries;
+    const hostile = '/"}\n\\';
+    for (const [route, status] of [
+      ['/users/:id', 200],
+      ['/users/:id', 201],
+      ['/users/:id', 404],
+      [hostile, 200],
+    ] as const) {
+      recorded.count(0, recorded.seriesOf('GET', route, status), 3, 4);
+    }
+    const found = await createMetrics(extended, OPTIONS).text();
+    const line = (labels: string) => `\nhttp_request_duration_seconds_count{${labels}} `;
+    expect(found).toContain(`${line('method="GET",route="/users/:id",status_code="2xx"')}2\n`);
+    expect(found).toContain(`${line('method="GET",route="/users/:id",status_code="4xx"')}1\n`);
+    expect(found).toContain(`${line('method="GET",route="/\\"}\\n\\\\",status_code="2xx"')}1\n`);
   });
 
   it('has the figures of the process', () => {
