@@ -1,11 +1,11 @@
 /**
  * The dashboard 'hybrid-mpm': everything about the server, from the whole down to the runtime.
  */
-import { chart, dashboard, figure, row, startsOverlay } from './panels.ts';
+import { chart, dashboard, figure, startsOverlay, withRows } from './panels.ts';
 import { increase, mean, of, quantile, rate, sum } from './queries.ts';
 
 const DURATION = 'http_request_duration_seconds';
-const CLOSING_WORKERS = 'state=~"idle|busy"';
+const SERVING = 'state=~"idle|busy"';
 
 const figures = [
   figure({
@@ -226,10 +226,7 @@ const workers = [
     unit: 'percentunit',
     max: 1,
     queries: [
-      [
-        `${rate('mpm_worker_busy_seconds_total')} / ${sum('mpm_workers', '', CLOSING_WORKERS)}`,
-        'busy',
-      ],
+      [`${rate('mpm_worker_busy_seconds_total')} / ${sum('mpm_workers', '', SERVING)}`, 'busy'],
     ],
   }),
 ];
@@ -266,7 +263,7 @@ const recycling = [
     columns: 6,
     queries: [
       [
-        `3600 * ${rate('mpm_worker_exits_total', '', 'reason=~"max_.*"')} / ${sum('mpm_workers', '', CLOSING_WORKERS)}`,
+        `3600 * ${rate('mpm_worker_exits_total', '', 'reason=~"max_.*"')} / ${sum('mpm_workers', '', SERVING)}`,
         'per worker and hour',
       ],
     ],
@@ -421,9 +418,5 @@ export function overview() {
     'hybrid-mpm',
     'Listener, connections, workers and requests of hybrid-mpm servers.',
   ).annotation(startsOverlay(true));
-  for (const [title, panels] of ROWS) {
-    built.withRow(row(title));
-    for (const panel of panels) built.withPanel(panel);
-  }
-  return built.build();
+  return withRows(built, ROWS).build();
 }

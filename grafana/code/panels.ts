@@ -182,4 +182,15 @@ export const startsOverlay = (enabled: boolean): AnnotationQueryBuilder =>
     .titleFormat('workers started')
     .textFormat('{{instance}}');
 
-export const row = (title: string): RowBuilder => new RowBuilder(title);
+/** Rows with their panels, numbered through, so that links and annotations can name a panel. */
+export function withRows(
+  built: DashboardBuilder,
+  rows: readonly (readonly [title: string, panels: readonly (StatBuilder | TimeseriesBuilder)[]])[],
+): DashboardBuilder {
+  let id = 0;
+  for (const [title, panels] of rows) {
+    built.withRow(new RowBuilder(title).id(++id));
+    for (const panel of panels) built.withPanel(panel.id(++id));
+  }
+  return built;
+}

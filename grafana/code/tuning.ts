@@ -2,7 +2,7 @@
  * The dashboard 'MaxConnectionsPerChild tuning': what a life costs, what it keeps, and whether its end
  * is felt. docs/tuning-max-connections-per-child.md says how to read it.
  */
-import { chart, dashboard, figure, row, startsOverlay } from './panels.ts';
+import { chart, dashboard, figure, startsOverlay, withRows } from './panels.ts';
 import { increase, mean, of, quantile, rate, sum } from './queries.ts';
 
 const DURATION = 'http_request_duration_seconds';
@@ -182,9 +182,5 @@ export function tuning() {
     ['What a life keeps', memory],
     ['What its end costs', cost],
   ] as const;
-  for (const [title, panels] of rows) {
-    built.withRow(row(title));
-    for (const panel of panels) built.withPanel(panel);
-  }
-  return built.build();
+  return withRows(built, rows).build();
 }
