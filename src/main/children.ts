@@ -22,8 +22,8 @@ import type { WorkerOptions } from '../workers/context.ts';
 export interface ChildrenOptions {
   readonly entry: string;
   readonly worker: WorkerOptions;
-  /** BroadcastChannel for the application's own metrics; null: nobody listens. */
-  readonly metricsChannel: string | null;
+  /** BroadcastChannel for the application's own metrics; none: nobody listens. */
+  readonly metricsChannel?: string | null;
   readonly startServers: number;
   readonly minSpareThreads: number;
   readonly maxSpareThreads: number;
@@ -143,7 +143,7 @@ export class Children {
     board.setChild(slot, CHILD.life, life);
     board.count(HEADER.childStarts);
     this.#children.set(slot, child);
-    const { entry, worker, metricsChannel } = this.#options;
+    const { entry, worker, metricsChannel = null } = this.#options;
     const task: ChildTask = {
       shared: board.shared,
       child: slot,

@@ -40,6 +40,7 @@ describe('metrics of the application', () => {
     expect(text).toMatch(/^mpm_application_metrics_age_seconds\{worker="\d+"\} \d/m);
     // prom-client's figures of the process would be there once for each worker.
     expect(text.match(/^# TYPE process_cpu_seconds_total/gm)).toHaveLength(1);
+    expect(text).not.toContain('process_heap_bytes');
     expect(text).toMatch(/^nodejs_heap_size_used_bytes \d+/m);
     const told = output()
       .split('\n')

@@ -133,7 +133,7 @@ export class ApplicationMetrics {
     for (const name of clashes) this.#told.add(name);
     if (clashes.length > 0) {
       this.#say(
-        `metrics of the application that the server has itself are left out of /metrics: ${clashes.join(', ')}`,
+        `metrics of the application whose names are the server's are left out of /metrics: ${clashes.join(', ')}`,
       );
     }
   }
@@ -259,9 +259,17 @@ function keyOf({ labels, metricName = '' }: Sample): string {
   return JSON.stringify([metricName, ...names.flatMap((name) => [name, String(labels[name])])]);
 }
 
-/** The prefix is the server's own altogether. */
+/**
+ * prom-client's figures of the process that the server does not have itself. Each child would say the
+ * same, and their sum would be wrong.
+ */
+const OF_THE_PROCESS: ReadonlySet<string> = new Set(['process_heap_bytes']);
+
+/** The prefix `mpm_` is the server's own altogether. */
 function isTaken({ name, kind }: ApplicationFamily, reserved: ReadonlySet<string>): boolean {
-  if (name.startsWith('mpm_') || reserved.has(bareName(name))) return true;
+  if (name.startsWith('mpm_') || OF_THE_PROCESS.has(name) || reserved.has(bareName(name))) {
+    return true;
+  }
   if (kind !== 'histogram' && kind !== 'summary') return false;
   return ['_bucket', '_sum', '_count'].some((suffix) => reserved.has(name + suffix));
 }
