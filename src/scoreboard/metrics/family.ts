@@ -12,6 +12,8 @@ export type Kind = 'counter' | 'gauge' | 'histogram' | 'summary';
 export interface Sample {
   readonly value: number;
   readonly labels: Readonly<Record<string, string | number>>;
+  /** Further labels, one object for many samples: prom-client writes and escapes it once. */
+  readonly sharedLabels?: Readonly<Record<string, string>>;
   /** Where it is not the family's: `_bucket`, `_sum`, `_count` are samples of one family. */
   readonly metricName?: string;
 }
@@ -58,17 +60,18 @@ export const snakeCase = (name: string): string =>
 export function bucketSamples(
   name: string,
   { counts, bounds, sum }: HistogramCounts,
-  labels: Readonly<Record<string, string>> = {},
+  sharedLabels: Readonly<Record<string, string>> = {},
 ): Sample[] {
   let cumulative = 0;
   const samples = counts.map((count, index): Sample => {
     cumulative += count;
     const bound = bounds[index];
     const le = bound === undefined ? '+Inf' : String(bound);
-    return { value: cumulative, labels: { ...labels, le }, metricName: `${name}_bucket` };
+    return { value: cumulative, labels: { le }, sharedLabels, metricName: `${name}_bucket` };
   });
-  samples.push({ value: sum, labels, metricName: `${name}_sum` });
-  samples.push({ value: cumulative, labels, metricName: `${name}_count` });
+  const labels = {};
+  samples.push({ value: sum, labels, sharedLabels, metricName: `${name}_sum` });
+  samples.push({ value: cumulative, labels, sharedLabels, metricName: `${name}_count` });
   return samples;
 }
 

@@ -51,13 +51,14 @@ describe('a scrape', () => {
         throw new Error('not asked for');
       });
     expect((await scrape()).body).toContain('mpm_connections{state="keepalive"} 9000\n');
-    // The fastest of some: what others do on the machine is not the scrape's.
-    let fastestMs = Number.POSITIVE_INFINITY;
+    // Processor time, and the least of some runs: what others do on the machine is not the scrape's.
+    let leastMs = Number.POSITIVE_INFINITY;
     for (let run = 0; run < RUNS; run++) {
-      const began = performance.now();
+      const before = process.cpuUsage();
       await scrape({ 'accept-encoding': 'gzip' });
-      fastestMs = Math.min(fastestMs, performance.now() - began);
+      const { user, system } = process.cpuUsage(before);
+      leastMs = Math.min(leastMs, (user + system) / 1000);
     }
-    expect(fastestMs).toBeLessThan(BOUND_MS);
+    expect(leastMs).toBeLessThan(BOUND_MS);
   });
 });
