@@ -76,7 +76,7 @@ const memory = [
     unit: 'short',
     columns: 12,
     queries: [
-      [of('mpm_worker_connections'), '{{instance}} {{worker}}'],
+      [of('mpm_worker_life_connections'), '{{instance}} {{worker}}'],
       [`max(${of('mpm_worker_connections_limit')})`, 'limit'],
     ],
     limits: ['limit'],

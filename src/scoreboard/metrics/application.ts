@@ -64,6 +64,7 @@ interface ChildValues {
   endedMs: number | null;
 }
 
+const NAME = /^[a-zA-Z_:][a-zA-Z0-9_:]*$/;
 const KINDS: ReadonlySet<string> = new Set(['counter', 'gauge', 'histogram', 'summary']);
 
 export class ApplicationMetrics {
@@ -142,7 +143,7 @@ export class ApplicationMetrics {
     const { name, help, type, aggregator } = metric;
     const known = this.#families.get(name);
     if (known !== undefined) return known.kind === type ? known : null;
-    if (!KINDS.has(type) || aggregator === 'omit') return null;
+    if (!KINDS.has(type) || aggregator === 'omit' || !NAME.test(name) || !help) return null;
     const family = { name, help, kind: type as Kind, aggregator, series: new Map() };
     this.#families.set(name, family);
     return family;

@@ -56,8 +56,10 @@ export const workerFamilies = (limits: WorkerLimits): readonly Family[] => [
     'Connections after which a child retires (maxConnectionsPerChild), 0: never.',
     () => plain(limits.maxConnectionsPerChild),
   ),
-  gauge('mpm_worker_connections', 'Connections that the present child served.', ({ children }) =>
-    perWorker(children, ({ lifeConnections }) => lifeConnections),
+  gauge(
+    'mpm_worker_life_connections',
+    'Connections that the present child of a worker has served.',
+    ({ children }) => perWorker(children, ({ lifeConnections }) => lifeConnections),
   ),
   gauge('mpm_worker_heap_used_bytes', 'V8 heap in use as last sampled.', ({ children }) =>
     perWorker(children, ({ heapUsedBytes }) => (heapUsedBytes > 0 ? heapUsedBytes : null)),

@@ -163,6 +163,29 @@ describe('metrics of the application', () => {
     expect(await lines()).toContain('orders_total{kind="a\\"} 1\\nup{x=\\"",shop="\\\\"} 1');
   });
 
+  it('are left out where they are no metrics, so that the others can be read', async () => {
+    const { live, lines, merged } = setUp();
+    live(0, 1);
+    const values = [{ value: 1, labels: {} }];
+    const metric = { help: 'h', type: 'gauge', aggregator: 'sum', values };
+    merged.receive({
+      child: 0,
+      life: 1,
+      atMs: 0,
+      metrics: [
+        { ...metric, name: 'no name' },
+        { ...metric, name: 'no_kind', type: 'untyped' },
+        { ...metric, name: 'no_help', help: '' },
+        { ...metric, name: 'omitted', aggregator: 'omit' },
+        { ...metric, name: 'fine' },
+      ],
+    });
+    const found = [...(await lines())];
+    expect(found.filter((line) => line.endsWith(' 1') && !line.startsWith('mpm_'))).toEqual([
+      'fine 1',
+    ]);
+  });
+
   it('are bounded', async () => {
     const { live, lines, said, merged } = setUp();
     for (const child of [0, 1, 2]) {

@@ -235,6 +235,9 @@ describe('metrics', () => {
     expect(text).not.toContain('_total_total');
     expect(text).toContain('\n# TYPE mpm_workers gauge\nmpm_workers{state="starting"} ');
     expect(text).toContain('\nhttp_request_duration_seconds_bucket{le="+Inf"} 20\n');
+    const families = [...text.matchAll(/^# TYPE (\S+) /gm)].map(([, name]) => name);
+    // A gauge may not be called as a counter is without its suffix.
+    expect(families.filter((name, index) => families.indexOf(name) !== index)).toEqual([]);
     const types = [...text.matchAll(/^# TYPE (\S+) counter$/gm)].map(([, name]) => name);
     expect(types.length).toBeGreaterThan(10);
     for (const name of types) {
