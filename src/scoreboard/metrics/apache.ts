@@ -51,29 +51,25 @@ export function apacheFamilies(figures: () => StatusFigures): readonly Family[] 
     );
   const text = (now: Snapshot, key: string) => keys(now).get(key) ?? 'UNKNOWN';
   return [
-    gauge('apache_up', 'Could the apache server be reached', () => plain(1)),
-    gauge('apache_version', 'Apache server version', (now) =>
+    gauge('apache_up', '1: the server answers.', () => plain(1)),
+    gauge('apache_version', 'Version as a number: major.mmppp.', (now) =>
       plain(versionNumber(text(now, 'ServerVersion'))),
     ),
-    gauge('apache_info', 'Apache version information', (now) => [
+    gauge('apache_info', 'Version and kind of the server.', (now) => [
       { value: 1, labels: { version: text(now, 'ServerVersion'), mpm: text(now, 'ServerMPM') } },
     ]),
-    gauge('apache_generation', 'Apache restart generation', (now) =>
+    gauge('apache_generation', 'Generation of configuration and children.', (now) =>
       by('type', now, { config: 'ParentServerConfigGeneration', mpm: 'ParentServerMPMGeneration' }),
     ),
-    gauge('apache_load', 'Apache server load', (now) =>
+    gauge('apache_load', 'Load of the machine.', (now) =>
       by('interval', now, { '1min': 'Load1', '5min': 'Load5', '15min': 'Load15' }),
     ),
-    counter('apache_accesses_total', 'Current total apache accesses', (now) =>
-      number(now, 'Total Accesses'),
-    ),
-    counter('apache_sent_kilobytes_total', 'Current total kbytes sent', (now) =>
-      number(now, 'Total kBytes'),
-    ),
-    counter('apache_duration_ms_total', 'Total duration of all registered requests in ms', (now) =>
+    counter('apache_accesses_total', 'Requests answered.', (now) => number(now, 'Total Accesses')),
+    counter('apache_sent_kilobytes_total', 'Kibibytes sent.', (now) => number(now, 'Total kBytes')),
+    counter('apache_duration_ms_total', 'Duration of all requests, milliseconds.', (now) =>
       number(now, 'Total Duration'),
     ),
-    counter('apache_cpu_time_ms_total', 'Apache CPU time', (now) =>
+    counter('apache_cpu_time_ms_total', 'Processor time, milliseconds.', (now) =>
       (['User', 'System'] as const).map((kind) => {
         const seconds = Number(text(now, `CPU${kind}`)) + Number(text(now, `CPUChildren${kind}`));
         return { value: seconds * 1000, labels: { type: kind.toLowerCase() } };
@@ -81,20 +77,20 @@ export function apacheFamilies(figures: () => StatusFigures): readonly Family[] 
     ),
     gauge(
       'apache_cpuload',
-      'The current percentage CPU used by each worker and in total by all workers combined',
+      'Processor time since the start, percent of one processor.',
       // The exporter's gauge is 0 until there is a value.
       (now) => plain(Number(keys(now).get('CPULoad') ?? 0)),
     ),
-    counter('apache_uptime_seconds_total', 'Current uptime in seconds', (now) =>
+    counter('apache_uptime_seconds_total', 'Seconds since the start.', (now) =>
       number(now, 'Uptime'),
     ),
-    gauge('apache_workers', 'Apache worker statuses', (now) =>
+    gauge('apache_workers', 'Workers by state.', (now) =>
       by('state', now, { busy: 'BusyWorkers', idle: 'IdleWorkers' }),
     ),
-    gauge('apache_processes', 'Apache process count', (now) =>
+    gauge('apache_processes', 'Processes by state.', (now) =>
       by('state', now, { all: 'Processes', stopping: 'Stopping' }),
     ),
-    gauge('apache_connections', 'Apache connection statuses', (now) =>
+    gauge('apache_connections', 'Connections by state.', (now) =>
       by('state', now, {
         total: 'ConnsTotal',
         writing: 'ConnsAsyncWriting',
@@ -102,7 +98,7 @@ export function apacheFamilies(figures: () => StatusFigures): readonly Family[] 
         closing: 'ConnsAsyncClosing',
       }),
     ),
-    gauge('apache_scoreboard', 'Apache scoreboard statuses', (now) =>
+    gauge('apache_scoreboard', 'Worker slots by letter of the scoreboard.', (now) =>
       scoreboard(text(now, 'Scoreboard')),
     ),
   ];
