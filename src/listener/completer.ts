@@ -32,8 +32,8 @@ export interface CompleterTargets {
   queued(slot: number): void;
   /** The request of a slot is over. */
   ended(slot: number, bodyBytes: number, durationMs: number, aborted: Aborted): void;
-  /** A turn that no batch began is over. */
-  passed(): void;
+  /** A turn that no batch began is over; it began at this `performance.now()`. */
+  passed(began: number): void;
 }
 
 export class Completer {
@@ -164,13 +164,14 @@ export class Completer {
   #again(slot: number): void {
     this.#ready.push(slot);
     this.#next ??= setImmediate(() => {
-      this.#board.tick(performance.now());
+      const began = performance.now();
+      this.#board.tick(began);
       const ready = this.#ready;
       this.#next = null;
       this.#ready = [];
       // A slot may have another connection by now; then it is another one's turn too early.
       for (const next of ready) this.advance(next);
-      this.#targets.passed();
+      this.#targets.passed(began);
     });
   }
 

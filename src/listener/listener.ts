@@ -90,7 +90,10 @@ export class Listener {
     this.#completer = new Completer(board, native, this.#closer, {
       queued: (slot) => this.#dispatcher.push(slot),
       ended: (...response) => logging?.ended(...response),
-      passed: () => this.#endTurn(),
+      passed: (began) => {
+        this.#endTurn();
+        this.#timeTurn(began);
+      },
     });
     const logs = new LogScheduler(board, (ticket) => this.#dispatcher.push(ticket));
     this.#sweeper = new Sweeper(board, this.#closer, this.#slots, options, {
@@ -101,10 +104,11 @@ export class Listener {
       sample: (slot) => this.#completer.sample(slot),
       expireWrite: (slot) => this.#completer.expire(slot),
       requeueOrphan: (slot) => this.#dispatcher.requeueOrphan(slot),
-      passed: () => {
+      passed: (began) => {
         logging?.flush();
         logs.pass();
         this.#endTurn();
+        this.#timeTurn(began);
       },
       unfinished: () => logs.waiting || logging?.waiting === true,
     });

@@ -7,7 +7,7 @@
  * millisecond a second. Deadlines are kept to within the period.
  * Thread: the listener's.
  */
-import { elapsedTicks, nowTicks } from '../scoreboard/clock.ts';
+import { elapsedTicks, ticksOf } from '../scoreboard/clock.ts';
 import { CloseReason, ReadPhase, SLOT } from '../scoreboard/layout.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';
 import { ConnectionEvent, ConnectionState } from '../scoreboard/states.ts';
@@ -42,8 +42,8 @@ export interface SweepTargets {
   /** A client took nothing of what is left of its response. */
   expireWrite(slot: number): void;
   requeueOrphan(slot: number): void;
-  /** Once a pass, also when nothing was found. */
-  passed(): void;
+  /** Once a pass, also when nothing was found; it began at this `performance.now()`. */
+  passed(began: number): void;
   /** There has to be another pass although no connection is open. */
   unfinished(): boolean;
 }
@@ -93,12 +93,13 @@ export class Sweeper {
 
   /** One pass. */
   sweep(): void {
-    this.#board.tick(performance.now());
-    const now = nowTicks();
+    const began = performance.now();
+    this.#board.tick(began);
+    const now = ticksOf(began);
     const { watermark } = this.#slots;
     const ringEmpty = this.#board.queue.length === 0;
     for (let slot = 0; slot < watermark; slot++) this.#check(slot, now, ringEmpty);
-    this.#targets.passed();
+    this.#targets.passed(began);
   }
 
   #check(slot: number, now: number, ringEmpty: boolean): void {

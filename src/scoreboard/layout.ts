@@ -62,7 +62,7 @@ export type HistogramName = keyof typeof HISTOGRAM_BOUNDS;
 /** Doubles of such a histogram. */
 const HISTOGRAM = 14;
 
-/** Bytes 0 .. 1087 of the board. */
+/** Bytes 0 .. 1599 of the board. */
 export const HEADER = {
   magic: f(0, 'main', 'MAGIC'),
   layout: f(4, 'main', 'LAYOUT_VERSION'),
@@ -95,13 +95,13 @@ export const HEADER = {
   closed: f64(384, 'main', 'connections closed, by CloseReason', 16),
   completions: f64(336, 'main', 'responses whose rest the listener sent'),
   requeuedOrphans: f64(320, 'main', 'queued connections that had lost their ticket'),
-  connectionRequests: f64(512, 'main', 'histogram, see HISTOGRAM_BOUNDS', HISTOGRAM),
-  connectionDuration: f64(624, 'main', 'the same', HISTOGRAM),
-  workerConnectionsAtExit: f64(736, 'main', 'the same', HISTOGRAM),
-  workerHeapAtExit: f64(848, 'main', 'the same', HISTOGRAM),
-  listenerTurn: f64(960, 'main', 'the same', HISTOGRAM),
+  connectionRequests: f64(1024, 'main', 'histogram, see HISTOGRAM_BOUNDS', HISTOGRAM),
+  connectionDuration: f64(1136, 'main', 'the same', HISTOGRAM),
+  workerConnectionsAtExit: f64(1248, 'main', 'the same', HISTOGRAM),
+  workerHeapAtExit: f64(1360, 'main', 'the same', HISTOGRAM),
+  listenerTurn: f64(1472, 'main', 'the same', HISTOGRAM),
 } as const satisfies Record<string, Field>;
-export const HEADER_BYTES = 1088;
+export const HEADER_BYTES = 1600;
 
 export const MAGIC = 0x4d_50_4d_31;
 export const LAYOUT_VERSION = 1;
@@ -142,7 +142,7 @@ export const CHILD = {
   wakeFd: f(8, 'main', 'eventfd that wakes this worker; made once for the slot'),
   startedTicks: f(12, 'main', 'clock ticks at start'),
   loopUtilization: f(
-    16,
+    32,
     'main',
     'share of the last second in which its event loop was not idle, 1/10,000; read by main',
   ),
@@ -159,7 +159,7 @@ export const CHILD = {
   heapUsedKb: f(104, 'child', 'V8 heap in use, KiB, sampled'),
   inLongHandler: f(108, 'child', '1: runs a handler that is known to be long'),
   externalKb: f(112, 'child', 'memory that V8 objects hold outside of its heap, KiB, sampled'),
-  handlingTicks: f(116, 'child', 'clock ticks when the handler that runs now was called'),
+  handlingTicks: f(120, 'child', 'clock ticks when the handler that runs now was called'),
   inbox: f(128, 'cas', 'first connection of the inbox, + 1'),
   attention: f(132, 'cas', '1: a connection that this child owns has a hang-up'),
   assigned: f(

@@ -389,9 +389,9 @@ export const DIRECTIVES = {
     key: 'extendedStatus',
     kind: kinds.onOff(),
     initial: () => true,
-    summary: 'Client, request and times of each worker on the status page',
+    summary: 'Requests, connection trails and routes for status page and metrics',
     meaning:
-      'Whether the status page shows client, request and times of each worker. Costs some stores per request.',
+      'Whether the server records, in shared memory, the present or last request of each connection, its last eight changes of state, and durations by method, route and status class. Costs about 0.2 microseconds a request, 384 bytes for each connection slot that is used, and up to 33 KB for each worker slot.',
     change: 'where request lines must not be seen by whoever may read the status page.',
     source: 'ExtendedStatus',
   }),

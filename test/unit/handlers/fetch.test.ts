@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest';
+import type { FetchContext } from '../../../src/workers/fetch/context.ts';
 import { FetchHandler } from '../../../src/workers/fetch/fetch-handler.ts';
 import { installGlobals } from '../../../src/workers/fetch/globals.ts';
 import { Headers, Request, Response } from '../../../src/workers/fetch/index.ts';
@@ -597,6 +598,26 @@ describe('FetchHandler', () => {
     settle();
     await idle;
     expect(handler.background.pending).toBe(0);
+  });
+
+  it('takes the route from the context, while the request lasts', () => {
+    let late: FetchContext | undefined;
+    const handler = new FetchHandler((_request, context) => {
+      late = context;
+      expect(context.route).toBe('');
+      context.route = '/users/:id';
+      expect(() => {
+        context.route = /x/ as unknown as string;
+      }).toThrow('context.route has to be a string, not object');
+      return new Response('');
+    });
+    const exchange = new FakeExchange();
+    handler.handle(exchange);
+    expect(exchange.route).toBe('/users/:id');
+    exchange.reuse();
+    exchange.route = '';
+    (late as FetchContext).route = '/too-late';
+    expect([exchange.route, late?.route]).toEqual(['', '']);
   });
 });
 

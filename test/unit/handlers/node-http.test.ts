@@ -272,6 +272,32 @@ describe('request', () => {
 });
 
 describe('Express', () => {
+  it.each([
+    ['/:id', '/users', '/users/:id'],
+    ['/', undefined, '/'],
+    [['/a', '/b'], '/users', ''],
+    [/x/, '/users', ''],
+  ])('has matched %s below %s, so the route is %s', async (path, baseUrl, expected) => {
+    const exchange = await run((req, res) => {
+      Object.assign(req, { route: { path }, baseUrl });
+      res.end();
+      // As its routers do on their way back.
+      Object.assign(req, { baseUrl: '' });
+    });
+    expect(exchange.route).toBe(expected);
+  });
+  it.each([
+    ['/plain/:x', '/plain/:x'],
+    [undefined, ''],
+    [null, ''],
+    [7, ''],
+  ])('aside, a route of %s is %s', async (route, expected) => {
+    const exchange = await run((req, res) => {
+      if (route !== undefined) Object.assign(req, { route });
+      res.end();
+    });
+    expect(exchange.route).toBe(expected);
+  });
   // It gives both objects prototypes of its own, which go back to node:http's, and patches methods.
   const swapped: Listener = (req, res) => {
     Object.setPrototypeOf(req, Object.create(http.IncomingMessage.prototype));
