@@ -11,9 +11,10 @@ import { statSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { hostname, loadavg, type as osType } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { BroadcastChannel, type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { monotonicMs } from '../scoreboard/clock.ts';
 import { HEADER, Phase } from '../scoreboard/layout.ts';
+import { ApplicationMetrics, type Published } from '../scoreboard/metrics/application.ts';
 import { createMetrics, type MetricsOptions } from '../scoreboard/metrics.ts';
 import { Scoreboard, type SharedScoreboard } from '../scoreboard/scoreboard.ts';
 import {
@@ -34,6 +35,7 @@ import {
   workerLetter,
 } from '../scoreboard/status-auto.ts';
 import { formatAddress } from '../workers/peer-address.ts';
+import { metricsReply } from './admin-metrics.ts';
 
 /** Limits to show; a server's directives have them all. */
 export interface AdminLimits extends Omit<MetricsOptions, 'version'> {
@@ -48,6 +50,8 @@ export interface AdminTask {
   readonly port: number;
   readonly version: string;
   readonly limits: AdminLimits;
+  /** BroadcastChannel on which children give the application's own metrics. */
+  readonly metricsChannel: string;
   /** `monotonicMs()` at the start of the server. */
   readonly startedMs: number;
 }
@@ -215,7 +219,7 @@ function connectionTable(rows: readonly ConnectionRow[], formatPeer: FormatPeer)
 interface Reply {
   readonly status: number;
   readonly type: string;
-  readonly body: string;
+  readonly body: string | Buffer;
   readonly headers?: Readonly<Record<string, string>>;
 }
 
@@ -226,12 +230,16 @@ const text = (status: number, body: string, headers = {}): Reply => ({
   headers,
 });
 
-type Answer = (query: URLSearchParams) => Reply | Promise<Reply>;
+type Answer = (query: URLSearchParams, request: IncomingMessage) => Reply | Promise<Reply>;
 
 /** What each path answers. */
-function answers(board: Scoreboard, task: AdminTask): ReadonlyMap<string, Answer> {
+function answers(
+  board: Scoreboard,
+  task: AdminTask,
+  application: ApplicationMetrics,
+): ReadonlyMap<string, Answer> {
   const { version, limits, startedMs } = task;
-  const metrics = createMetrics(board, { ...limits, version });
+  const metrics = createMetrics(board, { ...limits, version }, application);
   const builtAt = statSync(fileURLToPath(import.meta.url)).mtime;
   const figures = (): StatusFigures => {
     const { user, system } = process.cpuUsage();
@@ -270,10 +278,7 @@ function answers(board: Scoreboard, task: AdminTask): ReadonlyMap<string, Answer
         };
       },
     ],
-    [
-      '/metrics',
-      async () => ({ status: 200, type: metrics.contentType, body: await metrics.metrics() }),
-    ],
+    ['/metrics', (query, { headers }) => metricsReply(metrics, query, headers, figures)],
     // The listener's heartbeat stands still while there is no work, so it says nothing about health.
     [
       '/healthz',
@@ -299,17 +304,15 @@ function refreshHeader(query: URLSearchParams): Record<string, string> {
   return { Refresh: String(Math.min(given || DEFAULT_REFRESH_SECONDS, MAX_REFRESH_SECONDS)) };
 }
 
-async function reply(
-  paths: ReadonlyMap<string, Answer>,
-  { method = '', url = '' }: IncomingMessage,
-): Promise<Reply> {
+async function reply(paths: ReadonlyMap<string, Answer>, request: IncomingMessage): Promise<Reply> {
+  const { method = '', url = '' } = request;
   const [path = '', query = ''] = url.split('?', 2);
   const answer = paths.get(path);
   if (answer === undefined) return text(404, 'not found');
   if (method !== 'GET' && method !== 'HEAD') {
     return text(405, 'method not allowed', { Allow: 'GET, HEAD' });
   }
-  return answer(new URLSearchParams(query));
+  return answer(new URLSearchParams(query), request);
 }
 
 function send(response: ServerResponse, { status, type, body, headers }: Reply): void {
@@ -325,7 +328,12 @@ function send(response: ServerResponse, { status, type, body, headers }: Reply):
 
 /** Listens and answers until told to stop. */
 function run(port: MessagePort, task: AdminTask): void {
-  const paths = answers(Scoreboard.attach(task.shared), task);
+  const application = new ApplicationMetrics((line) =>
+    process.stderr.write(`hybrid-mpm: ${line}\n`),
+  );
+  const channel = new BroadcastChannel(task.metricsChannel);
+  channel.onmessage = (event) => application.receive((event as { data: Published }).data);
+  const paths = answers(Scoreboard.attach(task.shared), task, application);
   const server: Server = createServer((request, response) => {
     reply(paths, request)
       .catch((error: unknown) => text(500, error instanceof Error ? error.message : 'error'))
@@ -335,6 +343,7 @@ function run(port: MessagePort, task: AdminTask): void {
   const tell = (message: AdminMessage) => port.postMessage(message);
   const onFailed = (error: NodeJS.ErrnoException) => {
     tell({ kind: 'failed', code: error.code ?? 'ERR_MPM_ADMIN', message: error.message });
+    channel.close();
     port.close();
   };
   server.once('error', onFailed);
@@ -350,6 +359,7 @@ function run(port: MessagePort, task: AdminTask): void {
     if (kind !== 'stop') return;
     server.close();
     server.closeAllConnections();
+    channel.close();
     port.close();
   });
 }

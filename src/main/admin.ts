@@ -33,6 +33,8 @@ export interface AdminOptions {
   readonly port: number;
   readonly version: string;
   readonly limits: AdminLimits;
+  /** BroadcastChannel on which children give the application's own metrics. */
+  readonly metricsChannel: string;
   /** The thread died and will be replaced, or its replacement could not start. */
   readonly onError?: (error: Error) => void;
 }
@@ -65,7 +67,7 @@ class Supervisor {
 
   constructor(options: AdminOptions) {
     this.#options = options;
-    const { shared, host, port, version, limits } = options;
+    const { shared, host, port, version, limits, metricsChannel } = options;
     const { startServers, maxRequestWorkers, queueLimit, maxConnectionsPerChild, extendedStatus } =
       limits;
     this.#task = {
@@ -81,6 +83,7 @@ class Supervisor {
         maxConnectionsPerChild,
         extendedStatus,
       },
+      metricsChannel,
       startedMs: monotonicMs(),
     };
   }

@@ -22,6 +22,8 @@ import type { WorkerOptions } from '../workers/context.ts';
 export interface ChildrenOptions {
   readonly entry: string;
   readonly worker: WorkerOptions;
+  /** BroadcastChannel for the application's own metrics; none: nobody listens. */
+  readonly metricsChannel?: string | null;
   readonly startServers: number;
   readonly minSpareThreads: number;
   readonly maxSpareThreads: number;
@@ -141,8 +143,15 @@ export class Children {
     board.setChild(slot, CHILD.life, life);
     board.count(HEADER.childStarts);
     this.#children.set(slot, child);
-    const { entry, worker } = this.#options;
-    const task: ChildTask = { shared: board.shared, child: slot, life, entry, options: worker };
+    const { entry, worker, metricsChannel = null } = this.#options;
+    const task: ChildTask = {
+      shared: board.shared,
+      child: slot,
+      life,
+      entry,
+      options: worker,
+      metricsChannel,
+    };
     this.#pool.run(task, { signal: abort.signal }).then(
       (result: ExitReason | LoadFailure) => {
         if (typeof result === 'number') this.#onEnd(child, result, null);

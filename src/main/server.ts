@@ -5,6 +5,7 @@
  * Thread: main.
  */
 
+import { randomUUID } from 'node:crypto';
 import { lookup } from 'node:dns/promises';
 import { EventEmitter } from 'node:events';
 import { stat } from 'node:fs/promises';
@@ -75,6 +76,8 @@ type Admin = Awaited<ReturnType<typeof startAdmin>>;
 class Server extends EventEmitter implements MpmServer {
   readonly #entry: string;
   readonly #directives: Directives;
+  /** Servers of one process do not hear each other's children. */
+  readonly #metricsChannel = `hybrid-mpm-metrics-${randomUUID()}`;
   #native: Native | null = null;
   #listener: Listener | null = null;
   #children: Children | null = null;
@@ -144,6 +147,7 @@ class Server extends EventEmitter implements MpmServer {
         ...directives,
         entry: this.#entry,
         worker: workerOptions(directives, accessLog),
+        metricsChannel: directives.admin === null ? null : this.#metricsChannel,
       });
       await this.#children.start();
     } catch (error) {
@@ -179,6 +183,7 @@ class Server extends EventEmitter implements MpmServer {
       port,
       version: VERSION,
       limits: directives,
+      metricsChannel: this.#metricsChannel,
       onError: (error: Error) => process.stderr.write(`hybrid-mpm: admin: ${error.message}\n`),
     });
   }

@@ -8,6 +8,7 @@ import { parentPort, threadId } from 'node:worker_threads';
 import { loadNative } from '../listener/native.ts';
 import { CHILD, ChildStatus, type ExitReason } from '../scoreboard/layout.ts';
 import { Scoreboard, type SharedScoreboard } from '../scoreboard/scoreboard.ts';
+import { ApplicationPublisher } from './application-metrics.ts';
 import { WorkerContext, type WorkerOptions } from './context.ts';
 import type { Handler } from './exchange.ts';
 import { installGlobals } from './fetch/globals.ts';
@@ -24,6 +25,8 @@ export interface ChildTask {
   /** Module or folder to serve. */
   readonly entry: string;
   readonly options: WorkerOptions;
+  /** BroadcastChannel for the application's own metrics; null: nobody listens. */
+  readonly metricsChannel: string | null;
 }
 
 /** What a child tells main, besides its task's result. */
@@ -65,6 +68,7 @@ export default async function live(task: ChildTask): Promise<ExitReason | LoadFa
   }
   const tell = (message: ChildMessage): void => parentPort?.postMessage(message);
   const context = new WorkerContext(board, native, child, task.options, handler);
+  const publisher = publisherFor(task, context);
   const reason = await new Promise<ExitReason>((resolve) => {
     const serving = new ServingLoop(context, {
       wantsRetire: (why) => tell({ kind: 'retire', child, life, reason: why }),
@@ -72,6 +76,7 @@ export default async function live(task: ChildTask): Promise<ExitReason | LoadFa
         native.unwatch(watch);
         resolve(why);
       },
+      active: () => publisher?.active(),
     });
     const watch = native.watch(board.child(child, CHILD.wakeFd), 0, () => serving.onSignal());
     if (watch < 0) throw new Error(`uv_poll: errno ${-watch}`);
@@ -79,12 +84,28 @@ export default async function live(task: ChildTask): Promise<ExitReason | LoadFa
     tell({ kind: 'ready', child, life, handler: handler.kind, thread: threadId });
     // A first turn finds what waits already, or says that this worker is idle.
     context.wakeSelf();
+    // So that its counters are there, with 0, before the first request.
+    publisher?.active();
   });
   await handler.settled?.();
+  await publisher?.last();
   // The thread has had one life and ends by itself once Piscina has the result; `exit` handlers of
   // the application run. A terminated thread would skip them.
   setImmediate(() => process.exit(0));
   return reason;
+}
+
+function publisherFor(task: ChildTask, context: WorkerContext): ApplicationPublisher | null {
+  const { entry, metricsChannel: channel, child, life } = task;
+  if (channel === null) return null;
+  return new ApplicationPublisher({
+    entry,
+    channel,
+    child,
+    life,
+    progress: () => context.getWord(CHILD.progress),
+    say: (line) => process.stderr.write(`hybrid-mpm: ${line}\n`),
+  });
 }
 
 /** @throws EntryError where the folder cannot be used */

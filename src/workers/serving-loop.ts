@@ -41,6 +41,8 @@ export interface LoopEvents {
   wantsRetire(reason: ExitReason): void;
   /** Retired: nothing is unfinished and nothing more is taken. */
   ended(reason: ExitReason): void;
+  /** It is active; at most once a second. */
+  active?(): void;
 }
 
 export class ServingLoop implements ConnectionHost {
@@ -350,6 +352,7 @@ export class ServingLoop implements ConnectionHost {
     if (now - this.#heapSampledMs < HEAP_SAMPLE_MS) return;
     this.#heapSampledMs = now;
     this.#storeHeap();
+    this.#events.active?.();
   }
 
   #storeHeap(): void {

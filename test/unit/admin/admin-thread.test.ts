@@ -93,6 +93,7 @@ describe('the admin thread', () => {
     port,
     version: '0.1.0',
     limits: LIMITS,
+    metricsChannel: 'admin-thread-test',
     onError: (error) => errors.push(error),
   });
 

@@ -1,5 +1,6 @@
 // The /metrics text, line by line.
 import { beforeAll, describe, expect, it } from 'vitest';
+import { observeHeader, observeQueueWait } from '../../../src/scoreboard/histograms.ts';
 import {
   CHILD,
   ChildStatus,
@@ -7,16 +8,32 @@ import {
   ExitReason,
   HEADER,
 } from '../../../src/scoreboard/layout.ts';
-import { createMetrics } from '../../../src/scoreboard/metrics.ts';
+import { createMetrics, formatFor } from '../../../src/scoreboard/metrics.ts';
+import type { RouteSeries } from '../../../src/scoreboard/route-series.ts';
 import { Scoreboard } from '../../../src/scoreboard/scoreboard.ts';
 import { ConnectionState } from '../../../src/scoreboard/states.ts';
+import type { StatusFigures } from '../../../src/scoreboard/status-auto.ts';
 
+const DIMENSIONS = { connectionSlots: 32, childSlots: 4, bufferBytes: 4096 };
 const OPTIONS = {
   version: '0.1.0',
   startServers: 3,
   maxRequestWorkers: 16,
   queueLimit: 100,
   maxConnectionsPerChild: 5000,
+};
+
+const FIGURES: StatusFigures = {
+  serverName: 'web-1',
+  version: '1.2.3',
+  nodeVersion: '20.20.2',
+  platform: 'Linux',
+  builtAt: new Date(0),
+  now: new Date(0),
+  uptimeMs: 100_000,
+  loadAverages: [0.5, 1.25, 2],
+  cpuUserSeconds: 30,
+  cpuSystemSeconds: 20,
 };
 
 interface Family {
@@ -52,7 +69,6 @@ function parse(text: string): Map<string, Family> {
     const suffix = of.slice(name.length);
     expect(of.startsWith(name), of).toBe(true);
     if (family.type === 'histogram') expect(suffix).toMatch(/^_(bucket|sum|count)$/);
-    else if (family.type === 'summary') expect(suffix).toMatch(/^_(sum|count)$/);
     else expect(suffix).toBe('');
     expect(Number.isFinite(Number(value)), line).toBe(true);
     expect(family.samples.has(of + labels), line).toBe(false);
@@ -62,7 +78,7 @@ function parse(text: string): Map<string, Family> {
 }
 
 function board(): Scoreboard {
-  const made = Scoreboard.create({ connectionSlots: 32, childSlots: 4, bufferBytes: 4096 });
+  const made = Scoreboard.create(DIMENSIONS);
   made.setHeader(HEADER.phase.offset, 1);
   made.setHeader(HEADER.slotWatermark.offset, 3);
   made.words[made.slotIndex(0)] = ConnectionState.keepalive;
@@ -81,20 +97,26 @@ function board(): Scoreboard {
     set(CHILD.durations, 0, 6);
     set(CHILD.durations, 3, 3);
     set(CHILD.durations, 14, 1);
-    set(CHILD.queueWaitMs, 0, 500);
-    set(CHILD.claims, 0, 8);
     set(CHILD.statuses, 1, 10);
   }
+  observeQueueWait(made, 1, 0.002);
+  observeQueueWait(made, 3, 0.002);
+  observeQueueWait(made, 3, 10);
+  observeHeader(made, 'connectionDuration', 2);
+  observeHeader(made, 'connectionRequests', 3);
+  observeHeader(made, 'workerConnectionsAtExit', 5_000);
+  observeHeader(made, 'workerHeapAtExit', 5e7);
+  observeHeader(made, 'listenerTurn', 0.25);
   return made;
 }
 
 describe('metrics', () => {
   let families = new Map<string, Family>();
   const made = board();
-  const registry = createMetrics(made, OPTIONS);
+  const metrics = createMetrics(made, OPTIONS);
   const value = (sample: string) => families.get(sample.replace(/\{.*/, ''))?.samples.get(sample);
   beforeAll(async () => {
-    families = parse(await registry.metrics());
+    families = parse(await metrics.text());
   });
 
   it('follows the naming rules', () => {
@@ -140,13 +162,45 @@ describe('metrics', () => {
     expect(counts).toEqual(counts.toSorted((one, other) => one - other));
   });
 
-  it('has a summary without quantiles', () => {
+  it('has the histograms of the snapshot, those of children summed', () => {
     const { type, samples } = families.get('mpm_queue_wait_seconds') as Family;
-    expect(type).toBe('summary');
-    expect([...samples]).toEqual([
-      ['mpm_queue_wait_seconds_sum', 1],
-      ['mpm_queue_wait_seconds_count', 16],
-    ]);
+    expect(type).toBe('histogram');
+    expect(samples.get('mpm_queue_wait_seconds_bucket{le="0.001"}')).toBe(0);
+    expect(samples.get('mpm_queue_wait_seconds_bucket{le="0.0025"}')).toBe(2);
+    expect(samples.get('mpm_queue_wait_seconds_count')).toBe(3);
+    expect(samples.get('mpm_queue_wait_seconds_sum')).toBeCloseTo(10.004);
+    for (const [name, observed] of [
+      ['mpm_connection_duration_seconds', 2],
+      ['mpm_connection_requests', 3],
+      ['mpm_worker_connections_at_exit', 5_000],
+      ['mpm_worker_heap_at_exit_bytes', 5e7],
+      ['mpm_listener_loop_duration_seconds', 0.25],
+    ] as const) {
+      expect(families.get(name)?.samples.get(`${name}_sum`), name).toBe(observed);
+      expect(families.get(name)?.samples.get(`${name}_count`), name).toBe(1);
+    }
+  });
+
+  it('has durations by method, route and status class where they are recorded', async () => {
+    const extended = Scoreboard.create(DIMENSIONS, false, true);
+    extended.setChild(0, CHILD.life, 1);
+    extended.count(HEADER.accepted);
+    extended.doubles[(extended.childIndex(0) + (CHILD.turns.offset >> 2)) >> 1] = 1;
+    const recorded = extended.series as RouteSeries;
+    const hostile = '/"}\n\\';
+    for (const [route, status] of [
+      ['/users/:id', 200],
+      ['/users/:id', 201],
+      ['/users/:id', 404],
+      [hostile, 200],
+    ] as const) {
+      recorded.count(0, recorded.seriesOf('GET', route, status), 3, 4);
+    }
+    const found = await createMetrics(extended, OPTIONS).text();
+    const line = (labels: string) => `\nhttp_request_duration_seconds_count{${labels}} `;
+    expect(found).toContain(`${line('method="GET",route="/users/:id",status_code="2xx"')}2\n`);
+    expect(found).toContain(`${line('method="GET",route="/users/:id",status_code="4xx"')}1\n`);
+    expect(found).toContain(`${line('method="GET",route="/\\"}\\n\\\\",status_code="2xx"')}1\n`);
   });
 
   it('has the figures of the process', () => {
@@ -163,11 +217,76 @@ describe('metrics', () => {
     made.setChild(1, CHILD.life, 0);
     made.setChild(1, CHILD.status, ChildStatus.empty);
     made.doubles[(made.childIndex(1) + (CHILD.requests.offset >> 2)) >> 1] = 11;
-    const [now, again] = await Promise.all([registry.metrics(), registry.metrics()]);
+    const [now, again] = await Promise.all([metrics.text(), metrics.text()]);
     const later = parse(now);
     expect(later.get('mpm_requests_total')?.samples.get('mpm_requests_total')).toBe(21);
     expect(later.get('mpm_worker_heap_used_bytes')?.samples.size).toBe(0);
     expect(later.get('mpm_workers')?.samples.get('mpm_workers{state="busy"}')).toBe(0);
     expect(parse(again).size).toBe(later.size);
+  });
+
+  it('writes OpenMetrics, where counters lose their suffix and the text has an end', async () => {
+    const text = await metrics.text({ format: 'openmetrics' });
+    expect(metrics.contentType('openmetrics')).toMatch(/^application\/openmetrics-text; version=1/);
+    expect(text.endsWith('\n# EOF\n')).toBe(true);
+    expect(text.match(/# EOF/g)).toHaveLength(1);
+    expect(text).not.toContain('\n\n');
+    expect(text).toContain('\n# TYPE mpm_requests counter\nmpm_requests_total 2');
+    expect(text).not.toContain('_total_total');
+    expect(text).toContain('\n# TYPE mpm_workers gauge\nmpm_workers{state="starting"} ');
+    expect(text).toContain('\nhttp_request_duration_seconds_bucket{le="+Inf"} 20\n');
+    const families = [...text.matchAll(/^# TYPE (\S+) /gm)].map(([, name]) => name);
+    // A gauge may not be called as a counter is without its suffix.
+    expect(families.filter((name, index) => families.indexOf(name) !== index)).toEqual([]);
+    const types = [...text.matchAll(/^# TYPE (\S+) counter$/gm)].map(([, name]) => name);
+    expect(types.length).toBeGreaterThan(10);
+    for (const name of types) {
+      const samples = text.split('\n').filter((line) => line.startsWith(`${name}_total`));
+      expect(samples.length, name).toBeGreaterThan(0);
+    }
+  });
+
+  it("adds apache_exporter's names where they are asked for", async () => {
+    expect(await metrics.text()).not.toContain('apache_');
+    const compat = parse(await metrics.text({ apache: () => FIGURES }));
+    const apache = (sample: string) => compat.get(sample.replace(/\{.*/, ''))?.samples.get(sample);
+    expect(apache('apache_up')).toBe(1);
+    expect(apache('apache_version')).toBe(1.02003);
+    const version = 'hybrid-mpm/1.2.3 (Linux) Node/20.20.2';
+    expect(apache(`apache_info{version="${version}",mpm="event"}`)).toBe(1);
+    expect(apache('apache_generation{type="config"}')).toBe(1);
+    expect(apache('apache_generation{type="mpm"}')).toBe(0);
+    expect(apache('apache_load{interval="5min"}')).toBe(1.25);
+    expect(apache('apache_accesses_total')).toBe(21);
+    expect(apache('apache_duration_ms_total')).toBe(24_000);
+    expect(apache('apache_cpu_time_ms_total{type="user"}')).toBe(30_000);
+    expect(apache('apache_cpu_time_ms_total{type="system"}')).toBe(20_000);
+    expect(apache('apache_cpuload')).toBe(50);
+    expect(apache('apache_uptime_seconds_total')).toBe(100);
+    expect(apache('apache_processes{state="all"}')).toBe(1);
+    expect(apache('apache_connections{state="total"}')).toBe(2);
+    expect(apache('apache_connections{state="keepalive"}')).toBe(1);
+    const states = [...(compat.get('apache_scoreboard')?.samples ?? [])];
+    expect(states).toHaveLength(11);
+    expect(states.reduce((sum, [, value]) => sum + value, 0)).toBe(made.childSlots);
+    expect(apache('apache_scoreboard{state="open_slot"}')).toBe(4);
+  });
+});
+
+describe('the format of an answer', () => {
+  it.each([
+    [undefined, 'text'],
+    ['*/*', 'text'],
+    ['text/plain', 'text'],
+    ['application/openmetrics-text; version=1.0.0', 'openmetrics'],
+    // What Prometheus 2.42 sends.
+    [
+      'application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1',
+      'openmetrics',
+    ],
+    ['application/openmetrics-text;q=0.2, text/plain;q=0.9', 'text'],
+    ['application/openmetrics-text;q=0', 'text'],
+  ])('for Accept: %s is %s', (accept, format) => {
+    expect(formatFor(accept)).toBe(format);
   });
 });

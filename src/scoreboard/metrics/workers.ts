@@ -1,0 +1,107 @@
+/**
+ * Metrics of workers: how many, their limits, their lives, what each one holds.
+ *
+ * Thread: the admin thread. May not: keep state, or label by anything but the slot: lives and thread ids
+ * are without end, slots are not.
+ */
+import { type ChildRow, EXIT_REASONS, type ExitReasonName } from '../snapshot.ts';
+import {
+  counter,
+  type Family,
+  gauge,
+  kept,
+  labelled,
+  plain,
+  type Sample,
+  snakeCase,
+} from './family.ts';
+
+/** Limits that are not in the scoreboard. */
+export interface WorkerLimits {
+  readonly startServers: number;
+  readonly maxRequestWorkers: number;
+  /** 0: unlimited. */
+  readonly maxConnectionsPerChild: number;
+}
+
+const exitLabel = (reason: ExitReasonName): string =>
+  reason === 'outOfMemory' ? 'oom' : snakeCase(reason);
+
+/** One sample for each living child that `value` knows something about. */
+const perWorker = (
+  children: readonly ChildRow[],
+  value: (child: ChildRow) => number | null,
+): Sample[] =>
+  children.flatMap((child) => {
+    const known = child.state === 'empty' ? null : value(child);
+    return known === null ? [] : [{ value: known, labels: { worker: String(child.slot) } }];
+  });
+
+export const workerFamilies = (limits: WorkerLimits): readonly Family[] => [
+  gauge('mpm_workers', 'Workers by state.', ({ workers }) =>
+    labelled('state', ['starting', 'idle', 'busy', 'draining'], (state) => workers[state]),
+  ),
+  gauge('mpm_workers_min', 'Workers that are never culled (startServers).', () =>
+    plain(limits.startServers),
+  ),
+  gauge('mpm_workers_max', 'Workers that serve at the same time (maxRequestWorkers).', () =>
+    plain(limits.maxRequestWorkers),
+  ),
+  counter('mpm_worker_starts_total', 'Children started.', (now) => plain(now.childStarts)),
+  counter('mpm_worker_exits_total', 'Children ended by reason.', ({ childExits }) =>
+    labelled('reason', EXIT_REASONS, (reason) => childExits[reason], exitLabel),
+  ),
+  gauge(
+    'mpm_worker_connections_limit',
+    'Connections after which a child retires (maxConnectionsPerChild), 0: never.',
+    () => plain(limits.maxConnectionsPerChild),
+  ),
+  gauge(
+    'mpm_worker_life_connections',
+    'Connections that the present child of a worker has served.',
+    ({ children }) => perWorker(children, ({ lifeConnections }) => lifeConnections),
+  ),
+  gauge('mpm_worker_heap_used_bytes', 'V8 heap in use as last sampled.', ({ children }) =>
+    perWorker(children, ({ heapUsedBytes }) => (heapUsedBytes > 0 ? heapUsedBytes : null)),
+  ),
+  gauge(
+    'mpm_worker_external_memory_bytes',
+    'What V8 objects hold outside of the heap (Buffers), as last sampled.',
+    ({ children }) => perWorker(children, ({ externalBytes }) => externalBytes),
+  ),
+  gauge(
+    'mpm_worker_event_loop_utilization_ratio',
+    'Share of the last second in which the event loop of a worker was not idle.',
+    ({ children }) => perWorker(children, ({ eventLoopUtilization }) => eventLoopUtilization),
+  ),
+  kept(
+    'mpm_worker_connections_at_exit',
+    'Connections that a child had served when it ended.',
+    'workerConnectionsAtExit',
+  ),
+  kept(
+    'mpm_worker_heap_at_exit_bytes',
+    'V8 heap in use of a child when it ended, by its last sample.',
+    'workerHeapAtExit',
+  ),
+  counter('mpm_worker_connections_total', 'Connections served, each once per child.', (now) =>
+    plain(now.totals.connections),
+  ),
+  counter('mpm_worker_busy_seconds_total', 'Time that workers spent in turns.', ({ totals }) =>
+    plain(totals.busyMs / 1000),
+  ),
+  counter('mpm_worker_turns_total', 'Turns of the serving loops.', (now) =>
+    plain(now.totals.turns),
+  ),
+  counter('mpm_worker_wakes_total', 'Workers woken for what waited in the queue.', (now) =>
+    plain(now.wakes + now.totals.wakes),
+  ),
+  counter('mpm_delegations_total', 'Requests that the leader gave to an idle worker.', (now) =>
+    plain(now.totals.delegations),
+  ),
+  counter('mpm_lead_changes_total', 'Changes of who polls the request set.', (now) => [
+    { value: now.totals.leads, labels: { event: 'taken' } },
+    { value: now.totals.passes, labels: { event: 'passed' } },
+    { value: now.takeBacks, labels: { event: 'taken_back' } },
+  ]),
+];
