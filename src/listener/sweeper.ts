@@ -42,6 +42,8 @@ export interface SweepTargets {
   /** A client took nothing of what is left of its response. */
   expireWrite(slot: number): void;
   requeueOrphan(slot: number): void;
+  /** A child owns it, and its response should have begun by now. */
+  overdue(slot: number, word: number): void;
   /** Once a pass, also when nothing was found. */
   passed(): void;
   /** There has to be another pass although no connection is open. */
@@ -104,7 +106,12 @@ export class Sweeper {
     const board = this.#board;
     const word = board.word(slot);
     const state = stateOf(word);
-    if (state === ConnectionState.free || state === ConnectionState.processing) return;
+    if (state === ConnectionState.free) return;
+    if (state >= ConnectionState.processing && state <= ConnectionState.resuming) {
+      const deadline = board.slot(slot, SLOT.deadlineTicks);
+      if (deadline !== 0 && elapsedTicks(deadline, now) >= 0) this.#targets.overdue(slot, word);
+      if (state !== ConnectionState.suspended) return;
+    }
     const waited = elapsedTicks(board.slot(slot, SLOT.sinceTicks), now);
     const { keepAliveTimeoutMs, requestHeader, timeoutMs } = this.#options;
     const { timeout } = ConnectionEvent;
@@ -123,7 +130,7 @@ export class Sweeper {
         return;
       case ConnectionState.readRequest:
         if (this.#requestExpired(slot, now)) {
-          this.#closer.linger(slot, word, timeout, CloseReason.requestTimeout, true);
+          this.#closer.linger(slot, word, timeout, CloseReason.requestTimeout, 408);
         }
         return;
       case ConnectionState.suspended:

@@ -15,12 +15,14 @@ import {
   CHILD,
   ChildStatus,
   CloseReason,
+  CullReason,
   DURATION_BUCKETS_MS,
   ExitReason,
   type Field,
   HEADER,
   Phase,
   SLOT,
+  SpawnReason,
 } from './layout.ts';
 import { leaderOf } from './leader.ts';
 import type { Scoreboard } from './scoreboard.ts';
@@ -43,7 +45,11 @@ export type PhaseName = keyof typeof Phase;
 export type CloseReasonName = keyof typeof CloseReason;
 export type ExitReasonName = keyof typeof ExitReason;
 export const CLOSE_REASONS = names(CloseReason);
+export type SpawnReasonName = keyof typeof SpawnReason;
+export type CullReasonName = keyof typeof CullReason;
 export const EXIT_REASONS = names(ExitReason);
+export const SPAWN_REASONS = names(SpawnReason);
+export const CULL_REASONS = names(CullReason);
 
 /** `idle` and `busy` serve; `draining` is about to end; `empty` is a slot without a child. */
 export type WorkerState = 'empty' | 'starting' | 'idle' | 'busy' | 'draining';
@@ -110,6 +116,10 @@ export interface ChildRow {
   readonly pinned: number;
   /** V8 heap in use as last sampled, bytes. */
   readonly heapUsedBytes: number;
+  /** Memory outside of that heap, e.g. of Buffers, as last sampled, bytes. */
+  readonly externalBytes: number;
+  /** Generation it was started with. */
+  readonly generation: number;
   /** Mean time it holds a connection, milliseconds. */
   readonly meanServiceMs: number;
   /** Connection buffers it keeps at hand. */
@@ -123,6 +133,13 @@ export interface Snapshot extends ServerCounters {
   readonly accepting: boolean;
   readonly closed: Readonly<Record<CloseReasonName, number>>;
   readonly childExits: Readonly<Record<ExitReasonName, number>>;
+  /** Children started, by reason. */
+  readonly spawns: Readonly<Record<SpawnReasonName, number>>;
+  /** Workers that retired as one too many, by reason. */
+  readonly culls: Readonly<Record<CullReasonName, number>>;
+  /** The last of each and how long ago, milliseconds; `none`: there was none yet. */
+  readonly lastSpawn: { readonly reason: SpawnReasonName; readonly agoMs: number };
+  readonly lastCull: { readonly reason: CullReasonName; readonly agoMs: number };
   /** Tickets in the queue now. */
   readonly queueLength: number;
   /** Response bodies in memory files, to the next KiB. */
@@ -161,6 +178,8 @@ export function takeSnapshot(board: Scoreboard, now: number = nowTicks()): Snaps
   const { connections, total } = countStates(board);
   const word = (field: Field) => board.header(field.offset);
   const phase = word(HEADER.phase);
+  const ago = (reason: Field, ticks: Field) =>
+    word(reason) === 0 ? 0 : Math.max(0, elapsedTicks(word(ticks), now));
   return {
     phase: names(Phase).find((name) => Phase[name] === phase) ?? 'stopped',
     generation: word(HEADER.generation),
@@ -170,6 +189,16 @@ export function takeSnapshot(board: Scoreboard, now: number = nowTicks()): Snaps
     childExits: byName(EXIT_REASONS, (name) =>
       board.headerDouble(HEADER.childExits, ExitReason[name]),
     ),
+    spawns: byName(SPAWN_REASONS, (name) => board.headerDouble(HEADER.spawns, SpawnReason[name])),
+    culls: byName(CULL_REASONS, (name) => board.headerDouble(HEADER.culls, CullReason[name])),
+    lastSpawn: {
+      reason: SPAWN_REASONS[word(HEADER.lastSpawnReason)] ?? 'none',
+      agoMs: ago(HEADER.lastSpawnReason, HEADER.lastSpawnTicks),
+    },
+    lastCull: {
+      reason: CULL_REASONS[word(HEADER.lastCullReason)] ?? 'none',
+      agoMs: ago(HEADER.lastCullReason, HEADER.lastCullTicks),
+    },
     queueLength: board.waiting,
     spilledBytes: word(HEADER.spilledKb) * 1024,
     logLost: board.log?.lost ?? 0,
@@ -224,6 +253,8 @@ function readChild(board: Scoreboard, slot: number, life: number, now: number): 
     lifeRequests: word(CHILD.lifeRequests),
     pinned: word(CHILD.pinned),
     heapUsedBytes: word(CHILD.heapUsedKb) * 1024,
+    externalBytes: word(CHILD.externalKb) * 1024,
+    generation: word(CHILD.generation),
     meanServiceMs: word(CHILD.meanServiceUs) / 1000,
     spareBuffers: held(CHILD.spareBuffer0) + held(CHILD.spareBuffer1),
     counters: readCounters(board, slot),

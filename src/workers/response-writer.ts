@@ -6,7 +6,7 @@
  * Thread: one worker. May not: move the state word or read.
  */
 import { EAGAIN, Region } from '../listener/native.ts';
-import { CHILD, RestFlag, SLOT } from '../scoreboard/layout.ts';
+import { AnswerPhase, CHILD, RestFlag, SLOT } from '../scoreboard/layout.ts';
 import { FILE_SHRANK, FilePart, reserveSpill, unspill } from '../scoreboard/rest.ts';
 import { type Corked, OUT_BYTES, type WorkerContext } from './context.ts';
 
@@ -356,6 +356,7 @@ export class ResponseWriter implements Corked {
     let sent = 0;
     if (this.#pending.length === 0) {
       const { native } = context;
+      this.#begun();
       sent = more
         ? native.sendMore(this.#fd, Region.out, 0, length)
         : native.send(this.#fd, Region.out, 0, length);
@@ -385,6 +386,7 @@ export class ResponseWriter implements Corked {
     }
     context.outLength = 0;
     this.#taken += length;
+    this.#begun();
     let sent = context.native.sendPair(this.#fd, Region.out, 0, length, data, 0);
     if (sent < 0) {
       if (sent !== EAGAIN) {
@@ -404,6 +406,7 @@ export class ResponseWriter implements Corked {
 
   /** The socket may take bytes again; true once nothing waits any more. */
   resume(): boolean {
+    this.#begun();
     while (this.#pending.length > 0 && !this.broken) {
       const part = this.#pending[0] as Uint8Array | FilePart;
       if (!(part instanceof FilePart ? this.#sendFile(part) : this.#sendBytes(part))) return false;
@@ -448,6 +451,12 @@ export class ResponseWriter implements Corked {
     this.#pending.shift();
     this.#closeFile(part);
     return true;
+  }
+
+  /** Before anything is sent: should this thread die, nobody else may answer. */
+  #begun(): void {
+    const at = this.#slotIndex + (SLOT.answerPhase.offset >> 2);
+    this.#context.board.words[at] = AnswerPhase.begun;
   }
 
   #break(): void {

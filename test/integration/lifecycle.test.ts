@@ -225,14 +225,16 @@ describe('a child that crashes', () => {
     const running = await start('--start-servers=2', '--max-request-workers=2');
     const guilty = await RawClient.open(running.port);
     guilty.send(get('/crash'));
+    expect((await guilty.response()).status).toBe(502);
     await guilty.ended();
+    guilty.close();
     expect(await load(running.port, 200, 8)).toEqual({ 200: 200 });
     expect(running.output()).toContain('crashed on purpose');
     const status = await eventually(
       () => statusOf(running),
-      (now) => now.get('IdleWorkers') === '2',
+      (now) => now.get('IdleWorkers') === '2' && now.get('ConnsTotal') === '0',
     );
-    expect(status.get('ConnsTotal')).toBe('0');
+    expect(status.get('MpmChildStarts')).toBe('3');
   });
 });
 

@@ -32,6 +32,9 @@ describe('defaults', () => {
       asyncRequestWorkerFactor: 2,
       maxConnectionsPerChild: 0,
       maxRequestsPerChild: 0,
+      maxMemoryPerChildBytes: 0,
+      maxHeapPerChildBytes: 0,
+      requestDeadlineMs: 0,
       keepAlive: true,
       keepAliveTimeoutMs: 65_000,
       maxKeepAliveRequests: 0,
@@ -342,8 +345,6 @@ describe('names', () => {
   });
 
   it.each([
-    'maxMemoryPerChild',
-    'requestDeadline',
     'lengthy',
     'maxLengthyWorkers',
     'statusPath',
