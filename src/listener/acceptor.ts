@@ -209,6 +209,8 @@ const CLEARED = [
   SLOT.lastChild,
   SLOT.drainedBytes,
   SLOT.endOfStream,
+  SLOT.answerPhase,
+  SLOT.deadlineTicks,
 ];
 
 function listenError(errno: number, where: string): Error & { code: string } {

@@ -18,9 +18,22 @@ import type { SlotPool } from './slots.ts';
 const DISCARD_BYTES = 1 << 20;
 const DISCARD_TURNS = 16;
 
-const TIMEOUT_RESPONSE = Buffer.from(
-  'HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n',
-  'latin1',
+/** What the listener answers by itself. */
+const REASON_PHRASES = {
+  408: 'Request Timeout',
+  502: 'Bad Gateway',
+  504: 'Gateway Timeout',
+} as const;
+export type ListenerStatus = keyof typeof REASON_PHRASES;
+
+const ANSWERS = new Map<number, { readonly offset: number; readonly length: number }>();
+const ANSWER_BYTES = Buffer.concat(
+  Object.entries(REASON_PHRASES).map(([status, phrase]) => {
+    const head = `HTTP/1.1 ${status} ${phrase}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`;
+    const offset = [...ANSWERS.values()].reduce((sum, { length }) => sum + length, 0);
+    ANSWERS.set(Number(status), { offset, length: head.length });
+    return Buffer.from(head, 'latin1');
+  }),
 );
 
 export class Closer {
@@ -37,8 +50,8 @@ export class Closer {
   onClosed: (slot: number) => void = () => {};
   /** Called when a slot became free. */
   onFreed: () => void = () => {};
-  /** Called for a request that was answered with 408, while its bytes are there. */
-  onTimedOut: (slot: number) => void = () => {};
+  /** Called for a request that was answered here, while its bytes are there. */
+  onAnswered: (slot: number, status: ListenerStatus) => void = () => {};
 
   constructor(board: Scoreboard, native: Native, slots: SlotPool) {
     this.#board = board;
@@ -49,7 +62,7 @@ export class Closer {
     this.#closeFd = (fd) => {
       native.close(fd);
     };
-    native.attach(Region.constants, TIMEOUT_RESPONSE);
+    native.attach(Region.constants, ANSWER_BYTES);
   }
 
   /**
@@ -74,18 +87,21 @@ export class Closer {
 
   /**
    * Shuts the write side and waits shortly for the client to finish, so that what was sent is read and
-   * not lost to a reset. Apache's short linger.
+   * not lost to a reset. Apache's short linger. False: somebody else moved it first.
+   * @param status an answer that is sent before
    */
   linger(
     slot: number,
     word: number,
     event: ConnectionEvent,
     reason: CloseReason,
-    say408 = false,
-  ): void {
+    status: ListenerStatus | null = null,
+  ): boolean {
     const board = this.#board;
     // First the move: until it succeeded a poller may still give the connection to a worker.
-    if (board.move(slot, word, event) === Outcome.moved) this.#linger(slot, reason, say408);
+    if (board.move(slot, word, event) !== Outcome.moved) return false;
+    this.#linger(slot, reason, status);
+    return true;
   }
 
   /** After the last response, which the listener has sent itself. Apache's normal linger. */
@@ -94,17 +110,18 @@ export class Closer {
     const event = ConnectionEvent.lastResponseSent;
     // An event that comes between makes the move fail; what it says is found when draining.
     while (board.move(slot, board.word(slot), event) !== Outcome.moved) {}
-    this.#linger(slot, CloseReason.lingered, false);
+    this.#linger(slot, CloseReason.lingered, null);
   }
 
-  #linger(slot: number, reason: CloseReason, say408: boolean): void {
+  #linger(slot: number, reason: CloseReason, status: ListenerStatus | null): void {
     const board = this.#board;
     const fd = board.slot(slot, SLOT.fd);
     board.setSlot(slot, SLOT.sinceTicks, nowTicks());
     board.setSlot(slot, SLOT.drainedBytes, 0);
-    if (say408) {
-      this.#native.send(fd, Region.constants, 0, TIMEOUT_RESPONSE.length);
-      this.onTimedOut(slot);
+    if (status !== null) {
+      const { offset, length } = ANSWERS.get(status) as { offset: number; length: number };
+      this.#native.send(fd, Region.constants, offset, length);
+      this.onAnswered(slot, status);
     }
     this.#native.shutdownWrite(fd);
     this.#releaseBuffer(slot);

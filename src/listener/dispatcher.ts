@@ -17,6 +17,7 @@ const MAX_OVERDUE_RATE = 64;
 export class Dispatcher {
   readonly #board: Scoreboard;
   readonly #signal: Signal;
+  readonly #onBacklog: () => void;
   /** Tickets that the ring had no room for; put in by the next turn. */
   #overflow: number[] = [];
   #recheck: NodeJS.Timeout | null = null;
@@ -26,9 +27,11 @@ export class Dispatcher {
   #stopped = false;
   #overdueRate = 1;
 
-  constructor(board: Scoreboard, signal: Signal) {
+  /** @param onBacklog called when something waits and nobody is idle */
+  constructor(board: Scoreboard, signal: Signal, onBacklog: () => void = () => {}) {
     this.#board = board;
     this.#signal = signal;
+    this.#onBacklog = onBacklog;
   }
 
   /** A connection that was moved to queued; the caller ends its batch with `wake`. */
@@ -55,7 +58,9 @@ export class Dispatcher {
     const backlog = this.#backlog;
     if (backlog === 0) return;
     board.count(HEADER.wakes, wakeForBacklog(board, backlog, this.#signal));
-    if (board.idle.count > 0 || this.#overflow.length > 0) this.#arm();
+    const idle = board.idle.count > 0;
+    if (idle || this.#overflow.length > 0) this.#arm();
+    if (!idle) this.#onBacklog();
   }
 
   #arm(): void {
@@ -86,6 +91,7 @@ export class Dispatcher {
       this.#overdueRate = 1;
       return;
     }
+    if (this.#board.idle.count === 0) this.#onBacklog();
     const woken = wakeMany(this.#board, Math.min(overdue, this.#overdueRate), this.#signal);
     this.#board.count(HEADER.wakes, woken);
     this.#overdueRate = Math.min(this.#overdueRate * 2, MAX_OVERDUE_RATE);

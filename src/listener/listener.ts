@@ -22,11 +22,13 @@ import { beginHandback, wakeChild } from '../scoreboard/wake.ts';
 import { Acceptor, type ListenAddress } from './acceptor.ts';
 import { Closer } from './closer.ts';
 import { Completer } from './completer.ts';
+import { DeadlineWatch } from './deadline-watch.ts';
 import { Dispatcher } from './dispatcher.ts';
 import { EventRouter, Routed } from './event-router.ts';
 import { LogScheduler } from './log-scheduler.ts';
 import { EAGAIN, type Native, SHORT_SLICE_US } from './native.ts';
 import type { ListenerOptions } from './options.ts';
+import { type LostRequest, type Orphaned, Orphans } from './orphans.ts';
 import type { Poller } from './poller.ts';
 import { SlotPool } from './slots.ts';
 import { Standby } from './standby.ts';
@@ -38,7 +40,7 @@ const TOKEN_HANDBACK = -1;
 
 /** What the access log wants to hear of. */
 export interface ListenerLogging {
-  /** The listener answered the request of this slot by itself. */
+  /** The listener answered the request of this slot by itself; 0: it was cut off with its child. */
   answered(slot: number, status: number): void;
   /** The listener has sent the last byte of a response that a worker began, or never will. */
   ended(slot: number, bodyBytes: number, durationMs: number, aborted: Aborted): void;
@@ -58,12 +60,19 @@ export class Listener {
   readonly #acceptor: Acceptor;
   readonly #dispatcher: Dispatcher;
   readonly #sweeper: Sweeper;
+  readonly #orphans: Orphans;
+  readonly #deadlines: DeadlineWatch;
+  readonly #options: { -readonly [Key in keyof ListenerOptions]: ListenerOptions[Key] };
   readonly #router: EventRouter;
   readonly #standby: Standby;
   readonly #signal: (fd: number) => void;
   readonly #handbackFd: number;
   #stopped = false;
   #onEmpty: (() => void) | null = null;
+  /** A request in this child is over its deadline, and the child does not turn. */
+  onStuck: (child: number) => void = () => {};
+  /** Connections wait in the queue and no worker is idle; often, so it has to be cheap. */
+  onBacklog: () => void = () => {};
 
   constructor(
     board: Scoreboard,
@@ -79,9 +88,12 @@ export class Listener {
       native.eventfdSignal(fd);
     };
     this.#slots = new SlotPool(board.connectionSlots);
+    this.#options = { ...options };
     this.#closer = new Closer(board, native, this.#slots);
-    this.#acceptor = new Acceptor(board, native, poller, this.#slots, options);
-    this.#dispatcher = new Dispatcher(board, this.#signal);
+    this.#orphans = new Orphans(board, this.#closer);
+    this.#deadlines = new DeadlineWatch(board, this.#signal, (child) => this.onStuck(child));
+    this.#acceptor = new Acceptor(board, native, poller, this.#slots, this.#options);
+    this.#dispatcher = new Dispatcher(board, this.#signal, () => this.onBacklog());
     this.#router = new EventRouter(board, poller, this.#signal);
     this.#standby = new Standby(board, poller, this.#signal, {
       wakeOverdue: (tail) => this.#dispatcher.wakeOverdue(tail),
@@ -96,7 +108,7 @@ export class Listener {
       },
     });
     const logs = new LogScheduler(board, (ticket) => this.#dispatcher.push(ticket));
-    this.#sweeper = new Sweeper(board, this.#closer, this.#slots, options, {
+    this.#sweeper = new Sweeper(board, this.#closer, this.#slots, this.#options, {
       expire: (slot, word) => {
         if (this.#completer.progressed(slot)) return;
         this.#router.resume(slot, word, ConnectionEvent.timeout);
@@ -104,6 +116,7 @@ export class Listener {
       sample: (slot) => this.#completer.sample(slot),
       expireWrite: (slot) => this.#completer.expire(slot),
       requeueOrphan: (slot) => this.#dispatcher.requeueOrphan(slot),
+      overdue: (slot, word) => this.#deadlines.overdue(slot, word),
       passed: (began) => {
         logging?.flush();
         logs.pass();
@@ -113,7 +126,10 @@ export class Listener {
       unfinished: () => logs.waiting || logging?.waiting === true,
     });
     this.#closer.onClosed = (slot) => this.#completer.closed(slot);
-    if (logging !== null) this.#closer.onTimedOut = (slot) => logging.answered(slot, 408);
+    if (logging !== null) {
+      this.#closer.onAnswered = (slot, status) => logging.answered(slot, status);
+      this.#orphans.onCut = (slot) => logging.answered(slot, 0);
+    }
     this.#closer.onFreed = () => {
       this.#acceptor.resume();
       if (this.#slots.inUse === 0) this.#onEmpty?.();
@@ -291,10 +307,10 @@ export class Listener {
   }
 
   /**
-   * Takes back everything a dead child held: its connections are closed, its spare buffers freed.
-   * Call when its thread is gone. Returns how many connections were lost.
+   * Takes back everything a dead child held: its requests are answered or cut off, its spare buffers
+   * freed. Call when its thread is gone.
    */
-  reclaimChild(child: number): number {
+  reclaimChild(child: number): Orphaned {
     const board = this.#board;
     // It may have died between its push and the signal for it.
     this.#onHandback();
@@ -305,12 +321,15 @@ export class Listener {
     if (inheritLead(board, child)) this.#standby.check();
     // It may have polled and died with the events in its hands; the set tells an edge once.
     const crashed = board.child(child, CHILD.status) !== ChildStatus.ended;
-    let lost = 0;
+    let connections = 0;
+    const requests: LostRequest[] = [];
     for (let slot = 0; slot < this.#slots.watermark; slot++) {
       const word = board.word(slot);
       if (ownerOf(word) === child) {
-        this.#closer.close(slot, word, ConnectionEvent.childDied, CloseReason.childDied);
-        lost++;
+        connections++;
+        const lost = this.#orphans.take(child, slot, word);
+        if (lost?.running === true) requests.unshift(lost);
+        else if (lost !== null) requests.push(lost);
       } else if (crashed) this.#tellAgain(slot, word);
     }
     for (const field of [CHILD.spareBuffer0, CHILD.spareBuffer1]) {
@@ -319,7 +338,7 @@ export class Listener {
       board.setChild(child, field, 0);
     }
     this.#endTurn();
-    return lost;
+    return { connections, requests };
   }
 
   #tellAgain(slot: number, word: number): void {
@@ -333,6 +352,12 @@ export class Listener {
   /** Wakes one child to look at its slot, for a command. */
   wakeChild(child: number): void {
     wakeChild(this.#board, child, this.#signal);
+  }
+
+  /** Other limits from now on; what belongs to sockets that listen already stays as it is. */
+  configure(limits: Partial<ListenerOptions>): void {
+    Object.assign(this.#options, limits);
+    this.#acceptor.resume();
   }
 
   /** Lets a ready child see what waits in the queue. */
@@ -374,6 +399,7 @@ export class Listener {
     this.#closer.flush();
     this.#sweeper.stop();
     this.#standby.stop();
+    this.#deadlines.stop();
     this.#completer.stop();
     this.#dispatcher.stop();
     this.#poller.stop();

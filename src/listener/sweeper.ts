@@ -22,8 +22,13 @@ import {
 import type { SlotPool } from './slots.ts';
 
 const PERIOD_MS = 500;
-/** A connection that is queued beside an empty ring, or closing, for so long was lost with a worker. */
+/** A connection that is closing for so long was lost with a worker. */
 const ORPHAN_MS = 2_000;
+/**
+ * One that is queued beside an empty ring was, too, or it was given to an idle worker whose application
+ * has begun to compute just then. Should it be put in twice, it is served once.
+ */
+const UNTAKEN_MS = 500;
 
 /** How long a request may take in milliseconds from its first byte (RequestReadTimeout). */
 export function readDeadlineMs(timeout: ReadTimeout, receivedBytes: number): number {
@@ -42,6 +47,8 @@ export interface SweepTargets {
   /** A client took nothing of what is left of its response. */
   expireWrite(slot: number): void;
   requeueOrphan(slot: number): void;
+  /** A child owns it, and its response should have begun by now. */
+  overdue(slot: number, word: number): void;
   /** Once a pass, also when nothing was found; it began at this `performance.now()`. */
   passed(began: number): void;
   /** There has to be another pass although no connection is open. */
@@ -106,7 +113,12 @@ export class Sweeper {
     const board = this.#board;
     const word = board.word(slot);
     const state = stateOf(word);
-    if (state === ConnectionState.free || state === ConnectionState.processing) return;
+    if (state === ConnectionState.free) return;
+    if (state >= ConnectionState.processing && state <= ConnectionState.resuming) {
+      const deadline = board.slot(slot, SLOT.deadlineTicks);
+      if (deadline !== 0 && elapsedTicks(deadline, now) >= 0) this.#targets.overdue(slot, word);
+      if (state !== ConnectionState.suspended) return;
+    }
     const waited = elapsedTicks(board.slot(slot, SLOT.sinceTicks), now);
     const { keepAliveTimeoutMs, requestHeader, timeoutMs } = this.#options;
     const { timeout } = ConnectionEvent;
@@ -125,7 +137,7 @@ export class Sweeper {
         return;
       case ConnectionState.readRequest:
         if (this.#requestExpired(slot, now)) {
-          this.#closer.linger(slot, word, timeout, CloseReason.requestTimeout, true);
+          this.#closer.linger(slot, word, timeout, CloseReason.requestTimeout, 408);
         }
         return;
       case ConnectionState.suspended:
@@ -137,7 +149,7 @@ export class Sweeper {
         else if (waited * 2 > timeoutMs) this.#targets.sample(slot);
         return;
       case ConnectionState.queued:
-        if (ringEmpty && waited > ORPHAN_MS) this.#targets.requeueOrphan(slot);
+        if (ringEmpty && waited > UNTAKEN_MS) this.#targets.requeueOrphan(slot);
         return;
       case ConnectionState.lingerNormal:
         if (waited > LINGER_NORMAL_MS) this.#cut(slot, word);

@@ -42,14 +42,12 @@ async function run(invocation: Invocation): Promise<void> {
   }
   if (invocation.command === 'version') return shell.print(packageVersion());
   const { command, entry, configFile, flags } = invocation;
-  const configuration = await loadConfiguration({
-    directory: process.cwd(),
-    configFile,
-    environment: process.env,
-    flags,
-  });
+  const directory = process.cwd();
+  const load = () => loadConfiguration({ directory, configFile, environment: process.env, flags });
+  const configuration = await load();
   if (command === 'check-config') return shell.print(configurationText(configuration).trimEnd());
-  return serve(entry, configuration.directives, packageVersion(), shell);
+  const reload = async () => (await load()).directives;
+  return serve(entry, configuration.directives, packageVersion(), shell, undefined, reload);
 }
 
 try {

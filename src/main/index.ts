@@ -15,9 +15,12 @@ export {
   type ServerTokens,
 } from './config/directives.ts';
 export {
+  type ChildDeath,
   type CloseOptions,
   createServer,
+  type DeathReason,
   type ListenAddress,
   type MpmServer,
+  type Reloaded,
   type ServerOptions,
 } from './server.ts';

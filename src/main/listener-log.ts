@@ -10,8 +10,8 @@ import { Aborted } from '../scoreboard/aborted.ts';
 import { elapsedTicks, nowTicks } from '../scoreboard/clock.ts';
 import { SLOT } from '../scoreboard/layout.ts';
 import type { LogRings } from '../scoreboard/log-rings.ts';
+import { requestLine } from '../scoreboard/request-line.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';
-import { firstLine } from '../workers/access-log/first-line.ts';
 import { completeLine, linePrefix, requestLineParts } from '../workers/access-log/format.ts';
 import { openLog, STDOUT } from '../workers/access-log/log-file.ts';
 import { LogTime } from '../workers/access-log/log-time.ts';
@@ -20,8 +20,6 @@ import { AddressTexts } from '../workers/peer-address.ts';
 
 /** Lines that wait for room in main's ring; further ones are lost and counted. */
 const MAX_WAITING = 1_024;
-/** Bytes of an unfinished request line that are shown. */
-const MAX_REQUEST_LINE = 8_190;
 
 /**
  * Opens the log once for appending.
@@ -58,16 +56,15 @@ export class ListenerLog {
     this.#addresses = new AddressTexts(familyIpv6);
   }
 
-  /** A request that the listener answered; its connection is the listener's, its buffer still there. */
+  /**
+   * A request that the listener answered, or (status 0) that died with its worker in the middle of the
+   * response; its connection is the listener's, its buffer still there.
+   */
   answered(slot: number, status: number): void {
-    const { words, bytes, buffers, bufferBytes } = this.#board;
+    const { words, bytes } = this.#board;
     const index = this.#board.slotIndex(slot);
     const word = (field: { readonly offset: number }) =>
       words[index + (field.offset >> 2)] as number;
-    const buffer = word(SLOT.buffer) - 1;
-    const base = buffer * bufferBytes;
-    const from = base + word(SLOT.dataStart);
-    const to = Math.min(base + word(SLOT.dataEnd), from + MAX_REQUEST_LINE);
     const { format } = this.#settings;
     const durationMs = Math.max(0, elapsedTicks(word(SLOT.requestSinceTicks), nowTicks()));
     const prefix = linePrefix(format, {
@@ -75,7 +72,7 @@ export class ListenerLog {
       remotePort: word(SLOT.peerPort),
       // Apache, too, logs when a request began.
       time: this.#time.text(Date.now() - durationMs),
-      ...requestLineParts(buffer < 0 ? '' : firstLine(buffers, from, to)),
+      ...requestLineParts(requestLine(this.#board, slot)),
       referer: null,
       userAgent: null,
       host: null,
@@ -83,7 +80,8 @@ export class ListenerLog {
       child: -1,
       connectionRequests: word(SLOT.requests) + 1,
     });
-    this.append(completeLine(format, prefix, status, 0, durationMs, Aborted.no));
+    const aborted = status === 0 ? Aborted.byServer : Aborted.no;
+    this.append(completeLine(format, prefix, status, 0, durationMs, aborted));
   }
 
   /** The end of a request whose line a worker began. */

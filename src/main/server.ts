@@ -15,6 +15,7 @@ import { getSystemErrorMap } from 'node:util';
 import type { ListenAddress } from '../listener/acceptor.ts';
 import { Listener } from '../listener/listener.ts';
 import { loadNative, type Native, Region } from '../listener/native.ts';
+import type { ListenerOptions } from '../listener/options.ts';
 import { EpollPoller } from '../listener/poller.ts';
 import { HEADER, Phase } from '../scoreboard/layout.ts';
 import { Scoreboard } from '../scoreboard/scoreboard.ts';
@@ -22,14 +23,18 @@ import { STDOUT } from '../workers/access-log/log-file.ts';
 import type { LogSettings } from '../workers/access-log/log-writer.ts';
 import type { WorkerOptions } from '../workers/context.ts';
 import { startAdmin } from './admin.ts';
-import { Children, childSlotsFor } from './children.ts';
+import { Children, childSlotsFor } from './children/children.ts';
+import type { ChildDeath } from './children/obituary.ts';
 import { openFilesFor } from './config/capacity.ts';
 import type { Directives } from './config/directives.ts';
 import { thisMachine } from './config/machine.ts';
+import { changesBetween, type Reloaded, withOlder } from './config/reload.ts';
 import { checkLog, ListenerLog } from './listener-log.ts';
 import { VERSION } from './version.ts';
 
 export type { ListenAddress } from '../listener/acceptor.ts';
+export type { ChildDeath, DeathReason } from './children/obituary.ts';
+export type { Reloaded } from './config/reload.ts';
 
 export interface ServerOptions {
   /** Module or folder to serve. */
@@ -42,7 +47,10 @@ export interface CloseOptions {
   readonly force?: boolean;
 }
 
-/** Emits `error` with an Error that has a `code` when it cannot go on. */
+/**
+ * Emits `error` with an Error that has a `code` when it cannot go on, and `childDied` with a ChildDeath
+ * when a worker died of a fault, after it was replaced.
+ */
 export interface MpmServer extends EventEmitter {
   /**
    * Resolves when the sockets listen and the first child is ready.
@@ -58,6 +66,23 @@ export interface MpmServer extends EventEmitter {
    * A further call with `force` ends at once.
    */
   close(options?: CloseOptions): Promise<void>;
+  /**
+   * Takes over other directives and opens the access log anew. What can change while the server runs
+   * does so at once; what workers read at their start comes with a new generation of them, for which
+   * this waits; what belongs to sockets and memory stays as it is and is named in the result. Without an
+   * argument only the log is opened anew.
+   * @param directives complete, as `resolveDirectives` gives them
+   * @throws what kept the new generation from loading; the older one goes on with the older directives
+   */
+  reload(directives?: Directives): Promise<Reloaded>;
+  /**
+   * A new generation of workers with fresh application code. Old ones retire when the new are ready; no
+   * connection is closed. Resolves when no old one takes requests any more.
+   * @throws an Error with code ERR_MPM_ENTRY_FAILED or another that `listen` knows; the old ones go on
+   */
+  restartWorkers(): Promise<void>;
+  /** One worker more (1) or fewer (-1) than the load asks for; returns how many serve. */
+  adjustWorkers(by: 1 | -1): number;
   /** Lines of the access log go into a newly opened file from their next write on. For rotation. */
   reopenLogs(): void;
 }
@@ -75,7 +100,9 @@ type Admin = Awaited<ReturnType<typeof startAdmin>>;
 
 class Server extends EventEmitter implements MpmServer {
   readonly #entry: string;
-  readonly #directives: Directives;
+  #directives: Directives;
+  /** That there are slots for. */
+  #mostWorkers = 0;
   /** Servers of one process do not hear each other's children. */
   readonly #metricsChannel = `hybrid-mpm-metrics-${randomUUID()}`;
   #native: Native | null = null;
@@ -109,6 +136,7 @@ class Server extends EventEmitter implements MpmServer {
     if ((await stat(this.#entry).catch(() => null)) === null) {
       throw coded('ERR_MPM_ENTRY_NOT_FOUND', `${this.#entry} does not exist`);
     }
+    this.#mostWorkers = directives.maxRequestWorkers;
     const accessLog = logSettings(directives);
     if (accessLog !== null) checkLog(accessLog.target);
     if (directives.spillFolder !== null) checkSpillFolder(native, directives.spillFolder);
@@ -127,17 +155,8 @@ class Server extends EventEmitter implements MpmServer {
     const batch = new Int32Array(native.ticketWords * native.maxBatch);
     native.attach(Region.board, board.bytes);
     native.attach(Region.batch, new Uint8Array(batch.buffer));
-    const listenerOptions = {
-      keepAliveTimeoutMs: directives.keepAliveTimeoutMs,
-      timeoutMs: directives.timeoutMs,
-      requestHeader: directives.requestReadTimeout.header,
-      requestBody: directives.requestReadTimeout.body,
-      listenBacklog: directives.listenBacklog,
-      reusePort: directives.reusePort,
-      queueLimit: directives.queueLimit,
-    };
     const poller = new EpollPoller(native, batch);
-    const listener = new Listener(board, native, poller, listenerOptions, this.#log);
+    const listener = new Listener(board, native, poller, listenerOptions(directives), this.#log);
     this.#listener = listener;
     try {
       await this.#bind(listener);
@@ -149,6 +168,7 @@ class Server extends EventEmitter implements MpmServer {
         worker: workerOptions(directives, accessLog),
         metricsChannel: directives.admin === null ? null : this.#metricsChannel,
       });
+      this.#children.onDeath = (death: ChildDeath) => this.emit('childDied', death);
       await this.#children.start();
     } catch (error) {
       await this.#end();
@@ -190,6 +210,48 @@ class Server extends EventEmitter implements MpmServer {
 
   reopenLogs(): void {
     this.#log?.reopen();
+  }
+
+  async reload(directives: Directives = this.#directives): Promise<Reloaded> {
+    const { listener, children } = this.#running();
+    this.reopenLogs();
+    const { accepted, ...changes } = changesBetween(
+      this.#directives,
+      directives,
+      this.#mostWorkers,
+    );
+    const before = this.#directives;
+    this.#directives = accepted;
+    listener.configure(listenerOptions(accepted));
+    children.configure(accepted);
+    if (changes.restarted.length > 0) {
+      try {
+        await children.restartAll(workerOptions(accepted, logSettings(accepted)));
+      } catch (error) {
+        // Children that are started from now on are to agree with those that stayed.
+        children.useOptions(workerOptions(before, logSettings(before)));
+        this.#directives = withOlder(accepted, before);
+        throw error;
+      }
+    }
+    return changes;
+  }
+
+  async restartWorkers(): Promise<void> {
+    await this.#running().children.restartAll();
+  }
+
+  adjustWorkers(by: 1 | -1): number {
+    return this.#running().children.adjust(by);
+  }
+
+  #running(): { listener: Listener; children: Children } {
+    const listener = this.#listener;
+    const children = this.#children;
+    if (listener === null || children === null || this.#closing !== null) {
+      throw coded('ERR_MPM_NOT_RUNNING', 'the server does not run');
+    }
+    return { listener, children };
   }
 
   close({ force = false }: CloseOptions = {}): Promise<void> {
@@ -236,6 +298,18 @@ class Server extends EventEmitter implements MpmServer {
   }
 }
 
+function listenerOptions(directives: Directives): ListenerOptions {
+  return {
+    keepAliveTimeoutMs: directives.keepAliveTimeoutMs,
+    timeoutMs: directives.timeoutMs,
+    requestHeader: directives.requestReadTimeout.header,
+    requestBody: directives.requestReadTimeout.body,
+    listenBacklog: directives.listenBacklog,
+    reusePort: directives.reusePort,
+    queueLimit: directives.queueLimit,
+  };
+}
+
 /** A dual-stack socket, or IPv4 alone where the machine has no IPv6. */
 function bindEverywhere(listener: Listener, port: number): void {
   try {
@@ -280,8 +354,7 @@ function workerOptions(directives: Directives, accessLog: LogSettings | null): W
           },
     keepAlive: directives.keepAlive,
     maxKeepAliveRequests: directives.maxKeepAliveRequests,
-    maxConnectionsPerChild: directives.maxConnectionsPerChild,
-    maxRequestsPerChild: directives.maxRequestsPerChild,
+    requestDeadlineMs: directives.requestDeadlineMs,
     server: SERVER_FIELD[directives.serverTokens],
     directPolling: directives.directPolling,
     // With one processor it would only keep the client from it.

@@ -90,11 +90,17 @@ export const HEADER = {
   acceptErrors: f64(224, 'main', 'errors of accept other than would-block'),
   noticed: f64(232, 'main', 'events for connections that a worker owned'),
   childStarts: f64(240, 'main', 'children started'),
-  childExits: f64(248, 'main', 'children ended, by ExitReason', 8),
   wakes: f64(312, 'main', 'workers woken by the listener'),
   takeBacks: f64(328, 'main', 'times the listener took the lead back from a busy worker'),
   closed: f64(384, 'main', 'connections closed, by CloseReason', 16),
   completions: f64(336, 'main', 'responses whose rest the listener sent'),
+  lastSpawnReason: f(640, 'main', 'SpawnReason of the child that was started last'),
+  lastSpawnTicks: f(644, 'main', 'clock ticks when it was'),
+  lastCullReason: f(648, 'main', 'CullReason of the last worker that was one too many'),
+  lastCullTicks: f(652, 'main', 'clock ticks when it was told to retire'),
+  spawns: f64(656, 'main', 'children started, by SpawnReason', 8),
+  culls: f64(720, 'main', 'workers retired as one too many, by CullReason', 4),
+  childExits: f64(752, 'main', 'children ended, by ExitReason', 16),
   requeuedOrphans: f64(320, 'main', 'queued connections that had lost their ticket'),
   connectionRequests: f64(1024, 'main', 'histogram, see HISTOGRAM_BOUNDS', HISTOGRAM),
   connectionDuration: f64(1136, 'main', 'the same', HISTOGRAM),
@@ -121,6 +127,7 @@ export const CloseReason = {
   shed: 6,
   forced: 7,
   writeTimeout: 8,
+  deadline: 9,
 } as const;
 export type CloseReason = (typeof CloseReason)[keyof typeof CloseReason];
 
@@ -133,8 +140,47 @@ export const ExitReason = {
   error: 4,
   outOfMemory: 5,
   exited: 6,
+  maxMemory: 7,
+  /** Ended since a request in it was over its deadline and it did not turn. */
+  deadline: 8,
+  /** Retired for a child of a newer generation. */
+  restart: 9,
+  /** Ended since it did not retire within gracefulShutdownTimeout. */
+  expired: 10,
 } as const;
 export type ExitReason = (typeof ExitReason)[keyof typeof ExitReason];
+
+/** Why a child was started; index into HEADER.spawns. */
+export const SpawnReason = {
+  none: 0,
+  /** With the server: startServers. */
+  start: 1,
+  /** In the place of one that died. */
+  floor: 2,
+  /** Connections in demand and minSpareThreads. */
+  demand: 3,
+  /** The same, before the tick, since requests had waited in the queue. */
+  queueWait: 4,
+  /** To succeed a child that has reached a limit of its life. */
+  replacement: 5,
+  /** To succeed a child of an older generation. */
+  restart: 6,
+  /** An operator asked for one more. */
+  operator: 7,
+} as const;
+export type SpawnReason = (typeof SpawnReason)[keyof typeof SpawnReason];
+
+/** Why a worker was one too many; index into HEADER.culls. */
+export const CullReason = {
+  none: 0,
+  /** More idle ones than maxSpareThreads. */
+  idle: 1,
+  /** maxRequestWorkers was lowered. */
+  lowered: 2,
+  /** An operator asked for one fewer. */
+  operator: 3,
+} as const;
+export type CullReason = (typeof CullReason)[keyof typeof CullReason];
 
 /** One child slot: 640 bytes. */
 export const CHILD = {
@@ -142,6 +188,10 @@ export const CHILD = {
   command: f(4, 'main', 'ChildCommand'),
   wakeFd: f(8, 'main', 'eventfd that wakes this worker; made once for the slot'),
   startedTicks: f(12, 'main', 'clock ticks at start'),
+  connectionLimit: f(16, 'main', 'connections after which this life ends, 0: none'),
+  requestLimit: f(20, 'main', 'requests after which it does, 0: none'),
+  memoryLimitKb: f(24, 'main', 'KiB of heap and external memory after which it does, 0: none'),
+  generation: f(28, 'main', 'HEADER.generation at its start'),
   loopUtilization: f(
     32,
     'main',
@@ -162,7 +212,11 @@ export const CHILD = {
   externalKb: f(112, 'child', 'memory that V8 objects hold outside of its heap, KiB, sampled'),
   handlingTicks: f(120, 'child', 'clock ticks when the handler that runs now was called'),
   inbox: f(128, 'cas', 'first connection of the inbox, + 1'),
-  attention: f(132, 'cas', '1: a connection that this child owns has a hang-up'),
+  attention: f(
+    132,
+    'cas',
+    '1: a connection that this child owns has a hang-up or is over its deadline',
+  ),
   assigned: f(
     136,
     'cas',
@@ -233,6 +287,7 @@ export const SLOT = {
   peerAddress: { offset: 72, writer: 'owner', meaning: '4 or 16 bytes', type: 'bytes', count: 16 },
   acceptedTicks: f(88, 'owner', 'clock ticks when it was accepted'),
   nextInInbox: f(92, 'owner', 'next connection of the inbox it is in, + 1'),
+  answerPhase: f(96, 'owner', 'AnswerPhase of the present request'),
   chunkTrailerBytes: f(100, 'owner', 'bytes of trailers seen by the decoder'),
   lastChild: f(104, 'owner', 'child slot that served it last, + 1'),
   drainedBytes: f(108, 'owner', 'bytes thrown away while it lingers'),
@@ -256,6 +311,7 @@ export const SLOT = {
   restProbed: f64(192, 'owner', 'up to where the file was found in memory'),
   restSpilledKb: f(176, 'owner', 'KiB of it that count as spilled: > 0 in memory, < 0 in a folder'),
   restSeries: f(200, 'owner', 'series its request counts in, see route-series.ts'),
+  deadlineTicks: f(248, 'owner', 'clock ticks when the response must have begun, 0: whenever'),
 } as const satisfies Record<string, Field>;
 export const SLOT_BYTES = 256;
 
@@ -264,6 +320,13 @@ export const SLOT_BYTES = 256;
  * the descriptor is another socket. `toEnd`: its end is the end of the response.
  */
 export const RestFlag = { close: 1, more: 2, socket: 4, toEnd: 8 } as const;
+
+/**
+ * How far the answer to the request of an owned connection is. `due`: its handler was called and no
+ * byte of a response has left, so that another thread may answer honestly once the owner is dead.
+ */
+export const AnswerPhase = { none: 0, due: 1, begun: 2 } as const;
+export type AnswerPhase = (typeof AnswerPhase)[keyof typeof AnswerPhase];
 
 export const ReadPhase = { head: 0, body: 1, chunkedBody: 2, stream: 3 } as const;
 export type ReadPhase = (typeof ReadPhase)[keyof typeof ReadPhase];

@@ -13,12 +13,14 @@ import {
   CHILD,
   ChildStatus,
   CloseReason,
+  CullReason,
   DURATION_BUCKETS_MS,
   ExitReason,
   type Field,
   HEADER,
   type HistogramName,
   Phase,
+  SpawnReason,
 } from './layout.ts';
 import { leaderOf } from './leader.ts';
 import type { RequestRow } from './request-records.ts';
@@ -55,7 +57,11 @@ export type PhaseName = keyof typeof Phase;
 export type CloseReasonName = keyof typeof CloseReason;
 export type ExitReasonName = keyof typeof ExitReason;
 export const CLOSE_REASONS = names(CloseReason);
+export type SpawnReasonName = keyof typeof SpawnReason;
+export type CullReasonName = keyof typeof CullReason;
 export const EXIT_REASONS = names(ExitReason);
+export const SPAWN_REASONS = names(SpawnReason);
+export const CULL_REASONS = names(CullReason);
 
 /** `idle` and `busy` serve; `draining` is about to end; `empty` is a slot without a child. */
 export type WorkerState = 'empty' | 'starting' | 'idle' | 'busy' | 'draining';
@@ -130,6 +136,8 @@ export interface ChildRow {
   readonly externalBytes: number;
   /** Share of the last second in which its event loop was not idle, 0 .. 1. */
   readonly eventLoopUtilization: number;
+  /** Generation it was started with. */
+  readonly generation: number;
   /** Mean time it holds a connection, milliseconds. */
   readonly meanServiceMs: number;
   /** Connection buffers it keeps at hand. */
@@ -143,6 +151,13 @@ export interface Snapshot extends ServerCounters {
   readonly accepting: boolean;
   readonly closed: Readonly<Record<CloseReasonName, number>>;
   readonly childExits: Readonly<Record<ExitReasonName, number>>;
+  /** Children started, by reason. */
+  readonly spawns: Readonly<Record<SpawnReasonName, number>>;
+  /** Workers that retired as one too many, by reason. */
+  readonly culls: Readonly<Record<CullReasonName, number>>;
+  /** The last of each and how long ago, milliseconds; `none`: there was none yet. */
+  readonly lastSpawn: { readonly reason: SpawnReasonName; readonly agoMs: number };
+  readonly lastCull: { readonly reason: CullReasonName; readonly agoMs: number };
   /** Tickets in the queue now. */
   readonly queueLength: number;
   /** Response bodies in memory files, to the next KiB. */
@@ -186,6 +201,8 @@ export function takeSnapshot(board: Scoreboard, now: number = nowTicks()): Snaps
   const { connections, total } = countStates(board);
   const word = (field: Field) => board.header(field.offset);
   const phase = word(HEADER.phase);
+  const ago = (reason: Field, ticks: Field) =>
+    word(reason) === 0 ? 0 : Math.max(0, elapsedTicks(word(ticks), now));
   return {
     phase: names(Phase).find((name) => Phase[name] === phase) ?? 'stopped',
     generation: word(HEADER.generation),
@@ -195,6 +212,16 @@ export function takeSnapshot(board: Scoreboard, now: number = nowTicks()): Snaps
     childExits: byName(EXIT_REASONS, (name) =>
       board.headerDouble(HEADER.childExits, ExitReason[name]),
     ),
+    spawns: byName(SPAWN_REASONS, (name) => board.headerDouble(HEADER.spawns, SpawnReason[name])),
+    culls: byName(CULL_REASONS, (name) => board.headerDouble(HEADER.culls, CullReason[name])),
+    lastSpawn: {
+      reason: SPAWN_REASONS[word(HEADER.lastSpawnReason)] ?? 'none',
+      agoMs: ago(HEADER.lastSpawnReason, HEADER.lastSpawnTicks),
+    },
+    lastCull: {
+      reason: CULL_REASONS[word(HEADER.lastCullReason)] ?? 'none',
+      agoMs: ago(HEADER.lastCullReason, HEADER.lastCullTicks),
+    },
     queueLength: board.waiting,
     spilledBytes: word(HEADER.spilledKb) * 1024,
     spilledFolderBytes: word(HEADER.spilledFileKb) * 1024,
@@ -265,6 +292,7 @@ function readChild(board: Scoreboard, slot: number, life: number, now: number): 
     heapUsedBytes: word(CHILD.heapUsedKb) * 1024,
     externalBytes: word(CHILD.externalKb) * 1024,
     eventLoopUtilization: word(CHILD.loopUtilization) / 10_000,
+    generation: word(CHILD.generation),
     meanServiceMs: word(CHILD.meanServiceUs) / 1000,
     spareBuffers: held(CHILD.spareBuffer0) + held(CHILD.spareBuffer1),
     counters: readCounters(board, slot),

@@ -48,6 +48,7 @@ export const ConnectionEvent = {
   needWrite: 21,
   flushed: 22,
   goOn: 23,
+  answer: 24,
 } as const;
 export type ConnectionEventName = keyof typeof ConnectionEvent;
 export type ConnectionEvent = (typeof ConnectionEvent)[ConnectionEventName];
@@ -200,6 +201,14 @@ export const TRANSITIONS: readonly TransitionRow[] = [
   row(LINGERING, 'drained', 'closing', 'listener', 'clear', 'end of stream or error'),
   row(LINGERING, 'timeout', 'closing', 'listener', 'clear', 'lingered long enough'),
   row(OWNED, 'childDied', 'closing', 'listener', 'clear', 'its child is gone'),
+  row(
+    OWNED,
+    'answer',
+    'lingerShort',
+    'listener',
+    'clear',
+    'its child is gone, nothing was sent: the listener answers 502, or 504 past its deadline',
+  ),
   row(
     [...WAITING, 'queued', 'writeCompletion', ...LINGERING],
     'force',

@@ -32,11 +32,17 @@ export interface ChildTask {
 /** What a child tells main, besides its task's result. */
 export type ChildMessage =
   | {
+      /** Its thread runs, and nothing of the application has been loaded yet. */
+      readonly kind: 'begun';
+      readonly child: number;
+      readonly life: number;
+      readonly thread: number;
+    }
+  | {
       readonly kind: 'ready';
       readonly child: number;
       readonly life: number;
       readonly handler: string;
-      readonly thread: number;
     }
   | {
       readonly kind: 'retire';
@@ -54,6 +60,8 @@ export interface LoadFailure {
 /** Lives one life; resolves with the reason for its end when nothing is unfinished. */
 export default async function live(task: ChildTask): Promise<ExitReason | LoadFailure> {
   const { child, life } = task;
+  const tell = (message: ChildMessage): void => parentPort?.postMessage(message);
+  tell({ kind: 'begun', child, life, thread: threadId });
   const native = loadNative();
   const board = Scoreboard.attach(task.shared);
   installGlobals();
@@ -66,7 +74,6 @@ export default async function live(task: ChildTask): Promise<ExitReason | LoadFa
     const { code = 'ERR_MPM_ENTRY_FAILED', message } = error as Error & { code?: string };
     return { code, message };
   }
-  const tell = (message: ChildMessage): void => parentPort?.postMessage(message);
   const context = new WorkerContext(board, native, child, task.options, handler);
   const publisher = publisherFor(task, context);
   const reason = await new Promise<ExitReason>((resolve) => {
@@ -81,7 +88,7 @@ export default async function live(task: ChildTask): Promise<ExitReason | LoadFa
     const watch = native.watch(board.child(child, CHILD.wakeFd), 0, () => serving.onSignal());
     if (watch < 0) throw new Error(`uv_poll: errno ${-watch}`);
     context.setWord(CHILD.status, ChildStatus.ready);
-    tell({ kind: 'ready', child, life, handler: handler.kind, thread: threadId });
+    tell({ kind: 'ready', child, life, handler: handler.kind });
     // A first turn finds what waits already, or says that this worker is idle.
     context.wakeSelf();
     // So that its counters are there, with 0, before the first request.

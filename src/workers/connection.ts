@@ -10,7 +10,7 @@
 import { performance } from 'node:perf_hooks';
 import { Aborted } from '../scoreboard/aborted.ts';
 import { monotonicOf, performanceOf, ticksOf } from '../scoreboard/clock.ts';
-import { CHILD, RestFlag, SLOT } from '../scoreboard/layout.ts';
+import { AnswerPhase, CHILD, RestFlag, SLOT } from '../scoreboard/layout.ts';
 import { FLAG_END, FLAG_HANGUP } from '../scoreboard/transition.ts';
 import { Answered } from './answered.ts';
 import type { WorkerContext } from './context.ts';
@@ -28,6 +28,9 @@ export type { ServingLoop };
 const PIPELINE_BUDGET = 16;
 /** A handler that takes this long sees what was corked sent before the next one runs. */
 const CORK_MS = 0.2;
+
+const PAST_DEADLINE = 'no response within its deadline; answered 504';
+const pathOf = (target: string): string => target.replace(/\?.*$/s, '');
 
 const CONTINUE = Buffer.from('HTTP/1.1 100 Continue\r\n\r\n', 'latin1');
 
@@ -109,7 +112,10 @@ export class Connection implements ResponseCourse, BodyCourse {
       this.#invoke();
       if (exchange.response !== Response.ended) {
         this.#tenure.pin();
-        if (this.#writer.corked && !exchange.headDue) this.flush();
+        if (this.#writer.corked && !exchange.headDue) {
+          this.flush();
+          this.#unlessBegun();
+        }
         if (this.#writer.blocked) this.#tenure.park(true);
         return;
       }
@@ -180,7 +186,11 @@ export class Connection implements ResponseCourse, BodyCourse {
       this.#answered.begin();
     }
     context.setWord(CHILD.handlingTicks, ticksOf(context.now));
-    context.setWord(CHILD.currentSlot, this.#hold.slot + 1);
+    const hold = this.#hold;
+    hold.setField(SLOT.answerPhase, AnswerPhase.due);
+    hold.setDeadline(this.#startedMs, context.deadlineMs(exchange.target));
+    this.#reader.mark();
+    context.setWord(CHILD.currentSlot, hold.slot + 1);
     this.#invoking = true;
     context.handling = true;
     try {
@@ -390,6 +400,21 @@ export class Connection implements ResponseCourse, BodyCourse {
     this.abort('peer-gone');
   }
 
+  /** The listener has found that the response should have begun. */
+  checkDeadline(): void {
+    const exchange = this.#exchange;
+    if (this.#hold.slot < 0 || this.#aborted || exchange.response !== Response.none) return;
+    if (!this.#hold.overdue) return;
+    const { onAbort, method, target } = exchange;
+    process.stderr.write(`hybrid-mpm: ${method} ${pathOf(target)}: ${PAST_DEADLINE}\n`);
+    this.#refuse(504, 'request-deadline', method === 'HEAD');
+    try {
+      onAbort?.('timeout');
+    } catch (error) {
+      this.#context.logError(error, method, target);
+    }
+  }
+
   /** The response ended while no handler was being called. */
   #goOn(): void {
     if (!this.#hold.takeBack()) return;
@@ -447,6 +472,13 @@ export class Connection implements ResponseCourse, BodyCourse {
     if (this.#exchange.response !== Response.none) return;
     this.#writer.raw(CONTINUE);
     this.flush();
+    this.#unlessBegun();
+  }
+
+  /** What has just left was no part of the present response. */
+  #unlessBegun(): void {
+    if (this.#exchange.response !== Response.none || this.#writer.blocked) return;
+    this.#hold.setField(SLOT.answerPhase, AnswerPhase.due);
   }
 
   awaitBytes(): void {

@@ -34,10 +34,8 @@ export interface WorkerOptions {
   readonly keepAlive: boolean;
   /** Requests on one connection, 0: unlimited. */
   readonly maxKeepAliveRequests: number;
-  /** Connections in one life, each counted once, 0: unlimited. */
-  readonly maxConnectionsPerChild: number;
-  /** Requests in one life, 0: unlimited. */
-  readonly maxRequestsPerChild: number;
+  /** Milliseconds until a response must have begun, 0: unlimited. */
+  readonly requestDeadlineMs: number;
   /** Value of the Server field, '' for none. */
   readonly server: string;
   /** A free worker polls for itself. */
@@ -140,6 +138,11 @@ export class WorkerContext {
     const index = (slotIndex >> 1) + (field.offset >> 3);
     const { doubles } = this.board;
     doubles[index] = (doubles[index] as number) + amount;
+  }
+
+  /** Milliseconds until the response to this request must have begun, 0: whenever. */
+  deadlineMs(target: string): number {
+    return this.handler.deadlines?.of(target) ?? this.options.requestDeadlineMs;
   }
 
   setWord(field: { readonly offset: number }, value: number): void {

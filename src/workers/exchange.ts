@@ -6,6 +6,8 @@
  * May not: touch a descriptor, the scoreboard or a connection buffer; those stay behind this seam.
  */
 
+import type { RouteDeadlines } from './route-deadlines.ts';
+
 /** The parsed head of the request that is current on a worker; overwritten by the next parse. */
 export interface FieldTable {
   /** Rises with every parse; a table is valid only while this equals the value captured with it. */
@@ -41,6 +43,13 @@ export interface Exchange {
   readonly remotePort: number;
   readonly localAddress: string;
   readonly localPort: number;
+
+  /**
+   * Bounds the time until the response begins, from now on; what the directive `requestDeadline` or the
+   * route says no longer counts. Past it the request is answered by 504.
+   * @param milliseconds 0: no bound
+   */
+  deadline(milliseconds: number): void;
 
   /** Bytes of a body that has wholly arrived (0: there is none); -1: it has to be streamed. */
   readonly bodyLength: number;
@@ -163,6 +172,8 @@ export interface Handler {
   /** `fetch`, `node` or `static`; shown at start. */
   readonly kind: 'fetch' | 'node' | 'static';
   handle(exchange: Exchange): void;
+  /** Of routes that have a deadline of their own. */
+  readonly deadlines?: RouteDeadlines | null;
   /** Resolves when the application has finished what it went on with after its responses. */
   settled?(): Promise<void>;
 }

@@ -12,6 +12,7 @@ import type { Handler } from './exchange.ts';
 import { FetchHandler } from './fetch/fetch-handler.ts';
 import type { FileOffload } from './files/offload.ts';
 import { type NodeFunction, NodeHandler } from './node-http/node-handler.ts';
+import { RouteDeadlines } from './route-deadlines.ts';
 import { StaticHandler, type StaticOptions } from './static/static-handler.ts';
 
 export type EntryErrorCode =
@@ -59,7 +60,22 @@ export async function loadHandler(
   } catch (cause) {
     throw new EntryError('ERR_MPM_ENTRY_FAILED', failedMessage(entry, cause), { cause });
   }
-  return handlerOf(module, entry, offload);
+  const handler = handlerOf(module, entry, offload);
+  try {
+    handler.deadlines = RouteDeadlines.from(deadlinesOf(module));
+  } catch (cause) {
+    const { message } = cause as Error;
+    throw new EntryError('ERR_MPM_ENTRY_SHAPE', `${entry}: ${message}`, { cause });
+  }
+  return handler;
+}
+
+/** `export const deadlines`, or the same on the default export. */
+function deadlinesOf(module: Record<string, unknown>): unknown {
+  if (module.deadlines !== undefined) return module.deadlines;
+  const value = defaultExport(module);
+  const holds = (typeof value === 'object' || typeof value === 'function') && value !== null;
+  return holds ? (value as Record<string, unknown>).deadlines : undefined;
 }
 
 function isFolder(path: string, entry: string): boolean {
@@ -76,7 +92,7 @@ function handlerOf(
   module: Record<string, unknown>,
   entry: string,
   offload: FileOffload | null,
-): Handler {
+): FetchHandler | NodeHandler {
   const candidate = defaultExport(module);
   for (const owner of [module, candidate]) {
     const fetch = memberOf(owner, 'fetch');

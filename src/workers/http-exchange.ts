@@ -291,6 +291,10 @@ export class HttpExchange implements Exchange {
     }
   }
 
+  deadline(milliseconds: number): void {
+    if (!this.ended) this.#hold.setDeadline(performance.now(), milliseconds);
+  }
+
   abort(): void {
     if (this.ended) return;
     this.#course.abort(null);

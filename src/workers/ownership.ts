@@ -9,8 +9,8 @@
  * socket gets another look before the next try, so no event is lost.
  */
 import { EEXIST, type Native } from '../listener/native.ts';
-import { microsecondsOf, nowTicks, ticksOf } from '../scoreboard/clock.ts';
-import { HEADER, SLOT } from '../scoreboard/layout.ts';
+import { elapsedTicks, microsecondsOf, nowTicks, ticksOf } from '../scoreboard/clock.ts';
+import { AnswerPhase, HEADER, SLOT } from '../scoreboard/layout.ts';
 import { SOURCE_TOKEN } from '../scoreboard/rest.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';
 import { ConnectionEvent, ConnectionState } from '../scoreboard/states.ts';
@@ -89,6 +89,18 @@ export class Ownership {
     this.#board.doubles[(this.index + (field.offset >> 2)) >> 1] = value;
   }
 
+  /** Bounds the time until the response to the present request begins; 0: nothing does. */
+  setDeadline(now: number, milliseconds: number): void {
+    // 0 means none, and a millisecond more does no harm.
+    this.setField(SLOT.deadlineTicks, milliseconds === 0 ? 0 : ticksOf(now + milliseconds) || 1);
+  }
+
+  /** Its response should have begun. */
+  get overdue(): boolean {
+    const deadline = this.field(SLOT.deadlineTicks);
+    return deadline !== 0 && elapsedTicks(deadline, nowTicks()) >= 0;
+  }
+
   /** Begins the present wait anew. */
   touch(): void {
     this.setField(SLOT.sinceTicks, nowTicks());
@@ -106,6 +118,8 @@ export class Ownership {
   release(event: ReleaseEvent, now: number): boolean {
     this.setField(SLOT.sinceTicks, ticksOf(now));
     this.#board.tick(now);
+    this.setField(SLOT.answerPhase, AnswerPhase.none);
+    this.setField(SLOT.deadlineTicks, 0);
     if (event === ConnectionEvent.requeue) this.setField(SLOT.queuedUs, microsecondsOf(now));
     if (this.#board.move(this.slot, this.#word, event) !== Outcome.moved) return false;
     this.slot = -1;

@@ -11,7 +11,7 @@ import { performance } from 'node:perf_hooks';
 import { EAGAIN, Region } from '../listener/native.ts';
 import { ticksOf } from '../scoreboard/clock.ts';
 import { CHILD, ReadPhase, SLOT } from '../scoreboard/layout.ts';
-import { firstLine } from './access-log/first-line.ts';
+import { firstLine } from '../scoreboard/request-line.ts';
 import type { WorkerContext } from './context.ts';
 import { ChunkedDecoder } from './http1/chunked-decoder.ts';
 import type { RawBuffer } from './raw-buffer.ts';
@@ -133,6 +133,15 @@ export class RequestReader {
     words[at + (SLOT.chunkPhase.offset >> 2)] = this.#decoder.phase;
     words[at + (SLOT.chunkRemaining.offset >> 2)] = this.#decoder.remaining;
     words[at + (SLOT.chunkTrailerBytes.offset >> 2)] = this.#decoder.trailerBytes;
+  }
+
+  /** Leaves where the head of the present request is, for whoever has to tell of it. */
+  mark(): void {
+    const { words } = this.#context.board;
+    // Of a body that is streamed the buffer gets the pieces.
+    const end = this.bodyLength < 0 ? this.#start : this.#headEnd;
+    words[this.#slotIndex + (SLOT.dataStart.offset >> 2)] = this.#start;
+    words[this.#slotIndex + (SLOT.dataEnd.offset >> 2)] = end;
   }
 
   /** Gives the buffer back. */

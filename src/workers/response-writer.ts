@@ -6,7 +6,7 @@
  * Thread: one worker. May not: move the state word or read.
  */
 import { EAGAIN, Region } from '../listener/native.ts';
-import { CHILD, RestFlag, SLOT } from '../scoreboard/layout.ts';
+import { AnswerPhase, CHILD, RestFlag, SLOT } from '../scoreboard/layout.ts';
 import { FILE_SHRANK, FilePart, reserveSpill, unspill } from '../scoreboard/rest.ts';
 import { BLOCK_BYTES } from './block-pool.ts';
 import { type Corked, OUT_BYTES, type WorkerContext } from './context.ts';
@@ -84,6 +84,15 @@ export class ResponseWriter implements Corked {
     }
     this.#pending.length = 0;
     this.#pendingOffset = 0;
+  }
+
+  /** Into the slot, where it is found should this thread die. */
+  #enter(part: FilePart): void {
+    const { board, native } = this.#context;
+    if (!FilePart.mayEnter(board, this.#slotIndex)) return;
+    // First, since a descriptor that was closed twice would be another's the second time.
+    native.handOver(part.fd);
+    part.enter(board, this.#slotIndex);
   }
 
   #entered(part: FilePart): boolean {
@@ -222,7 +231,7 @@ export class ResponseWriter implements Corked {
       return;
     }
     const part = new FilePart(fd, offset, length);
-    part.enter(context.board, this.#slotIndex);
+    this.#enter(part);
     this.flush(true);
     this.#taken += length;
     const first = this.#pending.length === 0;
@@ -248,7 +257,7 @@ export class ResponseWriter implements Corked {
       return;
     }
     const part = new FilePart(fd, 0, length, 0, true);
-    part.enter(context.board, this.#slotIndex);
+    this.#enter(part);
     this.#pending.push(part);
   }
 
@@ -332,7 +341,7 @@ export class ResponseWriter implements Corked {
     }
     for (const piece of this.#pending as Uint8Array[]) this.#context.blocks.release(piece);
     const part = new FilePart(fd, 0, bytes, spilledKb);
-    part.enter(board, this.#slotIndex);
+    this.#enter(part);
     this.#pending = [part];
     this.#pendingOffset = 0;
   }
@@ -368,6 +377,7 @@ export class ResponseWriter implements Corked {
     let sent = 0;
     if (this.#pending.length === 0) {
       const { native } = context;
+      this.#begun();
       sent = more
         ? native.sendMore(this.#fd, Region.out, 0, length)
         : native.send(this.#fd, Region.out, 0, length);
@@ -397,6 +407,7 @@ export class ResponseWriter implements Corked {
     }
     context.outLength = 0;
     this.#taken += length;
+    this.#begun();
     let sent = context.native.sendPair(this.#fd, Region.out, 0, length, data, 0);
     if (sent < 0) {
       if (sent !== EAGAIN) {
@@ -419,6 +430,7 @@ export class ResponseWriter implements Corked {
 
   /** The socket may take bytes again; true once nothing waits any more. */
   resume(): boolean {
+    this.#begun();
     while (this.#pending.length > 0 && !this.broken) {
       const part = this.#pending[0] as Uint8Array | FilePart;
       if (!(part instanceof FilePart ? this.#sendFile(part) : this.#sendBytes(part))) return false;
@@ -464,6 +476,12 @@ export class ResponseWriter implements Corked {
     this.#pending.shift();
     this.#closeFile(part);
     return true;
+  }
+
+  /** Before anything is sent: should this thread die, nobody else may answer. */
+  #begun(): void {
+    const at = this.#slotIndex + (SLOT.answerPhase.offset >> 2);
+    this.#context.board.words[at] = AnswerPhase.begun;
   }
 
   #break(): void {

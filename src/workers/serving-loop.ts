@@ -14,7 +14,14 @@ import { assign, closeAssignments, takeAssigned } from '../scoreboard/assignment
 import { microsecondsOf } from '../scoreboard/clock.ts';
 import { observeQueueWait } from '../scoreboard/histograms.ts';
 import { NOBODY, nextInInbox, takeInbox } from '../scoreboard/inbox.ts';
-import { CHILD, ChildCommand, ChildStatus, ExitReason, SLOT } from '../scoreboard/layout.ts';
+import {
+  CHILD,
+  ChildCommand,
+  ChildStatus,
+  ExitReason,
+  type Field,
+  SLOT,
+} from '../scoreboard/layout.ts';
 import { ConnectionEvent, ConnectionState } from '../scoreboard/states.ts';
 import { flagsOf, incarnationOf, Outcome, stateOf, successor } from '../scoreboard/transition.ts';
 import { goIdle, hasWaiting, wakeLowestIdle } from '../scoreboard/wake.ts';
@@ -62,6 +69,8 @@ export class ServingLoop implements ConnectionHost {
   readonly #counted: Int32Array;
   #meanUs = 0;
   #heapSampledMs = 0;
+  /** The shared memory, which is nobody's own, counts as external. */
+  #externalAtStart: number | null = null;
   /** The eventfd has been signalled and not emptied yet. */
   #signalled = false;
   readonly #leading: Leading | null;
@@ -251,7 +260,10 @@ export class ServingLoop implements ConnectionHost {
     }
     const attentionAt = this.#context.childIndex + (CHILD.attention.offset >> 2);
     if (board.words[attentionAt] !== 0 && Atomics.exchange(board.words, attentionAt, 0) !== 0) {
-      for (const connection of [...this.#pinned]) connection.checkHangup();
+      for (const connection of [...this.#pinned]) {
+        connection.checkHangup();
+        connection.checkDeadline();
+      }
     }
     if (!this.#draining) return;
     this.#context.setWord(CHILD.status, ChildStatus.draining);
@@ -331,14 +343,20 @@ export class ServingLoop implements ConnectionHost {
 
   #checkLimits(): void {
     if (this.#retireReason !== null) return;
-    const { options } = this.#context;
-    const connections = this.#context.getWord(CHILD.lifeConnections);
-    const requests = this.#context.getWord(CHILD.lifeRequests);
-    if (options.maxConnectionsPerChild > 0 && connections >= options.maxConnectionsPerChild) {
+    if (this.#exceeds(CHILD.connectionLimit, CHILD.lifeConnections)) {
       this.#wantRetire(ExitReason.maxConnections);
-    } else if (options.maxRequestsPerChild > 0 && requests >= options.maxRequestsPerChild) {
+    } else if (this.#exceeds(CHILD.requestLimit, CHILD.lifeRequests)) {
       this.#wantRetire(ExitReason.maxRequests);
+    } else if (this.#exceeds(CHILD.memoryLimitKb, CHILD.heapUsedKb, CHILD.externalKb)) {
+      this.#wantRetire(ExitReason.maxMemory);
     }
+  }
+
+  #exceeds(limitField: Field, field: Field, second: Field | null = null): boolean {
+    const limit = this.#context.getWord(limitField);
+    if (limit === 0) return false;
+    const more = second === null ? 0 : this.#context.getWord(second);
+    return this.#context.getWord(field) + more >= limit;
   }
 
   #wantRetire(reason: ExitReason): void {
@@ -357,8 +375,10 @@ export class ServingLoop implements ConnectionHost {
 
   #storeHeap(): void {
     const { used_heap_size: used, external_memory: external } = getHeapStatistics();
+    this.#externalAtStart ??= external;
     this.#context.setWord(CHILD.heapUsedKb, used / 1024);
-    this.#context.setWord(CHILD.externalKb, external / 1024);
+    const grown = Math.max(0, external - this.#externalAtStart);
+    this.#context.setWord(CHILD.externalKb, grown / 1024);
   }
 
   #end(): void {

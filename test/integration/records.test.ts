@@ -192,7 +192,7 @@ describe('a worker', () => {
   });
 
   it('that retires leaves what it had served and held, and its counts stay', async () => {
-    const server = await start({ workers: 1, worker: { maxConnectionsPerChild: 3 } });
+    const server = await start({ workers: 1, maxConnectionsPerChild: 3 });
     for (let number = 0; number < 6; number++) {
       const client = new Client(server.port);
       await client.ask(get('/users/0'));

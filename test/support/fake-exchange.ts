@@ -133,6 +133,12 @@ export class FakeExchange implements Exchange {
     return Buffer.from(this.#body);
   }
 
+  /** What the handler bounded itself to, milliseconds. */
+  readonly deadlines: number[] = [];
+  deadline(milliseconds: number): void {
+    this.deadlines.push(milliseconds);
+  }
+
   async readBody(): Promise<Uint8Array | null> {
     this.#live();
     this.reads++;

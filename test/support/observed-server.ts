@@ -20,8 +20,8 @@ const WORKER: WorkerOptions = {
   limitSpilledKb: 1024 * 1024,
   keepAlive: true,
   maxKeepAliveRequests: 0,
-  maxConnectionsPerChild: 0,
-  maxRequestsPerChild: 0,
+  requestDeadlineMs: 0,
+  spill: null,
   server: '',
   directPolling: true,
   looksBeforeSleep: 64,
@@ -44,6 +44,7 @@ export interface ObservedOptions {
   readonly workers?: number;
   readonly extendedStatus?: boolean;
   readonly worker?: Partial<WorkerOptions>;
+  readonly maxConnectionsPerChild?: number;
 }
 
 export async function observedServer(options: ObservedOptions): Promise<ObservedServer> {
@@ -51,14 +52,14 @@ export async function observedServer(options: ObservedOptions): Promise<Observed
     native: typeof import('../../src/listener/native.ts');
     poller: typeof import('../../src/listener/poller.ts');
     listener: typeof import('../../src/listener/listener.ts');
-    children: typeof import('../../src/main/children.ts');
+    children: typeof import('../../src/main/children/children.ts');
     scoreboard: typeof import('../../src/scoreboard/scoreboard.ts');
     layout: typeof import('../../src/scoreboard/layout.ts');
   };
   const { loadNative, Region } = await dist<Modules['native']>('listener/native.js');
   const { EpollPoller } = await dist<Modules['poller']>('listener/poller.js');
   const { Listener } = await dist<Modules['listener']>('listener/listener.js');
-  const { Children, childSlotsFor } = await dist<Modules['children']>('main/children.js');
+  const { Children, childSlotsFor } = await dist<Modules['children']>('main/children/children.js');
   const { Scoreboard } = await dist<Modules['scoreboard']>('scoreboard/scoreboard.js');
   const { HEADER, Phase } = await dist<Modules['layout']>('scoreboard/layout.js');
   const { workers = 2, extendedStatus = true } = options;
@@ -91,6 +92,10 @@ export async function observedServer(options: ObservedOptions): Promise<Observed
     maxSpareThreads: workers,
     maxRequestWorkers: workers,
     asyncRequestWorkerFactor: 2,
+    maxConnectionsPerChild: options.maxConnectionsPerChild ?? 0,
+    maxRequestsPerChild: 0,
+    maxMemoryPerChildBytes: 0,
+    maxHeapPerChildBytes: 0,
     gracefulShutdownTimeoutMs: 0,
   });
   await children.start();

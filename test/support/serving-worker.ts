@@ -60,8 +60,7 @@ export function servingWorker(
     options: {
       directPolling: true,
       looksBeforeSleep: 0,
-      maxConnectionsPerChild: 0,
-      maxRequestsPerChild: 0,
+      requestDeadlineMs: 0,
     },
     heads: { tick: () => {} },
     buffers: { release: () => {} },

@@ -9,9 +9,9 @@ import { stat } from 'node:fs/promises';
 import { constants } from 'node:os';
 import { resolve } from 'node:path';
 import { inspect } from 'node:util';
-import type { Directives } from '../config/directives.ts';
+import { ConfigError, type Directives } from '../config/directives.ts';
 import { formatDuration, formatHostPort } from '../config/kinds.ts';
-import type { createServer, ListenAddress, MpmServer } from '../server.ts';
+import type { createServer, ListenAddress, MpmServer, Reloaded } from '../server.ts';
 
 /** What a process may do; an argument, so that tests need no process. */
 export interface Shell {
@@ -82,16 +82,61 @@ function endBySignals(server: MpmServer, directives: Directives, shell: Shell) {
   return ending;
 }
 
-/** SIGHUP has log files opened anew, SIGUSR2 is for a later release; both would end the process. */
-function heedOtherSignals(server: MpmServer, { accessLog }: Directives, shell: Shell): void {
+/** Reads the configuration anew, from wherever it was read at the start. */
+export type LoadDirectives = () => Promise<Directives>;
+
+/** What went wrong, as the lines that it takes. */
+const linesOf = (error: unknown): readonly string[] => {
+  if (error instanceof ConfigError) return error.lines;
+  return [isCoded(error) ? errorLine(error) : inspect(error)];
+};
+
+/** What a reload did, in one line. */
+function reloadLine({ applied, restarted, kept }: Reloaded): string {
+  const parts = [
+    applied.length > 0 ? `changed: ${applied.join(', ')}` : '',
+    restarted.length > 0 ? `changed with new workers: ${restarted.join(', ')}` : '',
+    kept.length > 0 ? `kept until the server is started anew: ${kept.join(', ')}` : '',
+  ].filter((part) => part !== '');
+  return parts.length === 0 ? 'reloaded, nothing has changed' : `reloaded; ${parts.join('; ')}`;
+}
+
+/** SIGHUP reloads, SIGUSR2 restarts the workers, SIGTTIN and SIGTTOU ask for one more and one fewer. */
+function heedOtherSignals(server: MpmServer, load: LoadDirectives, shell: Shell): void {
+  let reloading = Promise.resolve();
   shell.onSignal('SIGHUP', (signal) => {
+    // The logs at once, since whoever has renamed them waits; the rest in turn.
     server.reopenLogs();
-    const done = accessLog === null ? 'there is no log to reopen' : 'reopening the access log';
-    shell.complain(`${signal}: ${done}; reloading comes with a later release`);
+    reloading = reloading.then(async () => {
+      try {
+        shell.print(`${signal}: ${reloadLine(await server.reload(await load()))}`);
+      } catch (error) {
+        for (const line of linesOf(error)) shell.complain(`${signal} refused: ${line}`);
+      }
+    });
   });
-  shell.onSignal('SIGUSR2', (signal) =>
-    shell.complain(`${signal} ignored: restart comes with a later release`),
-  );
+  shell.onSignal('SIGUSR2', (signal) => {
+    shell.print(`${signal}: restarting the workers`);
+    void (async () => {
+      try {
+        await server.restartWorkers();
+        shell.print(`${signal}: the workers are new`);
+      } catch (error) {
+        for (const line of linesOf(error)) {
+          shell.complain(`${signal} failed, the old workers go on: ${line}`);
+        }
+      }
+    })();
+  });
+  const adjust = (by: 1 | -1) => (signal: NodeJS.Signals) => {
+    try {
+      shell.print(`${signal}: ${server.adjustWorkers(by)} workers`);
+    } catch (error) {
+      for (const line of linesOf(error)) shell.complain(`${signal} refused: ${line}`);
+    }
+  };
+  shell.onSignal('SIGTTIN', adjust(1));
+  shell.onSignal('SIGTTOU', adjust(-1));
 }
 
 /**
@@ -99,6 +144,7 @@ function heedOtherSignals(server: MpmServer, { accessLog }: Directives, shell: S
  *
  * @param entry module or folder, relative to the working directory
  * @param load the server's module; an argument, so that tests need no sockets
+ * @param reload the configuration as it is when SIGHUP comes
  */
 export async function serve(
   entry: string,
@@ -106,6 +152,7 @@ export async function serve(
   version: string,
   shell: Shell,
   load: () => Promise<ServerModule> = loadServer,
+  reload: LoadDirectives = async () => directives,
 ): Promise<void> {
   const path = resolve(entry);
   const found = await stat(path).catch(() => null);
@@ -120,7 +167,7 @@ export async function serve(
     return fail(error, shell);
   }
   const ending = endBySignals(server, directives, shell);
-  heedOtherSignals(server, directives, shell);
+  heedOtherSignals(server, reload, shell);
   server.on('error', (error: unknown) => fail(error, shell));
   let addresses: readonly ListenAddress[];
   try {

@@ -75,6 +75,10 @@ export interface Directives {
   readonly maxConnectionsPerChild: number;
   /** Requests after which a child retires; 0: never. */
   readonly maxRequestsPerChild: number;
+  /** Heap and external memory, bytes, after which a child retires; 0: never. */
+  readonly maxMemoryPerChildBytes: number;
+  /** Bound on the V8 heap of a child, bytes; 0: V8's own. */
+  readonly maxHeapPerChildBytes: number;
 
   /** False: every connection closes after one response. */
   readonly keepAlive: boolean;
@@ -85,6 +89,8 @@ export interface Directives {
   /** Time without progress while a response is written or a body is awaited. */
   readonly timeoutMs: number;
   readonly requestReadTimeout: RequestReadTimeout;
+  /** Time until a response must have begun; 0: none. */
+  readonly requestDeadlineMs: number;
   /** Bound on a drain and on a retiring child; 0: unbounded. */
   readonly gracefulShutdownTimeoutMs: number;
 

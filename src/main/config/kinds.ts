@@ -8,6 +8,7 @@
 import { isIPv4, isIPv6 } from 'node:net';
 import { isAbsolute, resolve } from 'node:path';
 import { z } from 'zod';
+import { durationMs } from '../../workers/duration.ts';
 import type { HostPort } from './directives.ts';
 
 export interface Kind<Output, Input = unknown> {
@@ -99,15 +100,6 @@ export function fraction(least: number, most: number): Kind<number, NumberInput>
 }
 
 const MILLISECONDS = { ms: 1, s: 1000, min: 60_000, h: 3_600_000 } as const;
-
-/** Milliseconds of `5`, `0.5`, `500ms`, `5s`, `2min`, `1h`; NaN for anything else. */
-export function durationMs(text: string): number {
-  const match = /^(\d{1,12}(?:\.\d{1,6})?)\s*(ms|s|min|h)?$/.exec(text);
-  if (match === null) return Number.NaN;
-  const unit = (match[2] ?? 's') as keyof typeof MILLISECONDS;
-  // Rounded to a millionth: 0.57 * 1000 is not 570 in binary.
-  return Math.round(Number(match[1]) * MILLISECONDS[unit] * 1e6) / 1e6;
-}
 
 /** `65s`, `500ms`, `2min`: the greatest unit that leaves a whole number. */
 export function formatDuration(ms: number): string {

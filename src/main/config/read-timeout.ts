@@ -6,8 +6,9 @@
  * default, a maximum needs a rate, 0 switches a stage off.
  */
 import { z } from 'zod';
+import { durationMs } from '../../workers/duration.ts';
 import type { ReadTimeout, RequestReadTimeout } from './directives.ts';
-import { durationMs, formatDuration, type Kind } from './kinds.ts';
+import { formatDuration, type Kind } from './kinds.ts';
 
 const DAY_MS = 86_400_000;
 const MAX_RATE = 2 ** 31 - 1;

@@ -33,6 +33,9 @@ const clash = (left: HostPort, right: HostPort): boolean =>
   left.port !== 0 &&
   (covers(left, right.host) || covers(right, left.host));
 
+/** A worker without an application uses about 6 MiB. */
+const LEAST_HEAP_BYTES = 16 * 2 ** 20;
+
 export const RULES: readonly Rule[] = [
   {
     subject: 'listen',
@@ -99,6 +102,14 @@ export const RULES: readonly Rule[] = [
     broken: ({ minSpareThreads, maxRequestWorkers }) =>
       minSpareThreads > maxRequestWorkers
         ? `minSpareThreads (${minSpareThreads}) must be at most maxRequestWorkers (${maxRequestWorkers})`
+        : null,
+  },
+  {
+    subject: 'maxHeapPerChild',
+    others: [],
+    broken: ({ maxHeapPerChildBytes }) =>
+      maxHeapPerChildBytes > 0 && maxHeapPerChildBytes < LEAST_HEAP_BYTES
+        ? `${formatBytes(maxHeapPerChildBytes)} is too little for a child to start; at least ${formatBytes(LEAST_HEAP_BYTES)}, or 0 for V8's own bound`
         : null,
   },
   {

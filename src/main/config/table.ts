@@ -135,7 +135,7 @@ export const DIRECTIVES = {
     kind: kinds.whole(1, 200_000),
     initial: connections,
     initially:
-      '20000, or what the limit of open descriptors less 256 and 4g of connection buffers allow',
+      '20000, or what the limit of open descriptors less 256, 4g of connection buffers and half of the memory (of the cgroup, where that has less) allow',
     summary: 'Most open connections, idle ones included',
     meaning:
       'Most connections that are open at the same time, idle ones included; also the number of connection slots (256 bytes each) and connection buffers, which cost memory once they are used. At the bound the listener stops accepting, and new connections wait in the backlog of the kernel (listenBacklog) until one closes.',
@@ -162,7 +162,7 @@ export const DIRECTIVES = {
     kind: kinds.whole(1, MAX_WORKERS),
     initial: (machine, given) =>
       Math.min(startFor(machine), given.maxRequestWorkers ?? MAX_WORKERS),
-    initially: 'one for each core, 2 .. 16',
+    initially: 'one for each core (of the cgroup, where that has fewer), 2 .. 16',
     summary: 'Workers at start, and never fewer',
     meaning:
       'Workers that are started with the server; their number never falls below it. A worker is a thread and costs about 9 MB and what the application loads.',
@@ -239,6 +239,30 @@ export const DIRECTIVES = {
     change: 'where the application leaks memory: some ten thousand makes a leak harmless.',
     source: "none; Apache 2.2's MaxRequestsPerChild counted connections",
   }),
+  maxMemoryPerChild: directive({
+    group: 'workers',
+    key: 'maxMemoryPerChildBytes',
+    kind: kinds.size(0, 2 ** 40, 'never'),
+    initial: () => 0,
+    summary: 'Memory of a child after which it retires; 0: never',
+    meaning:
+      'V8 heap in use and what the child holds outside of it (Buffers, ArrayBuffers), looked at once a second while it works; above it the child retires as with maxRequestsPerChild; 0: never. For each child it is lower by up to a tenth, and so are the other limits of a life, so that children of one age do not retire together; at most a quarter of them, or one, are being replaced at a time.',
+    change:
+      'where the application leaks memory at a rate that nobody knows: some times what a child needs after an hour.',
+    source: 'none',
+  }),
+  maxHeapPerChild: directive({
+    group: 'workers',
+    key: 'maxHeapPerChildBytes',
+    kind: kinds.size(0, 2 ** 40, "V8's own bound"),
+    initial: () => 0,
+    summary: "Most of V8's heap a child may use before it is ended; 0: V8's bound",
+    meaning:
+      "Bound on a child's V8 heap (its old generation). A child that passes it dies; its requests are answered by 502 where nothing was sent, and another child takes its place. 0: V8's own bound, which goes by the memory of the machine. Whole mebibytes count, and less than 16m is hardly enough for anything.",
+    change:
+      'so that one request cannot take the memory of all: below the memory of the machine or container, divided by maxRequestWorkers.',
+    source: 'none; resourceLimits.maxOldGenerationSizeMb of worker_threads',
+  }),
   keepAlive: directive({
     group: 'time',
     key: 'keepAlive',
@@ -294,6 +318,17 @@ export const DIRECTIVES = {
       "How long a request may take to arrive, else 408. `header=20-40,MinRate=500`: 20 s for the head, a second more for every 500 bytes received, 40 s at most. Without a maximum the rate extends it without bound; without a rate nothing extends it; 0: no limit. A stage that is left out keeps its default. The object form: `{ header: { timeout: 20, maxTimeout: 40, minRate: 500 }, body: ... }`. Before the first byte of a keep-alive connection's next request it is keepAliveTimeout that counts.",
     change: 'for clients that upload slowly, or downwards under an attack by slow requests.',
     source: 'RequestReadTimeout (mod_reqtimeout)',
+  }),
+  requestDeadline: directive({
+    group: 'time',
+    key: 'requestDeadlineMs',
+    kind: kinds.duration(0, DAY_MS, 'none'),
+    initial: () => 0,
+    summary: 'How long a handler may take to begin its response; 0: without bound',
+    meaning:
+      "How long after its handler was called a request may be without a response; kept to within half a second. A handler that awaits is then aborted (its signal, reason timeout) and the client answered 504, and the worker goes on. A worker that computes and does not turn (an endless loop) is ended and replaced: the request gets 504, other requests in that worker 502, each where no byte of a response was sent; else their connections close. Routes may have their own: `export const deadlines = { '/report/*': '10s' }` in the application (`*` at the end only, the longest match counts, 0: none), and a handler may set it from within: `context.deadline(milliseconds)`. 0: none.",
+    change: 'to somewhat more than the slowest request that is still of use to anybody.',
+    source: "none; gunicorn's timeout is the nearest",
   }),
   gracefulShutdownTimeout: directive({
     group: 'time',
@@ -484,8 +519,6 @@ const ONE_THREAD = 'does not exist here, where a child is one thread; set maxReq
 
 /** Names that are known and refused, so that nobody relies on what is not done. */
 export const REFUSED: Readonly<Record<string, string>> = {
-  maxMemoryPerChild: LATER,
-  requestDeadline: LATER,
   lengthy: LATER,
   maxLengthyWorkers: LATER,
   statusPath: LATER,

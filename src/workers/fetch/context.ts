@@ -6,6 +6,7 @@
  * May not: read the exchange after its request has ended.
  */
 import type { Exchange } from '../exchange.ts';
+import { MAX_DEADLINE_MS } from '../route-deadlines.ts';
 
 /** What a `fetch(request, context)` handler gets besides the request. */
 export interface FetchContext {
@@ -20,6 +21,14 @@ export interface FetchContext {
    * @throws TypeError when set to anything but a string
    */
   route: string;
+  /**
+   * Bounds the time until the response begins, from now on, in place of what `requestDeadline` or the
+   * route's deadline says. Past it the client is answered 504, and a worker that computes meanwhile is
+   * ended. Nothing happens where the request has ended.
+   * @param milliseconds 0 .. 86,400,000; 0: no bound
+   * @throws RangeError for any other number
+   */
+  deadline(milliseconds: number): void;
   /**
    * Keeps the worker from retiring until the promise has settled, however long after the response.
    * A rejection is reported as a warning and harms nothing else.
@@ -92,6 +101,15 @@ export class RequestContext implements FetchContext {
       throw new TypeError(`context.route has to be a string, not ${typeof route}`);
     }
     if (!this.#isGone()) this.#exchange.route = route;
+  }
+
+  deadline(milliseconds: number): void {
+    if (!(milliseconds >= 0 && milliseconds <= MAX_DEADLINE_MS)) {
+      throw new RangeError(
+        `deadline takes milliseconds from 0 to ${MAX_DEADLINE_MS}, not ${milliseconds}`,
+      );
+    }
+    if (!this.#isGone()) this.#exchange.deadline(milliseconds);
   }
 
   waitUntil(promise: PromiseLike<unknown>): void {

@@ -8,6 +8,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Exchange, Handler } from '../exchange.ts';
 import type { FileOffload } from '../files/offload.ts';
+import type { RouteDeadlines } from '../route-deadlines.ts';
 import { IncomingRequest } from './incoming.ts';
 import { failResponse, isOver, OutgoingResponse } from './outgoing.ts';
 import { ExchangeSocket } from './socket.ts';
@@ -17,6 +18,7 @@ export type NodeFunction = (request: IncomingMessage, response: ServerResponse) 
 
 export class NodeHandler implements Handler {
   readonly kind = 'node';
+  deadlines: RouteDeadlines | null = null;
   readonly #listener: NodeFunction;
 
   readonly #offload: FileOffload | null;

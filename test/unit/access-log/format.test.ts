@@ -3,7 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import { Aborted } from '../../../src/scoreboard/aborted.ts';
 import { LOG_RING_BYTES } from '../../../src/scoreboard/layout.ts';
-import { firstLine } from '../../../src/workers/access-log/first-line.ts';
+import { firstLine } from '../../../src/scoreboard/request-line.ts';
 import {
   completeLine,
   type LogFormat,

@@ -3,11 +3,13 @@ import { ConfigError, type Machine } from '../../../src/main/config/directives.t
 
 export const TWO_CORES: Machine = {
   cores: 2,
+  memoryBytes: 8 * 2 ** 30,
   softDescriptors: 20_000,
   temporaryFolder: '/var/tmp',
 };
 export const LARGE: Machine = {
   cores: 64,
+  memoryBytes: 256 * 2 ** 30,
   softDescriptors: Number.POSITIVE_INFINITY,
   temporaryFolder: null,
 };

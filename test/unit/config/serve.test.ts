@@ -2,8 +2,14 @@
 import { EventEmitter } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { type ServerModule, type Shell, serve } from '../../../src/main/cli/serve.ts';
+import {
+  type LoadDirectives,
+  type ServerModule,
+  type Shell,
+  serve,
+} from '../../../src/main/cli/serve.ts';
 import { resolveDirectives } from '../../../src/main/config/directives.ts';
+import type { Reloaded } from '../../../src/main/server.ts';
 import { TWO_CORES } from './helpers.ts';
 
 const ENTRY = fileURLToPath(import.meta.url);
@@ -29,6 +35,19 @@ class StandIn extends EventEmitter {
   }
   reopenLogs() {
     this.reopened++;
+  }
+  reloaded: () => Promise<Reloaded> = async () => ({ applied: [], restarted: [], kept: [] });
+  reload() {
+    return this.reloaded();
+  }
+  restarted: () => Promise<void> = async () => {};
+  restartWorkers() {
+    return this.restarted();
+  }
+  workers = 2;
+  adjustWorkers(by: 1 | -1) {
+    this.workers += by;
+    return this.workers;
   }
 }
 
@@ -58,7 +77,8 @@ const shell: Shell = {
 const start = (
   load: () => Promise<ServerModule> = async () => ({ createServer: () => server }),
   entry = ENTRY,
-) => serve(entry, resolveDirectives({}, 'test', TWO_CORES), '1.2.3', shell, load);
+  reload?: LoadDirectives,
+) => serve(entry, resolveDirectives({}, 'test', TWO_CORES), '1.2.3', shell, load, reload);
 const send = async (signal: NodeJS.Signals) => {
   expect(signals.emit(signal, signal), `${signal} is handled`).toBe(true);
   await vi.advanceTimersByTimeAsync(0);
@@ -170,12 +190,57 @@ describe('a running server', () => {
     expect(exits).toEqual([143]);
   });
 
-  it('says that it ignores SIGUSR2', async () => {
+  it('has the workers restarted by SIGUSR2, and says when they are new', async () => {
     await start();
+    printed = [];
     await send('SIGUSR2');
-    expect(complaints).toEqual([expect.stringMatching('^SIGUSR2 ignored: ')]);
+    expect(printed).toEqual(['SIGUSR2: restarting the workers', 'SIGUSR2: the workers are new']);
+    expect(complaints).toEqual([]);
+    expect(exits).toEqual([]);
+  });
+
+  it('goes on with the old workers where the application does not load, and says why', async () => {
+    await start();
+    server.restarted = () => Promise.reject(fault('ERR_MPM_ENTRY_FAILED', 'app.mjs is broken'));
+    await send('SIGUSR2');
+    expect(complaints).toEqual([
+      'SIGUSR2 failed, the old workers go on: ERR_MPM_ENTRY_FAILED: app.mjs is broken',
+    ]);
+    expect(exits).toEqual([]);
+  });
+
+  it('says what SIGHUP has changed and what it could not', async () => {
+    await start();
+    printed = [];
+    server.reloaded = async () => ({
+      applied: ['keepAliveTimeout'],
+      restarted: ['keepAlive'],
+      kept: ['listen'],
+    });
+    await send('SIGHUP');
+    expect(printed).toEqual([
+      'SIGHUP: reloaded; changed: keepAliveTimeout; changed with new workers: keepAlive; kept until the server is started anew: listen',
+    ]);
+  });
+
+  it('refuses an invalid configuration at SIGHUP, and goes on', async () => {
+    await start(undefined, ENTRY, async () => resolveDirectives({ timeout: 'soon' }, 'mpm.config'));
+    await send('SIGHUP');
+    expect(complaints).toEqual([
+      expect.stringMatching(
+        /^SIGHUP refused: ERR_MPM_DIRECTIVE: timeout = "soon" \(mpm\.config\): must be a time/,
+      ),
+    ]);
     expect(server.closes).toEqual([]);
     expect(exits).toEqual([]);
+  });
+
+  it('asks for one worker more by SIGTTIN and one fewer by SIGTTOU', async () => {
+    await start();
+    printed = [];
+    await send('SIGTTIN');
+    await send('SIGTTOU');
+    expect(printed).toEqual(['SIGTTIN: 3 workers', 'SIGTTOU: 2 workers']);
   });
 
   it('has logs opened anew by SIGHUP, and goes on', async () => {

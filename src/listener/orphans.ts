@@ -1,0 +1,84 @@
+/**
+ * The connections of a dead child.
+ *
+ * Role: takes each of them back. A request whose answer had not begun gets an honest one, 504 where its
+ * deadline is over and 502 otherwise, and the client time to read it; any other connection is closed.
+ * Thread: the listener's, and only when the child's thread is gone: nobody else writes these slots then.
+ */
+import { elapsedTicks, nowTicks } from '../scoreboard/clock.ts';
+import { AnswerPhase, CHILD, CloseReason, SLOT } from '../scoreboard/layout.ts';
+import { countRequest, NO_SERIES } from '../scoreboard/request-counters.ts';
+import { requestLine } from '../scoreboard/request-line.ts';
+import type { Scoreboard } from '../scoreboard/scoreboard.ts';
+import { ConnectionEvent } from '../scoreboard/states.ts';
+import type { Closer } from './closer.ts';
+
+/** A request that ended with its child. */
+export interface LostRequest {
+  /** Method and path, without the query, which may hold what no log should; '' where it is unknown. */
+  readonly request: string;
+  /** Its handler was being called. */
+  readonly running: boolean;
+  /** What its client was answered, 0: it got a part of the response, or all of it, before. */
+  readonly status: 0 | 502 | 504;
+}
+
+export interface Orphaned {
+  /** Connections taken back. */
+  readonly connections: number;
+  /** The running one first. */
+  readonly requests: readonly LostRequest[];
+}
+
+export class Orphans {
+  readonly #board: Scoreboard;
+  readonly #closer: Closer;
+  /** Called for a request that was cut off in its response, while its bytes are there. */
+  onCut: (slot: number) => void = () => {};
+
+  constructor(board: Scoreboard, closer: Closer) {
+    this.#board = board;
+    this.#closer = closer;
+  }
+
+  /** @param word the state word, which names the dead child */
+  take(child: number, slot: number, word: number): LostRequest | null {
+    const board = this.#board;
+    const phase = board.slot(slot, SLOT.answerPhase);
+    // A part of a response that came from another worker is in the slot itself.
+    const due = phase === AnswerPhase.due && board.slot(slot, SLOT.restFd) === 0;
+    const running = board.child(child, CHILD.currentSlot) === slot + 1;
+    const line = phase === AnswerPhase.none ? '' : requestLine(board, slot);
+    const request = shown(line);
+    if (due) {
+      const status = this.#isOverdue(slot) ? 504 : 502;
+      const { answer } = ConnectionEvent;
+      const reason = status === 504 ? CloseReason.deadline : CloseReason.childDied;
+      const took = elapsedTicks(board.slot(slot, SLOT.requestSinceTicks), nowTicks());
+      if (this.#closer.linger(slot, word, answer, reason, status)) {
+        this.#count(slot, line, status, Math.max(0, took));
+      }
+      return { request, running, status };
+    }
+    if (phase !== AnswerPhase.none) this.onCut(slot);
+    this.#closer.close(slot, word, ConnectionEvent.childDied, CloseReason.childDied);
+    if (phase === AnswerPhase.none) return null;
+    board.addToChild(board.listenerCounters, CHILD.aborted, 1);
+    return { request, running, status: 0 };
+  }
+
+  #count(slot: number, line: string, status: number, tookMs: number): void {
+    const board = this.#board;
+    const method = line.slice(0, line.indexOf(' '));
+    const series = board.series?.seriesOf(method, '', status) ?? NO_SERIES;
+    countRequest(board, board.listenerCounters, status, tookMs, series);
+    board.requests?.end(slot, status, tookMs);
+  }
+
+  #isOverdue(slot: number): boolean {
+    const deadline = this.#board.slot(slot, SLOT.deadlineTicks);
+    return deadline !== 0 && elapsedTicks(deadline, nowTicks()) >= 0;
+  }
+}
+
+const shown = (line: string): string => line.replace(/ HTTP\/\d\.\d$/, '').replace(/\?.*$/s, '');
