@@ -118,6 +118,13 @@ export interface Exchange {
   end(): void;
 
   /**
+   * An informational response (RFC 9110, section 15.2) before the final one, which it does not begin.
+   * An HTTP/1.0 client, which knows none, is sent nothing.
+   * @param head as it goes on the wire, the empty line included
+   */
+  writeInterim(head: Uint8Array): void;
+
+  /**
    * For adapters that frame the message themselves (node:http's ServerResponse): bytes as they go on
    * the wire, head included. False: wait for `onDrain`.
    */

@@ -226,6 +226,13 @@ export class HttpExchange implements Exchange {
     this.#end();
   }
 
+  writeInterim(head: Uint8Array): void {
+    this.#expect(Response.none);
+    if (this.minorVersion === 0) return;
+    this.#writer.raw(head);
+    this.#course.push();
+  }
+
   writeRaw(chunk: Uint8Array): boolean {
     if (this.response === Response.none) {
       this.response = Response.raw;

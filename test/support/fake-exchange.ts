@@ -218,6 +218,15 @@ export class FakeExchange implements Exchange {
     this.#finish();
   }
 
+  /** Heads of informational responses. */
+  readonly interim: string[] = [];
+
+  writeInterim(head: Uint8Array): void {
+    this.#live();
+    if (this.headersSent) throw new Error('writeInterim after the response was begun');
+    this.interim.push(Buffer.from(head).toString('latin1'));
+  }
+
   writeRaw(chunk: Uint8Array): boolean {
     this.#live();
     this.headersSent = true;

@@ -145,7 +145,7 @@ export class OutgoingResponse extends ServerResponse<IncomingMessage> {
     return named.head;
   }
 
-  /** As they go on the wire: heads, chunk frames, informational responses. */
+  /** As they go on the wire: heads, chunk frames, and informational responses, which come before a head. */
   _writeRaw(
     data: string | Uint8Array,
     encoding?: BufferEncoding | WriteCallback | null,
@@ -156,6 +156,11 @@ export class OutgoingResponse extends ServerResponse<IncomingMessage> {
     if (this.#over) {
       if (callback) process.nextTick(callback, connectionReset());
       return false;
+    }
+    if (!this.#internals._headerSent) {
+      this.#exchange.writeInterim(Buffer.from(data as string, encoding || 'latin1'));
+      if (callback) process.nextTick(callback);
+      return true;
     }
     const length = size ?? sizeOf(data, encoding);
     if (length > 0) this.#hold(data, encoding || 'utf8', length);

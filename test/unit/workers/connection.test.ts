@@ -395,3 +395,53 @@ describe('a connection that ran out of time', () => {
     expect(bench.requests).toBe(1);
   });
 });
+
+describe('an informational response', () => {
+  const hint = Buffer.from('HTTP/1.1 103 Early Hints\r\n\r\n');
+
+  it('is neither the status nor a part of the final response', () => {
+    const seen: [boolean, number][] = [];
+    const bench = benchOf({
+      '/': (exchange) => {
+        exchange.writeInterim(hint);
+        seen.push([exchange.headersSent, bench.requests]);
+        exchange.writeRaw(Buffer.from('HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\nok'));
+        exchange.endRaw(true);
+      },
+    });
+    const slot = bench.accept();
+    bench.serve(slot, get('/'));
+    expect(statuses(bench.socket(slot).output)).toEqual(['103', '201']);
+    expect(seen).toEqual([[false, 0]]);
+    expect(bench.requests).toBe(1);
+    expect(bench.state(slot)).toBe('keepalive');
+  });
+
+  it('is not sent to a client of HTTP/1.0', () => {
+    const bench = benchOf({
+      '/': (exchange) => {
+        exchange.writeInterim(hint);
+        ok(exchange);
+      },
+    });
+    const slot = bench.accept();
+    bench.serve(slot, 'GET / HTTP/1.0\r\n\r\n');
+    expect(statuses(bench.socket(slot).output)).toEqual(['200']);
+  });
+
+  it('that a full socket does not take waits before the response', () => {
+    const bench = benchOf({
+      '/': (exchange) => {
+        exchange.writeInterim(hint);
+        ok(exchange);
+      },
+    });
+    const slot = bench.accept();
+    bench.socket(slot).room = 5;
+    bench.serve(slot, get('/'));
+    bench.socket(slot).room = Number.POSITIVE_INFINITY;
+    bench.wake(slot);
+    expect(statuses(bench.socket(slot).output)).toEqual(['103', '200']);
+    expect(bench.requests).toBe(1);
+  });
+});
