@@ -15,9 +15,13 @@ import { CHILD, ChildCommand, ChildStatus, ExitReason, HEADER } from '../scorebo
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';
 import type { ChildMessage, ChildTask, LoadFailure } from '../workers/child.ts';
 import type { WorkerOptions } from '../workers/context.ts';
+import type { AdoptedListens } from './adopted-listens.ts';
 
 export interface ChildrenOptions {
   readonly entry: string;
+  /** Arguments of an entry that is run as a script; null: its exports are served. */
+  readonly script: readonly string[] | null;
+  readonly listens: AdoptedListens;
   readonly worker: WorkerOptions;
   readonly startServers: number;
   readonly minSpareThreads: number;
@@ -135,9 +139,20 @@ export class Children {
     board.setChild(slot, CHILD.life, life);
     board.count(HEADER.childStarts);
     this.#children.set(slot, child);
-    const { entry, worker } = this.#options;
-    const task: ChildTask = { shared: board.shared, child: slot, life, entry, options: worker };
-    this.#pool.run(task, { signal: abort.signal }).then(
+    const { entry, script, listens, worker } = this.#options;
+    const { line, hangUp } = listens.open();
+    const task: ChildTask = {
+      shared: board.shared,
+      child: slot,
+      life,
+      entry,
+      script,
+      line,
+      options: worker,
+    };
+    const run = this.#pool.run(task, { signal: abort.signal, transferList: [line.port] });
+    run.finally(hangUp).catch(() => {});
+    run.then(
       (result: ExitReason | LoadFailure) => {
         if (typeof result === 'number') this.#onEnd(child, result, null);
         else this.#onEnd(child, ExitReason.error, coded(result));

@@ -41,7 +41,7 @@ async function run(invocation: Invocation): Promise<void> {
     return shell.print(helpText(packageVersion(), thisMachine()).trimEnd());
   }
   if (invocation.command === 'version') return shell.print(packageVersion());
-  const { command, entry, configFile, flags } = invocation;
+  const { command, entry, parameters, configFile, flags } = invocation;
   const configuration = await loadConfiguration({
     directory: process.cwd(),
     configFile,
@@ -49,7 +49,10 @@ async function run(invocation: Invocation): Promise<void> {
     flags,
   });
   if (command === 'check-config') return shell.print(configurationText(configuration).trimEnd());
-  return serve(entry, configuration.directives, packageVersion(), shell);
+  const { directives, origins } = configuration;
+  const ownAddress = origins.get('listen')?.kind === 'default';
+  const script = command === 'run' ? { arguments: parameters, ownAddress } : undefined;
+  return serve({ entry, directives, script }, packageVersion(), shell);
 }
 
 try {

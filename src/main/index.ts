@@ -19,5 +19,6 @@ export {
   createServer,
   type ListenAddress,
   type MpmServer,
+  type ScriptOptions,
   type ServerOptions,
 } from './server.ts';

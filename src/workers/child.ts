@@ -5,14 +5,16 @@
  * Thread: a worker of the pool. May not: close a descriptor of a connection.
  */
 import { parentPort, threadId } from 'node:worker_threads';
-import { loadNative } from '../listener/native.ts';
+import { loadNative, type Native } from '../listener/native.ts';
 import { CHILD, ChildStatus, type ExitReason } from '../scoreboard/layout.ts';
 import { Scoreboard, type SharedScoreboard } from '../scoreboard/scoreboard.ts';
+import { AdoptedServers } from './adoption/adopted-servers.ts';
+import { askToListen, type ListenLine } from './adoption/ask-main.ts';
 import { WorkerContext, type WorkerOptions } from './context.ts';
 import type { Handler } from './exchange.ts';
 import { installGlobals } from './fetch/globals.ts';
 import { FileOffload } from './files/offload.ts';
-import { EntryError, loadHandler } from './handler-loader.ts';
+import { EntryError, loadHandler, loadScript } from './handler-loader.ts';
 import { ServingLoop } from './serving-loop.ts';
 
 export interface ChildTask {
@@ -23,6 +25,10 @@ export interface ChildTask {
   readonly life: number;
   /** Module or folder to serve. */
   readonly entry: string;
+  /** Arguments of an entry that is run as a script; null: its exports are served. */
+  readonly script: readonly string[] | null;
+  /** For the `listen` of the application. */
+  readonly line: ListenLine;
   readonly options: WorkerOptions;
 }
 
@@ -55,10 +61,13 @@ export default async function live(task: ChildTask): Promise<ExitReason | LoadFa
   const board = Scoreboard.attach(task.shared);
   installGlobals();
   let handler: Handler;
+  let serving: ServingLoop | null = null;
+  const retire = () => {
+    serving?.retire();
+    return serving !== null;
+  };
   try {
-    const { indexes, maxOpenFiles, sendFileRoot } = task.options;
-    const folder = { descriptors: native, indexes, maxOpenFiles };
-    handler = await loadHandler(task.entry, folder, offloadFor(sendFileRoot));
+    handler = await load(task, native, retire);
   } catch (error) {
     const { code = 'ERR_MPM_ENTRY_FAILED', message } = error as Error & { code?: string };
     return { code, message };
@@ -66,14 +75,15 @@ export default async function live(task: ChildTask): Promise<ExitReason | LoadFa
   const tell = (message: ChildMessage): void => parentPort?.postMessage(message);
   const context = new WorkerContext(board, native, child, task.options, handler);
   const reason = await new Promise<ExitReason>((resolve) => {
-    const serving = new ServingLoop(context, {
+    const loop = new ServingLoop(context, {
       wantsRetire: (why) => tell({ kind: 'retire', child, life, reason: why }),
       ended: (why) => {
         native.unwatch(watch);
         resolve(why);
       },
     });
-    const watch = native.watch(board.child(child, CHILD.wakeFd), 0, () => serving.onSignal());
+    const watch = native.watch(board.child(child, CHILD.wakeFd), 0, () => loop.onSignal());
+    serving = loop;
     if (watch < 0) throw new Error(`uv_poll: errno ${-watch}`);
     context.setWord(CHILD.status, ChildStatus.ready);
     tell({ kind: 'ready', child, life, handler: handler.kind, thread: threadId });
@@ -85,6 +95,30 @@ export default async function live(task: ChildTask): Promise<ExitReason | LoadFa
   // the application run. A terminated thread would skip them.
   setImmediate(() => process.exit(0));
   return reason;
+}
+
+/**
+ * Loads what is to be served, with the `listen` of its http.Servers adopted.
+ * @param retire the application closed its last server; false: this worker does not serve yet
+ * @throws EntryError
+ */
+async function load(task: ChildTask, native: Native, retire: () => boolean): Promise<Handler> {
+  const { entry, script, line } = task;
+  const { indexes, maxOpenFiles, sendFileRoot } = task.options;
+  const offload = offloadFor(sendFileRoot);
+  const adopted = new AdoptedServers(
+    (wanted, order) => askToListen(line, wanted, order),
+    {
+      // A module that is served may have a server of its own in each worker, on any port.
+      adopts: (wanted) => script !== null || (wanted !== null && wanted.port !== 0),
+      lastClosed: retire,
+    },
+    offload,
+  );
+  adopted.install();
+  if (script !== null) return loadScript(entry, script, task.child, adopted);
+  const folder = { descriptors: native, indexes, maxOpenFiles };
+  return loadHandler(entry, folder, offload, adopted);
 }
 
 /** @throws EntryError where the folder cannot be used */

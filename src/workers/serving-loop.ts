@@ -320,6 +320,11 @@ export class ServingLoop implements ConnectionHost {
     }
   }
 
+  /** This life is to end early, by the application's wish; asked for once. */
+  retire(): void {
+    if (this.#retireReason === null) this.#wantRetire(ExitReason.drain);
+  }
+
   #wantRetire(reason: ExitReason): void {
     this.#retireReason = reason;
     this.#context.setWord(CHILD.retireReason, reason);

@@ -11,7 +11,7 @@ import { resolve } from 'node:path';
 import { inspect } from 'node:util';
 import type { Directives } from '../config/directives.ts';
 import { formatDuration, formatHostPort } from '../config/kinds.ts';
-import type { createServer, ListenAddress, MpmServer } from '../server.ts';
+import type { createServer, ListenAddress, MpmServer, ScriptOptions } from '../server.ts';
 
 /** What a process may do; an argument, so that tests need no process. */
 export interface Shell {
@@ -94,15 +94,21 @@ function heedOtherSignals(server: MpmServer, { accessLog }: Directives, shell: S
   );
 }
 
+/** What is served: a module or folder, or with `script` the servers of a script. */
+export interface Served {
+  readonly entry: string;
+  readonly directives: Directives;
+  readonly script?: ScriptOptions | undefined;
+}
+
 /**
  * Runs until a signal or a fatal error.
  *
- * @param entry module or folder, relative to the working directory
+ * @param what the entry is a path, relative to the working directory
  * @param load the server's module; an argument, so that tests need no sockets
  */
 export async function serve(
-  entry: string,
-  directives: Directives,
+  { entry, directives, script }: Served,
   version: string,
   shell: Shell,
   load: () => Promise<ServerModule> = loadServer,
@@ -115,7 +121,8 @@ export async function serve(
   }
   let server: MpmServer;
   try {
-    server = (await load()).createServer({ entry: path, directives });
+    const options = { entry: path, directives };
+    server = (await load()).createServer(script === undefined ? options : { ...options, script });
   } catch (error) {
     return fail(error, shell);
   }
@@ -131,7 +138,8 @@ export async function serve(
     return fail(error, shell);
   }
   if (ending.begun) return;
-  const kind = found.isDirectory() ? 'files in' : 'handler';
+  const handler = script === undefined ? 'handler' : 'script';
+  const kind = found.isDirectory() ? 'files in' : handler;
   const about = `pid ${process.pid}, ${directives.startServers} .. ${directives.maxRequestWorkers} workers, ${kind} ${entry}`;
   for (const address of addresses) {
     shell.print(`hybrid-mpm ${version} listening on ${url(address)} (${about})`);

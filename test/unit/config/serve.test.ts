@@ -58,7 +58,7 @@ const shell: Shell = {
 const start = (
   load: () => Promise<ServerModule> = async () => ({ createServer: () => server }),
   entry = ENTRY,
-) => serve(entry, resolveDirectives({}, 'test', TWO_CORES), '1.2.3', shell, load);
+) => serve({ entry, directives: resolveDirectives({}, 'test', TWO_CORES) }, '1.2.3', shell, load);
 const send = async (signal: NodeJS.Signals) => {
   expect(signals.emit(signal, signal), `${signal} is handled`).toBe(true);
   await vi.advanceTimersByTimeAsync(0);
