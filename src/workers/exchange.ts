@@ -161,6 +161,12 @@ export interface Exchange {
   onDrain: (() => void) | null;
   /** Called once if the exchange is aborted from outside; never after it has ended. */
   onAbort: ((reason: AbortReason) => void) | null;
+  /**
+   * Called when the peer has shut its side while the response is unfinished and the request was read
+   * whole. It may still read, so nothing happens by itself. True: it counts as gone, and the exchange
+   * is aborted.
+   */
+  onPeerEnd: (() => boolean) | null;
 }
 
 /** What a loaded entry is to the connection code. May answer before it returns, or later. */

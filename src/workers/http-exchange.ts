@@ -69,6 +69,7 @@ export class HttpExchange implements Exchange {
   contentLength = -1;
   onDrain: (() => void) | null = null;
   onAbort: ((reason: AbortReason) => void) | null = null;
+  onPeerEnd: (() => boolean) | null = null;
 
   constructor(
     context: WorkerContext,
@@ -112,6 +113,7 @@ export class HttpExchange implements Exchange {
     this.#bodyless = this.method === 'HEAD';
     this.onDrain = null;
     this.onAbort = null;
+    this.onPeerEnd = null;
   }
 
   // ---- the request --------------------------------------------------------------------------------
@@ -348,6 +350,7 @@ export class HttpExchange implements Exchange {
     this.response = Response.ended;
     this.onDrain = null;
     this.onAbort = null;
+    this.onPeerEnd = null;
   }
 
   #expect(response: Response): void {

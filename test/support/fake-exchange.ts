@@ -58,6 +58,7 @@ export class FakeExchange implements Exchange {
   ended = false;
   onDrain: (() => void) | null = null;
   onAbort: ((reason: AbortReason) => void) | null = null;
+  onPeerEnd: (() => boolean) | null = null;
 
   /** What was sent, by `respond` or `start`. */
   sent: Sent | null = null;

@@ -108,6 +108,7 @@ export class OutgoingResponse extends ServerResponse<IncomingMessage> {
     request.onBroken = (error) => this.#fail(error);
     socket.onDestroy = (error) => this.#cut(error);
     exchange.onAbort = (reason) => this.#aborted(reason);
+    exchange.onPeerEnd = () => this.#countsAsGone();
   }
 
   /** OutgoingMessage's way to the wire, with the head in front of the first piece. */
@@ -324,6 +325,7 @@ export class OutgoingResponse extends ServerResponse<IncomingMessage> {
     if (this.#isOurs()) {
       this.#exchange.onDrain = null;
       this.#exchange.onAbort = null;
+      this.#exchange.onPeerEnd = null;
     }
     const listened = this.listenerCount('finish') > 0 || this.listenerCount('close') > 0;
     this.#stand.release(listened);
@@ -343,6 +345,21 @@ export class OutgoingResponse extends ServerResponse<IncomingMessage> {
     this.#leave();
     this.#stand.close();
     this.#break(connectionReset());
+  }
+
+  /**
+   * The peer has shut its side. To node:http it is gone then, and a stream of events ends by that; but
+   * one that nobody looks out for may still read its response.
+   */
+  #countsAsGone(): boolean {
+    const request = this.#request;
+    return (
+      this.listenerCount('close') > 0 ||
+      request.listenerCount('close') > 0 ||
+      request.listenerCount('aborted') > 0 ||
+      this.#stand.listenerCount('close') > 0 ||
+      this.#stand.listenerCount('end') > 0
+    );
   }
 
   /** `res.destroy()`, `req.destroy()` or `socket.destroy()`. */
