@@ -81,16 +81,16 @@ export class AdoptedListens {
     try {
       return { address: infoOf(bindAddress(this.#binder, numeric, port)) };
     } catch (error) {
-      const { code = 'ERR_MPM_LISTEN', message } = error as Error & { code?: string };
-      const known = NODE_CODES[code];
-      return {
-        error:
-          known === undefined
-            ? { code, message }
-            : { code: known, message: `listen ${known}: ${message}` },
-      };
+      return { error: asNodeError(error as Error & { code?: string }) };
     }
   }
+}
+
+/** An error of the listener as node:net would have it. */
+export function asNodeError(error: Error & { code?: string }): { code: string; message: string } {
+  const { code = 'ERR_MPM_LISTEN', message } = error;
+  const known = NODE_CODES[code];
+  return known === undefined ? { code, message } : { code: known, message: `${known}: ${message}` };
 }
 
 const infoOf = ({ host, port, family }: ListenAddress): AddressInfo => ({

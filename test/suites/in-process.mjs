@@ -12,6 +12,7 @@ import { writeSync } from 'node:fs';
 import { Listener } from '../../dist/listener/listener.js';
 import { loadNative, Region } from '../../dist/listener/native.js';
 import { EpollPoller } from '../../dist/listener/poller.js';
+import { asNodeError } from '../../dist/main/adopted-listens.js';
 import { bindAddress } from '../../dist/main/bind-address.js';
 import { resolveDirectives } from '../../dist/main/config/directives.js';
 import { CHILD, ChildStatus, HEADER, Phase } from '../../dist/scoreboard/layout.js';
@@ -45,8 +46,12 @@ const servers = new AdoptedServers(
   ({ host, port }) => {
     // No names are looked up here: a suite listens on its own machine.
     const numeric = host === 'localhost' ? '127.0.0.1' : host || '::';
-    const bound = bindAddress(listener, numeric, port);
-    return { address: bound.host, family: `IPv${bound.family}`, port: bound.port };
+    try {
+      const bound = bindAddress(listener, numeric, port);
+      return { address: bound.host, family: `IPv${bound.family}`, port: bound.port };
+    } catch (error) {
+      throw Object.assign(error, asNodeError(error));
+    }
   },
   {
     adopts: (wanted) => wanted !== null,

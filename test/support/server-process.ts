@@ -64,7 +64,7 @@ async function start(
   });
   const end = performance.now() + START_DEADLINE_MS;
   for (;;) {
-    const port = /listening on http:\/\/127\.0\.0\.1:(\d+)/.exec(output)?.[1];
+    const port = /listening on http:\/\/(?:127\.0\.0\.1|\[::\]):(\d+)/.exec(output)?.[1];
     const admin = /status on http:\/\/127\.0\.0\.1:(\d+)/.exec(output)?.[1];
     if (port !== undefined && admin !== undefined) {
       return {
