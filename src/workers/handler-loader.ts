@@ -39,7 +39,8 @@ export async function loadHandler(
   const path = pathOf(entry);
   if (isFolder(path, entry)) return new StaticHandler(path, folder);
   const module = await loaded(entry, () => import(pathToFileURL(path).href));
-  return handlerOf(module as Record<string, unknown>, entry, offload, adopted);
+  const handler = await handlerOf(module as Record<string, unknown>, entry, offload, adopted);
+  return adopted?.any !== true || handler === adopted ? handler : adopted.besides(handler);
 }
 
 /**

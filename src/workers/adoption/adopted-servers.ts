@@ -110,6 +110,22 @@ export class AdoptedServers implements Handler {
     else adopted.handler.handle(exchange);
   }
 
+  /**
+   * A handler that the application exports beside what it has listen: it answers in place of the first
+   * server, and further ones keep their ports.
+   */
+  besides(handler: Handler): Handler {
+    return {
+      kind: handler.kind,
+      handle: (exchange) => {
+        const other = this.#byPort.size > 1 ? this.#byPort.get(exchange.localPort) : undefined;
+        if (other === undefined || other === this.#first) handler.handle(exchange);
+        else other.handler.handle(exchange);
+      },
+      settled: async () => void (await handler.settled?.()),
+    };
+  }
+
   /** The connections of this worker are done: `close` of servers that the application closed. */
   async settled(): Promise<void> {
     const last = this.#first;

@@ -127,6 +127,24 @@ describe('adopted servers', () => {
     expect(await ask({}, 1003)).toMatch(/one$/);
   });
 
+  it('leave the first place to a handler that is exported besides', async () => {
+    says('the application itself').listen(1001);
+    says('metrics').listen(1002);
+    const handler = adopted.besides({
+      kind: 'node',
+      handle: (exchange) => exchange.respond(200, '', [], 'export'),
+    });
+    const answers: string[] = [];
+    for (const port of [1001, 1002, 1003]) {
+      const exchange = new FakeExchange();
+      exchange.localPort = port;
+      handler.handle(exchange);
+      await exchange.finished();
+      answers.push(exchange.body.split('\r\n\r\n').at(-1) as string);
+    }
+    expect(answers).toEqual(['export', 'metrics', 'export']);
+  });
+
   it('emit an error, and no callback, where main cannot listen', async () => {
     failure = Object.assign(new Error('taken'), { code: 'EADDRINUSE' });
     const server = says('x');
