@@ -5,7 +5,6 @@
  * no primary of a cluster, since forking is what this server does for it.
  * Thread: a worker, once, before the script is loaded.
  */
-import cluster from 'node:cluster';
 import { EventEmitter } from 'node:events';
 import Module, { syncBuiltinESMExports } from 'node:module';
 import { extname } from 'node:path';
@@ -28,7 +27,7 @@ export async function runScript(
   child: number,
 ): Promise<void> {
   process.argv = [process.argv0, path, ...parameters];
-  joinCluster(child);
+  await joinCluster(child);
   // By `require` an older Node takes TypeScript for JavaScript; `import` says what is the matter.
   const { typescript = false } = process.features as { typescript?: string | false };
   const stripped = !isTypeScript(path) || typescript !== false;
@@ -54,7 +53,9 @@ function isForImport(error: unknown): boolean {
 }
 
 /** A script that forks for each processor goes the way of its workers: it listens. */
-function joinCluster(child: number): void {
+async function joinCluster(child: number): Promise<void> {
+  // Not at the top: only a worker that runs a script pays for it.
+  const { default: cluster } = await import('node:cluster');
   const worker = Object.assign(new EventEmitter(), {
     id: child + 1,
     process,
