@@ -10,10 +10,19 @@
 //   command({port, adminPort, dir, settings})  {file, args, cwd?} that runs in the foreground
 import { apache } from './apache.mjs';
 import { floor } from './floor.mjs';
+import { frameworks } from './frameworks.mjs';
 import { hybrid, hybridDispatch } from './hybrid.mjs';
 import { bun, fastify, node, nodeCluster2, nodeCluster8 } from './javascript.mjs';
 import { nginx } from './nginx.mjs';
 
 const scriptServers = [bun, node, nodeCluster2, nodeCluster8, fastify];
 
-export const servers = [hybrid, hybridDispatch, floor, nginx, ...scriptServers, apache];
+export const servers = [
+  hybrid,
+  hybridDispatch,
+  floor,
+  nginx,
+  ...scriptServers,
+  ...frameworks,
+  apache,
+];

@@ -15,12 +15,13 @@ import { jumping } from './jumping.mjs';
 import { mixedCpu } from './mixed-cpu.mjs';
 import { thinkTime } from './think-time.mjs';
 import { timer } from './timer.mjs';
-import { browser, newConnection, pipelined, small1, small64 } from './wrk-window.mjs';
+import { applications, browser, newConnection, pipelined, small1, small64 } from './wrk-window.mjs';
 
 const windows = [small64, small1, browser, pipelined, newConnection];
 
 export const workloads = [
   ...windows,
+  applications,
   ...fileWindows,
   mixedCpu,
   jumping,

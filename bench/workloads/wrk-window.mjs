@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { treeCpuUs } from '../lib/proc-tree.mjs';
 import { runWrk } from '../lib/wrk.mjs';
+import { frameworks } from '../servers/frameworks.mjs';
 import * as columns from './columns.mjs';
 
 /** Runs a load and adds what the server's processes spent on it. */
@@ -53,6 +54,13 @@ const browserHeaders = [
 export const small64 = wrkWindow('small-64', 'small response, 64 keep-alive connections', {
   connections: 64,
 });
+
+export const applications = wrkWindow(
+  'applications',
+  'the same application on hybrid-mpm and on node:http, 64 keep-alive connections',
+  { connections: 64 },
+  { servers: frameworks.map(({ name }) => name), quickServers: [] },
+);
 
 export const small1 = wrkWindow('small-1', 'small response, 1 keep-alive connection', {
   connections: 1,

@@ -43,6 +43,7 @@ export class Acceptor {
   readonly #options: ListenerOptions;
   readonly #sockets: ListeningSocket[] = [];
   readonly #slotOffsets = new Uint32Array(ACCEPT_BATCH);
+  #open = false;
   #paused = false;
   #closed = false;
   #retry: NodeJS.Timeout | null = null;
@@ -63,6 +64,7 @@ export class Acceptor {
   }
 
   /**
+   * Also while the others are open: clients of this one are let in at once then.
    * @param host numeric address; `::` also takes IPv4 unless `v6Only`
    * @throws an Error with ERR_MPM_ADDRESS_IN_USE, ERR_MPM_ADDRESS_FORBIDDEN or ERR_MPM_ADDRESS
    */
@@ -78,7 +80,9 @@ export class Acceptor {
       port: port === 0 ? this.#localPort(fd) : port,
       family: host.includes(':') ? 6 : 4,
     };
-    this.#sockets.push({ fd, address });
+    const index = this.#sockets.push({ fd, address }) - 1;
+    // Before `open`, and during a pause, `resume` adds it with the others.
+    if (this.#open && !this.#paused && !this.#closed) this.#addSource(fd, index);
     return address;
   }
 
@@ -93,6 +97,7 @@ export class Acceptor {
 
   /** Lets clients in. */
   open(): void {
+    this.#open = true;
     this.#paused = true;
     this.resume();
   }
@@ -180,10 +185,12 @@ export class Acceptor {
     if (this.#board.waiting >= this.#options.queueLimit) return;
     this.#paused = false;
     this.#board.setHeader(HEADER.accepting.offset, 1);
-    this.#sockets.forEach(({ fd }, index) => {
-      const result = this.#poller.addSource(fd, TOKEN_BASE - index);
-      if (result < 0) throw new Error(`epoll_ctl for a listening socket: errno ${-result}`);
-    });
+    for (const [index, { fd }] of this.#sockets.entries()) this.#addSource(fd, index);
+  }
+
+  #addSource(fd: number, index: number): void {
+    const result = this.#poller.addSource(fd, TOKEN_BASE - index);
+    if (result < 0) throw new Error(`epoll_ctl for a listening socket: errno ${-result}`);
   }
 
   /** Refuses new clients from now on. */

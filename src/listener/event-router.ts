@@ -121,7 +121,8 @@ export class EventRouter {
     const flags = this.#flagsFor(events);
     const board = this.#board;
     if (board.move(slot, word, ConnectionEvent.notice, 0, flags) !== Outcome.moved) return false;
-    if ((flags & FLAG_HANGUP) !== 0 && (flagsOf(word) & FLAG_HANGUP) === 0) {
+    // A handler that waits or streams has to be told that its client left, once of each.
+    if ((flags & ~flagsOf(word) & (FLAG_HANGUP | FLAG_END)) !== 0) {
       const child = ownerOf(word);
       board.setChild(child, CHILD.attention, 1);
       wakeChild(board, child, this.#signal);

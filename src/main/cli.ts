@@ -41,13 +41,16 @@ async function run(invocation: Invocation): Promise<void> {
     return shell.print(helpText(packageVersion(), thisMachine()).trimEnd());
   }
   if (invocation.command === 'version') return shell.print(packageVersion());
-  const { command, entry, configFile, flags } = invocation;
+  const { command, entry, parameters, configFile, flags } = invocation;
   const directory = process.cwd();
   const load = () => loadConfiguration({ directory, configFile, environment: process.env, flags });
   const configuration = await load();
   if (command === 'check-config') return shell.print(configurationText(configuration).trimEnd());
+  const { directives, origins } = configuration;
+  const ownAddress = origins.get('listen')?.kind === 'default';
+  const script = command === 'run' ? { arguments: parameters, ownAddress } : undefined;
   const reload = async () => (await load()).directives;
-  return serve(entry, configuration.directives, packageVersion(), shell, undefined, reload);
+  return serve({ entry, directives, script }, packageVersion(), shell, undefined, reload);
 }
 
 try {

@@ -22,5 +22,6 @@ export {
   type ListenAddress,
   type MpmServer,
   type Reloaded,
+  type ScriptOptions,
   type ServerOptions,
 } from './server.ts';

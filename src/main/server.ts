@@ -23,6 +23,8 @@ import { STDOUT } from '../workers/access-log/log-file.ts';
 import type { LogSettings } from '../workers/access-log/log-writer.ts';
 import type { WorkerOptions } from '../workers/context.ts';
 import { startAdmin } from './admin.ts';
+import { AdoptedListens } from './adopted-listens.ts';
+import { bindAddress } from './bind-address.ts';
 import { Children, childSlotsFor } from './children/children.ts';
 import type { ChildDeath } from './children/obituary.ts';
 import { openFilesFor } from './config/capacity.ts';
@@ -40,6 +42,18 @@ export interface ServerOptions {
   /** Module or folder to serve. */
   readonly entry: string;
   readonly directives: Directives;
+  /**
+   * The entry is a script that makes http.Servers and has them listen; what it exports is of no
+   * interest.
+   */
+  readonly script?: ScriptOptions;
+}
+
+export interface ScriptOptions {
+  /** What the script finds in process.argv behind its own path. */
+  readonly arguments: readonly string[];
+  /** True: it listens where it says, and `directives.listen` means nothing. */
+  readonly ownAddress: boolean;
 }
 
 export interface CloseOptions {
@@ -55,8 +69,8 @@ export interface MpmServer extends EventEmitter {
   /**
    * Resolves when the sockets listen and the first child is ready.
    * @throws an Error with code ERR_MPM_ADDRESS_IN_USE, ERR_MPM_ADDRESS, ERR_MPM_ENTRY_NOT_FOUND,
-   *   ERR_MPM_ENTRY_FAILED, ERR_MPM_ENTRY_SHAPE, ERR_MPM_NO_EPOLL, ERR_MPM_ADMIN_IN_USE,
-   *   ERR_MPM_ACCESS_LOG or ERR_MPM_SPILL_FOLDER
+   *   ERR_MPM_ENTRY_FAILED, ERR_MPM_ENTRY_SHAPE, ERR_MPM_ENTRY_TYPESCRIPT, ERR_MPM_NO_LISTEN,
+   *   ERR_MPM_NO_EPOLL, ERR_MPM_ADMIN_IN_USE, ERR_MPM_ACCESS_LOG or ERR_MPM_SPILL_FOLDER
    */
   listen(): Promise<readonly ListenAddress[]>;
   readonly addresses: readonly ListenAddress[];
@@ -101,6 +115,7 @@ type Admin = Awaited<ReturnType<typeof startAdmin>>;
 class Server extends EventEmitter implements MpmServer {
   readonly #entry: string;
   #directives: Directives;
+  readonly #script: ScriptOptions | null;
   /** That there are slots for. */
   #mostWorkers = 0;
   /** Servers of one process do not hear each other's children. */
@@ -114,10 +129,11 @@ class Server extends EventEmitter implements MpmServer {
   #force: (() => void) | null = null;
   #forced = false;
 
-  constructor({ entry, directives }: ServerOptions) {
+  constructor({ entry, directives, script }: ServerOptions) {
     super();
     this.#entry = resolve(entry);
     this.#directives = directives;
+    this.#script = script ?? null;
   }
 
   get addresses(): readonly ListenAddress[] {
@@ -159,12 +175,14 @@ class Server extends EventEmitter implements MpmServer {
     const listener = new Listener(board, native, poller, listenerOptions(directives), this.#log);
     this.#listener = listener;
     try {
-      await this.#bind(listener);
+      if (this.#script?.ownAddress !== true) await this.#bind(listener);
       if (directives.admin !== null) await this.#startAdmin(board, directives.admin);
       listener.start();
       this.#children = new Children(board, listener, native, {
         ...directives,
         entry: this.#entry,
+        script: this.#script === null ? null : this.#script.arguments,
+        listens: new AdoptedListens(listener, [...listener.addresses]),
         worker: workerOptions(directives, accessLog),
         metricsChannel: directives.admin === null ? null : this.#metricsChannel,
       });
@@ -184,14 +202,10 @@ class Server extends EventEmitter implements MpmServer {
 
   async #bind(listener: Listener): Promise<void> {
     for (const { host, port } of this.#directives.listen) {
-      if (host === '::') {
-        bindEverywhere(listener, port);
-        continue;
-      }
       const { address } = await lookup(host).catch(() => {
         throw coded('ERR_MPM_ADDRESS', `listen ${host}:${port}: the host name is unknown`);
       });
-      listener.listen(address, port, true);
+      bindAddress(listener, address, port);
     }
   }
 
@@ -308,16 +322,6 @@ function listenerOptions(directives: Directives): ListenerOptions {
     reusePort: directives.reusePort,
     queueLimit: directives.queueLimit,
   };
-}
-
-/** A dual-stack socket, or IPv4 alone where the machine has no IPv6. */
-function bindEverywhere(listener: Listener, port: number): void {
-  try {
-    listener.listen('::', port, false);
-  } catch (error) {
-    if ((error as { code?: string }).code !== 'ERR_MPM_ADDRESS') throw error;
-    listener.listen('0.0.0.0', port, false);
-  }
 }
 
 function checkSpillFolder(native: Native, folder: string): void {

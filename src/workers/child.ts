@@ -5,15 +5,17 @@
  * Thread: a worker of the pool. May not: close a descriptor of a connection.
  */
 import { parentPort, threadId } from 'node:worker_threads';
-import { loadNative } from '../listener/native.ts';
+import { loadNative, type Native } from '../listener/native.ts';
 import { CHILD, ChildStatus, type ExitReason } from '../scoreboard/layout.ts';
 import { Scoreboard, type SharedScoreboard } from '../scoreboard/scoreboard.ts';
+import { AdoptedServers } from './adoption/adopted-servers.ts';
+import { askToListen, type ListenLine } from './adoption/ask-main.ts';
 import { ApplicationPublisher } from './application-metrics.ts';
 import { WorkerContext, type WorkerOptions } from './context.ts';
 import type { Handler } from './exchange.ts';
 import { installGlobals } from './fetch/globals.ts';
 import { FileOffload } from './files/offload.ts';
-import { EntryError, loadHandler } from './handler-loader.ts';
+import { EntryError, loadHandler, loadScript } from './handler-loader.ts';
 import { ServingLoop } from './serving-loop.ts';
 
 export interface ChildTask {
@@ -24,6 +26,10 @@ export interface ChildTask {
   readonly life: number;
   /** Module or folder to serve. */
   readonly entry: string;
+  /** Arguments of an entry that is run as a script; null: its exports are served. */
+  readonly script: readonly string[] | null;
+  /** For the `listen` of the application. */
+  readonly line: ListenLine;
   readonly options: WorkerOptions;
   /** BroadcastChannel for the application's own metrics; null: nobody listens. */
   readonly metricsChannel: string | null;
@@ -66,10 +72,13 @@ export default async function live(task: ChildTask): Promise<ExitReason | LoadFa
   const board = Scoreboard.attach(task.shared);
   installGlobals();
   let handler: Handler;
+  let serving: ServingLoop | null = null;
+  const retire = () => {
+    serving?.retire();
+    return serving !== null;
+  };
   try {
-    const { indexes, maxOpenFiles, sendFileRoot } = task.options;
-    const folder = { descriptors: native, indexes, maxOpenFiles };
-    handler = await loadHandler(task.entry, folder, offloadFor(sendFileRoot));
+    handler = await load(task, native, retire);
   } catch (error) {
     const { code = 'ERR_MPM_ENTRY_FAILED', message } = error as Error & { code?: string };
     return { code, message };
@@ -77,7 +86,7 @@ export default async function live(task: ChildTask): Promise<ExitReason | LoadFa
   const context = new WorkerContext(board, native, child, task.options, handler);
   const publisher = publisherFor(task, context);
   const reason = await new Promise<ExitReason>((resolve) => {
-    const serving = new ServingLoop(context, {
+    const loop = new ServingLoop(context, {
       wantsRetire: (why) => tell({ kind: 'retire', child, life, reason: why }),
       ended: (why) => {
         native.unwatch(watch);
@@ -85,7 +94,8 @@ export default async function live(task: ChildTask): Promise<ExitReason | LoadFa
       },
       active: () => publisher?.active(),
     });
-    const watch = native.watch(board.child(child, CHILD.wakeFd), 0, () => serving.onSignal());
+    const watch = native.watch(board.child(child, CHILD.wakeFd), 0, () => loop.onSignal());
+    serving = loop;
     if (watch < 0) throw new Error(`uv_poll: errno ${-watch}`);
     context.setWord(CHILD.status, ChildStatus.ready);
     tell({ kind: 'ready', child, life, handler: handler.kind });
@@ -113,6 +123,30 @@ function publisherFor(task: ChildTask, context: WorkerContext): ApplicationPubli
     progress: () => context.getWord(CHILD.progress),
     say: (line) => process.stderr.write(`hybrid-mpm: ${line}\n`),
   });
+}
+
+/**
+ * Loads what is to be served, with the `listen` of its http.Servers adopted.
+ * @param retire the application closed its last server; false: this worker does not serve yet
+ * @throws EntryError
+ */
+async function load(task: ChildTask, native: Native, retire: () => boolean): Promise<Handler> {
+  const { entry, script, line } = task;
+  const { indexes, maxOpenFiles, sendFileRoot } = task.options;
+  const offload = offloadFor(sendFileRoot);
+  const adopted = new AdoptedServers(
+    (wanted, order) => askToListen(line, wanted, order),
+    {
+      // A module that is served may have a server of its own in each worker, on any port.
+      adopts: (wanted) => script !== null || (wanted !== null && wanted.port !== 0),
+      lastClosed: retire,
+    },
+    offload,
+  );
+  adopted.install();
+  if (script !== null) return loadScript(entry, script, task.child, adopted);
+  const folder = { descriptors: native, indexes, maxOpenFiles };
+  return loadHandler(entry, folder, offload, adopted);
 }
 
 /** @throws EntryError where the folder cannot be used */

@@ -117,6 +117,8 @@ export class Connection implements ResponseCourse, BodyCourse {
           this.#unlessBegun();
         }
         if (this.#writer.blocked) this.#tenure.park(true);
+        // It came with the request, so no event will tell of it.
+        if (this.#hold.field(SLOT.endOfStream) === 1) this.#checkPeerEndLater();
         return;
       }
       if (!this.#afterResponse()) return;
@@ -354,8 +356,10 @@ export class Connection implements ResponseCourse, BodyCourse {
     const timedOut = (flags & FLAG_HANGUP) !== 0;
     const ended = this.#exchange.response === Response.ended;
     // A response that ended while it lay in the inbox was not too slow.
-    if (!timedOut || (ended && !this.#writer.blocked)) this.onEvent();
-    else if (ended) {
+    if (!timedOut || (ended && !this.#writer.blocked)) {
+      this.onEvent();
+      if ((flags & FLAG_END) !== 0 && !ended) this.#checkPeerEndLater();
+    } else if (ended) {
       this.#cause = Aborted.byServer;
       this.#closeNow();
     } else if (this.#body.waiting && !this.#exchange.headersSent) this.#body.expire();
@@ -393,11 +397,33 @@ export class Connection implements ResponseCourse, BodyCourse {
     else if (this.#hold.slot >= 0 && this.#body.waiting) this.#body.feed();
   }
 
-  /** A hang-up was noticed while a handler is unfinished. */
+  /** A hang-up or an end of the peer's stream was noticed while a handler is unfinished. */
   checkHangup(): void {
-    if (this.#hold.slot < 0 || !this.#hold.hungUp) return;
-    this.#tenure.attend();
-    this.abort('peer-gone');
+    if (this.#hold.slot < 0) return;
+    if (this.#hold.hungUp) {
+      this.#tenure.attend();
+      this.abort('peer-gone');
+    } else if (this.#hold.peerEnded) {
+      this.#checkPeerEnd();
+    }
+  }
+
+  #checkPeerEndLater(): void {
+    const exchange = this.#exchange;
+    const { serial } = exchange;
+    setImmediate(() => {
+      if (this.#hold.slot >= 0 && exchange.serial === serial) this.#checkPeerEnd();
+    });
+  }
+
+  /** The peer sends nothing more; whether it still reads only the handler can judge. */
+  #checkPeerEnd(): void {
+    const exchange = this.#exchange;
+    // What it has sent of its request before comes first.
+    if (exchange.response === Response.ended || !this.#reader.requestConsumed) return;
+    const { onPeerEnd } = exchange;
+    exchange.onPeerEnd = null;
+    if (onPeerEnd?.() === true) this.abort('peer-gone');
   }
 
   /** The listener has found that the response should have begun. */

@@ -127,6 +127,13 @@ export interface Exchange {
   end(): void;
 
   /**
+   * An informational response (RFC 9110, section 15.2) before the final one, which it does not begin.
+   * An HTTP/1.0 client, which knows none, is sent nothing.
+   * @param head as it goes on the wire, the empty line included
+   */
+  writeInterim(head: Uint8Array): void;
+
+  /**
    * For adapters that frame the message themselves (node:http's ServerResponse): bytes as they go on
    * the wire, head included. False: wait for `onDrain`.
    */
@@ -165,6 +172,12 @@ export interface Exchange {
   onDrain: (() => void) | null;
   /** Called once if the exchange is aborted from outside; never after it has ended. */
   onAbort: ((reason: AbortReason) => void) | null;
+  /**
+   * Called when the peer has shut its side while the response is unfinished and the request was read
+   * whole. It may still read, so nothing happens by itself. True: it counts as gone, and the exchange
+   * is aborted.
+   */
+  onPeerEnd: (() => boolean) | null;
 }
 
 /** What a loaded entry is to the connection code. May answer before it returns, or later. */
@@ -173,7 +186,7 @@ export interface Handler {
   readonly kind: 'fetch' | 'node' | 'static';
   handle(exchange: Exchange): void;
   /** Of routes that have a deadline of their own. */
-  readonly deadlines?: RouteDeadlines | null;
+  deadlines?: RouteDeadlines | null;
   /** Resolves when the application has finished what it went on with after its responses. */
   settled?(): Promise<void>;
 }

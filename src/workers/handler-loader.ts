@@ -1,68 +1,49 @@
 /**
  * Turns an entry into a handler.
  *
- * Role: a folder is served as files; a module is imported and its shape decides the adapter.
+ * Role: a folder is served as files; a module is imported and its shape decides the adapter; a script
+ * is run and what it has listen is served.
  * Thread: a worker, once before its first request. Imports the application's code.
  * May not: guess. An entry of another shape is an error that says what was looked for.
  */
 import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import type { AdoptedServers } from './adoption/adopted-servers.ts';
+import { isTypeScript, runScript } from './adoption/script.ts';
+import { EntryError } from './entry-error.ts';
+import { handlerOf, settledExport } from './entry-shape.ts';
 import type { Handler } from './exchange.ts';
-import { FetchHandler } from './fetch/fetch-handler.ts';
 import type { FileOffload } from './files/offload.ts';
-import { type NodeFunction, NodeHandler } from './node-http/node-handler.ts';
 import { RouteDeadlines } from './route-deadlines.ts';
 import { StaticHandler, type StaticOptions } from './static/static-handler.ts';
 
-export type EntryErrorCode =
-  /** There is nothing at this path. */
-  | 'ERR_MPM_ENTRY_NOT_FOUND'
-  /** The module threw while it was loaded; `cause` has what it threw. */
-  | 'ERR_MPM_ENTRY_FAILED'
-  /** The module exports nothing that could handle a request. */
-  | 'ERR_MPM_ENTRY_SHAPE'
-  /** The folder of `sendFileRoot` does not exist or cannot be entered. */
-  | 'ERR_MPM_SENDFILE_ROOT';
+export { EntryError, type EntryErrorCode } from './entry-error.ts';
 
-/** Why an entry cannot be served; one clear message, a code to tell cases apart. */
-export class EntryError extends Error {
-  readonly code: EntryErrorCode;
-
-  constructor(code: EntryErrorCode, message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.name = 'EntryError';
-    this.code = code;
-  }
-}
-
-type AnyFunction = (this: unknown, ...parameters: unknown[]) => unknown;
+/** How long a script may take to its first `listen`: databases are connected to before. */
+const LISTEN_DEADLINE_MS = 60_000;
 
 /**
- * Loads an entry. As srvx does: `module.fetch`, then `default.fetch`, then a default function, which
- * with fewer than two declared parameters is a web-style handler and otherwise `(req, res)`.
+ * Loads an entry, see `handlerOf` for what its module may export.
  * @param entry path (from the working directory) or file: URL of a folder or a module
  * @param folder how a folder is served
  * @param offload heeds X-Sendfile and its like in a module's responses; null: nobody does
+ * @param adopted has the http.Servers that the module has listen; null: they listen by themselves
  * @throws EntryError
  */
 export async function loadHandler(
   entry: string,
   folder: StaticOptions,
   offload: FileOffload | null = null,
+  adopted: AdoptedServers | null = null,
 ): Promise<Handler> {
-  const path = entry.startsWith('file:') ? fileURLToPath(entry) : resolve(entry);
+  const path = pathOf(entry);
   if (isFolder(path, entry)) return new StaticHandler(path, folder);
-  const url = pathToFileURL(path).href;
-  let module: Record<string, unknown>;
+  const module = await loaded(entry, () => import(pathToFileURL(path).href));
+  const own = await handlerOf(module, entry, offload, adopted);
+  const handler = adopted?.any !== true || own === adopted ? own : adopted.besides(own);
   try {
-    module = await import(url);
-  } catch (cause) {
-    throw new EntryError('ERR_MPM_ENTRY_FAILED', failedMessage(entry, cause), { cause });
-  }
-  const handler = handlerOf(module, entry, offload);
-  try {
-    handler.deadlines = RouteDeadlines.from(deadlinesOf(module));
+    handler.deadlines = RouteDeadlines.from(await deadlinesOf(module));
   } catch (cause) {
     const { message } = cause as Error;
     throw new EntryError('ERR_MPM_ENTRY_SHAPE', `${entry}: ${message}`, { cause });
@@ -71,12 +52,45 @@ export async function loadHandler(
 }
 
 /** `export const deadlines`, or the same on the default export. */
-function deadlinesOf(module: Record<string, unknown>): unknown {
+async function deadlinesOf(module: Record<string, unknown>): Promise<unknown> {
   if (module.deadlines !== undefined) return module.deadlines;
-  const value = defaultExport(module);
+  const value = await settledExport(module);
   const holds = (typeof value === 'object' || typeof value === 'function') && value !== null;
   return holds ? (value as Record<string, unknown>).deadlines : undefined;
 }
+
+/**
+ * Runs a script as `node` would, and serves the http.Servers that it has listen.
+ * @param parameters what follows the script on the command line
+ * @param child number of this worker
+ * @throws EntryError, with ERR_MPM_NO_LISTEN where nothing listens within a minute
+ */
+export async function loadScript(
+  entry: string,
+  parameters: readonly string[],
+  child: number,
+  adopted: AdoptedServers,
+): Promise<Handler> {
+  const path = pathOf(entry);
+  if (isFolder(path, entry)) {
+    throw new EntryError('ERR_MPM_ENTRY_SHAPE', `${entry} is a folder, not a script; serve it`);
+  }
+  await loaded(entry, () => runScript(path, parameters, child));
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => {
+      const message = `${entry} has no http.Server listen after ${LISTEN_DEADLINE_MS / 1000} s`;
+      reject(new EntryError('ERR_MPM_NO_LISTEN', message));
+    }, LISTEN_DEADLINE_MS);
+  });
+  await Promise.race([adopted.first(), late]).finally(() => clearTimeout(timer));
+  // Whatever else it has listen in the same turn is there before its first request.
+  await new Promise((done) => setImmediate(done));
+  return adopted;
+}
+
+const pathOf = (entry: string): string =>
+  entry.startsWith('file:') ? fileURLToPath(entry) : resolve(entry);
 
 function isFolder(path: string, entry: string): boolean {
   try {
@@ -88,43 +102,23 @@ function isFolder(path: string, entry: string): boolean {
   }
 }
 
-function handlerOf(
-  module: Record<string, unknown>,
-  entry: string,
-  offload: FileOffload | null,
-): FetchHandler | NodeHandler {
-  const candidate = defaultExport(module);
-  for (const owner of [module, candidate]) {
-    const fetch = memberOf(owner, 'fetch');
-    // Called on its owner, since frameworks' applications are objects with methods.
-    if (fetch !== null) {
-      return new FetchHandler((request, context) => fetch.call(owner, request, context), offload);
+async function loaded<T>(entry: string, load: () => Promise<T>): Promise<T> {
+  try {
+    return await load();
+  } catch (cause) {
+    if (isTypeScript(entry) && isUnknownExtension(cause)) {
+      throw new EntryError(
+        'ERR_MPM_ENTRY_TYPESCRIPT',
+        `${entry} is TypeScript, which Node ${process.version} does not run: use Node 22.18 or later, or compile it to JavaScript`,
+        { cause },
+      );
     }
+    throw new EntryError('ERR_MPM_ENTRY_FAILED', failedMessage(entry, cause), { cause });
   }
-  if (typeof candidate === 'function') {
-    return candidate.length < 2
-      ? new FetchHandler(candidate as AnyFunction, offload)
-      : new NodeHandler(candidate as NodeFunction, offload);
-  }
-  const names = Object.keys(module).join(', ') || 'nothing';
-  throw new EntryError(
-    'ERR_MPM_ENTRY_SHAPE',
-    `${entry} exports neither fetch, nor a default with fetch, nor a default function (it exports ${names})`,
-  );
 }
 
-/** The default export; that of a module compiled to CommonJS is one level further down. */
-function defaultExport(module: Record<string, unknown>): unknown {
-  const value = module.default;
-  if (typeof value !== 'object' || value === null || !('__esModule' in value)) return value;
-  return 'default' in value ? value.default : value;
-}
-
-function memberOf(owner: unknown, name: string): AnyFunction | null {
-  if ((typeof owner !== 'object' && typeof owner !== 'function') || owner === null) return null;
-  const member = (owner as Record<string, unknown>)[name];
-  return typeof member === 'function' ? (member as AnyFunction) : null;
-}
+const isUnknownExtension = (error: unknown): boolean =>
+  (error as { code?: unknown } | null)?.code === 'ERR_UNKNOWN_FILE_EXTENSION';
 
 function failedMessage(entry: string, cause: unknown): string {
   if (!(cause instanceof Error)) return `${entry} failed to load: ${String(cause)}`;

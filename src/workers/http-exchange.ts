@@ -70,6 +70,7 @@ export class HttpExchange implements Exchange {
   route = '';
   onDrain: (() => void) | null = null;
   onAbort: ((reason: AbortReason) => void) | null = null;
+  onPeerEnd: (() => boolean) | null = null;
 
   constructor(
     context: WorkerContext,
@@ -114,6 +115,7 @@ export class HttpExchange implements Exchange {
     this.#bodyless = this.method === 'HEAD';
     this.onDrain = null;
     this.onAbort = null;
+    this.onPeerEnd = null;
   }
 
   // ---- the request --------------------------------------------------------------------------------
@@ -226,6 +228,13 @@ export class HttpExchange implements Exchange {
     this.#expect(Response.streaming);
     if (this.#chunked) this.#writer.lastChunk();
     this.#end();
+  }
+
+  writeInterim(head: Uint8Array): void {
+    this.#expect(Response.none);
+    if (this.minorVersion === 0) return;
+    this.#writer.raw(head);
+    this.#course.push();
   }
 
   writeRaw(chunk: Uint8Array): boolean {
@@ -347,6 +356,7 @@ export class HttpExchange implements Exchange {
     this.response = Response.ended;
     this.onDrain = null;
     this.onAbort = null;
+    this.onPeerEnd = null;
   }
 
   #expect(response: Response): void {

@@ -15,6 +15,7 @@ import { SOURCE_TOKEN } from '../scoreboard/rest.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';
 import { ConnectionEvent, ConnectionState } from '../scoreboard/states.ts';
 import {
+  FLAG_END,
   FLAG_HANGUP,
   FLAGS_MASK,
   flagsOf,
@@ -174,6 +175,11 @@ export class Ownership {
   /** The peer reset the connection; noticed while it was owned. */
   get hungUp(): boolean {
     return !this.#suspended && (flagsOf(this.#board.word(this.slot)) & FLAG_HANGUP) !== 0;
+  }
+
+  /** The peer shut its side of the connection; noticed while it was owned. */
+  get peerEnded(): boolean {
+    return !this.#suspended && (flagsOf(this.#board.word(this.slot)) & FLAG_END) !== 0;
   }
 
   /** Has the listener told when another socket has bytes for this connection. */

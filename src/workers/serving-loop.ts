@@ -359,6 +359,11 @@ export class ServingLoop implements ConnectionHost {
     return this.#context.getWord(field) + more >= limit;
   }
 
+  /** This life is to end early, by the application's wish; asked for once. */
+  retire(): void {
+    if (this.#retireReason === null) this.#wantRetire(ExitReason.drain);
+  }
+
   #wantRetire(reason: ExitReason): void {
     this.#retireReason = reason;
     this.#context.setWord(CHILD.retireReason, reason);

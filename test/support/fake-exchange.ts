@@ -59,6 +59,7 @@ export class FakeExchange implements Exchange {
   route = '';
   onDrain: (() => void) | null = null;
   onAbort: ((reason: AbortReason) => void) | null = null;
+  onPeerEnd: (() => boolean) | null = null;
 
   /** What was sent, by `respond` or `start`. */
   sent: Sent | null = null;
@@ -223,6 +224,15 @@ export class FakeExchange implements Exchange {
     this.#live();
     if (!this.#started) throw new Error('end before start');
     this.#finish();
+  }
+
+  /** Heads of informational responses. */
+  readonly interim: string[] = [];
+
+  writeInterim(head: Uint8Array): void {
+    this.#live();
+    if (this.headersSent) throw new Error('writeInterim after the response was begun');
+    this.interim.push(Buffer.from(head).toString('latin1'));
   }
 
   writeRaw(chunk: Uint8Array): boolean {

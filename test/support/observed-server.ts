@@ -53,6 +53,7 @@ export async function observedServer(options: ObservedOptions): Promise<Observed
     poller: typeof import('../../src/listener/poller.ts');
     listener: typeof import('../../src/listener/listener.ts');
     children: typeof import('../../src/main/children/children.ts');
+    listens: typeof import('../../src/main/adopted-listens.ts');
     scoreboard: typeof import('../../src/scoreboard/scoreboard.ts');
     layout: typeof import('../../src/scoreboard/layout.ts');
   };
@@ -60,6 +61,7 @@ export async function observedServer(options: ObservedOptions): Promise<Observed
   const { EpollPoller } = await dist<Modules['poller']>('listener/poller.js');
   const { Listener } = await dist<Modules['listener']>('listener/listener.js');
   const { Children, childSlotsFor } = await dist<Modules['children']>('main/children/children.js');
+  const { AdoptedListens } = await dist<Modules['listens']>('main/adopted-listens.js');
   const { Scoreboard } = await dist<Modules['scoreboard']>('scoreboard/scoreboard.js');
   const { HEADER, Phase } = await dist<Modules['layout']>('scoreboard/layout.js');
   const { workers = 2, extendedStatus = true } = options;
@@ -86,6 +88,8 @@ export async function observedServer(options: ObservedOptions): Promise<Observed
   listener.start();
   const children = new Children(board, listener, native, {
     entry: fileURLToPath(new URL(`../fixtures/${options.entry}`, import.meta.url)),
+    script: null,
+    listens: new AdoptedListens(listener, [...listener.addresses]),
     worker: { ...WORKER, ...options.worker },
     startServers: workers,
     minSpareThreads: 1,

@@ -25,15 +25,29 @@ export const fixture = (name: string): string =>
   fileURLToPath(new URL(`../fixtures/${name}`, import.meta.url));
 
 /** Starts `serve entry` with flags; fails with what it printed if it ends or stays silent. */
-export async function startServer(
+export function startServer(entry: string, flags: readonly string[] = []): Promise<ServerProcess> {
+  return start(['serve', entry, '--listen', '127.0.0.1:0', '--admin', '127.0.0.1:0', ...flags]);
+}
+
+/** The same with `run`; the script says where it listens. */
+export function runScript(
   entry: string,
   flags: readonly string[] = [],
+  parameters: readonly string[] = [],
+  environment: NodeJS.ProcessEnv = {},
 ): Promise<ServerProcess> {
-  const child = spawn(
-    process.execPath,
-    [CLI, 'serve', entry, '--listen', '127.0.0.1:0', '--admin', '127.0.0.1:0', ...flags],
-    { stdio: ['ignore', 'pipe', 'pipe'] },
-  );
+  const own = ['run', '--admin', '127.0.0.1:0', ...flags, entry, '--', ...parameters];
+  return start(own, environment);
+}
+
+async function start(
+  parameters: readonly string[],
+  environment: NodeJS.ProcessEnv = {},
+): Promise<ServerProcess> {
+  const child = spawn(process.execPath, [CLI, ...parameters], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...environment },
+  });
   let output = '';
   let changed: () => void = () => {};
   for (const stream of [child.stdout, child.stderr]) {
@@ -50,7 +64,7 @@ export async function startServer(
   });
   const end = performance.now() + START_DEADLINE_MS;
   for (;;) {
-    const port = /listening on http:\/\/127\.0\.0\.1:(\d+)/.exec(output)?.[1];
+    const port = /listening on http:\/\/(?:127\.0\.0\.1|\[::\]):(\d+)/.exec(output)?.[1];
     const admin = /status on http:\/\/127\.0\.0\.1:(\d+)/.exec(output)?.[1];
     if (port !== undefined && admin !== undefined) {
       return {

@@ -21,6 +21,7 @@ import {
 import type { Scoreboard } from '../../scoreboard/scoreboard.ts';
 import type { ChildMessage, ChildTask, LoadFailure } from '../../workers/child.ts';
 import type { WorkerOptions } from '../../workers/context.ts';
+import type { AdoptedListens } from '../adopted-listens.ts';
 import { Backoff } from './backoff.ts';
 import { type Child, coded, reasonOf, serves } from './child.ts';
 import { noteSpawn } from './decisions.ts';
@@ -44,6 +45,9 @@ export interface ChildLimits extends SpawnLimits {
 
 export interface ChildrenOptions extends ChildLimits {
   readonly entry: string;
+  /** Arguments of an entry that is run as a script; null: its exports are served. */
+  readonly script: readonly string[] | null;
+  readonly listens: AdoptedListens;
   readonly worker: WorkerOptions;
   /** BroadcastChannel for the application's own metrics; none: nobody listens. */
   readonly metricsChannel?: string | null;
@@ -60,6 +64,8 @@ export class Children {
   readonly #board: Scoreboard;
   readonly #listener: Listener;
   readonly #entry: string;
+  readonly #script: readonly string[] | null;
+  readonly #listens: AdoptedListens;
   readonly #metricsChannel: string | null;
   #limits: ChildLimits;
   #worker: WorkerOptions;
@@ -85,6 +91,8 @@ export class Children {
     this.#board = board;
     this.#listener = listener;
     this.#entry = options.entry;
+    this.#script = options.script;
+    this.#listens = options.listens;
     this.#metricsChannel = options.metricsChannel ?? null;
     this.#worker = options.worker;
     this.#limits = options;
@@ -191,11 +199,14 @@ export class Children {
 
   async #live(child: Child): Promise<void> {
     const { slot, life } = child;
+    const { line, hangUp } = this.#listens.open();
     const task: ChildTask = {
       shared: this.#board.shared,
       child: slot,
       life,
       entry: this.#entry,
+      script: this.#script,
+      line,
       options: this.#worker,
       metricsChannel: this.#metricsChannel,
     };
@@ -207,6 +218,8 @@ export class Children {
       await child.gone;
       this.#onEnd(child, reasonOf(error as Error), error as Error);
       return;
+    } finally {
+      hangUp();
     }
     if (typeof result === 'number') this.#onEnd(child, result, null);
     else this.#onEnd(child, ExitReason.error, coded(result));

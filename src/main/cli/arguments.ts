@@ -13,16 +13,17 @@ import { flagOf, nearest } from '../config/errors.ts';
 import { isSwitchWord } from '../config/kinds.ts';
 import { DIRECTIVES, type DirectiveName, NAMES, REFUSED } from '../config/table.ts';
 
-export const COMMANDS = ['serve', 'check-config'] as const;
+export const COMMANDS = ['serve', 'run', 'check-config'] as const;
 export type Command = (typeof COMMANDS)[number];
 
-/** What was asked for. `entry` is '' unless the command is serve. */
+/** What was asked for. `entry` is '' for check-config; `parameters` are those of a script that is run. */
 export type Invocation =
   | { readonly command: 'help' }
   | { readonly command: 'version' }
   | {
       readonly command: Command;
       readonly entry: string;
+      readonly parameters: readonly string[];
       readonly configFile: string | undefined;
       readonly flags: readonly Setting[];
     };
@@ -104,23 +105,33 @@ export function parseArguments(argv: readonly string[]): Invocation {
   return { ...commandOf(rest), configFile, flags };
 }
 
-function commandOf(rest: readonly string[]): { command: Command; entry: string } {
+const CHOICE = 'serve, run or check-config';
+
+function commandOf(rest: readonly string[]): {
+  command: Command;
+  entry: string;
+  parameters: readonly string[];
+} {
   const [word, entry, ...surplus] = rest;
-  if (word === undefined) throw new UsageError(`no command; use ${COMMANDS.join(' or ')}`);
+  if (word === undefined) throw new UsageError(`no command; use ${CHOICE}`);
   const command = COMMANDS.find((known) => known === word);
   if (command === undefined) {
     const near = nearest(word, COMMANDS);
     throw new UsageError(
-      `unknown command ${word}, ${near === null ? `use ${COMMANDS.join(' or ')}` : `did you mean ${near}?`}`,
+      `unknown command ${word}, ${near === null ? `use ${CHOICE}` : `did you mean ${near}?`}`,
     );
   }
   if (command === 'check-config') {
     if (entry !== undefined) throw new UsageError(`check-config takes no argument, got ${entry}`);
-    return { command, entry: '' };
+    return { command, entry: '', parameters: [] };
+  }
+  if (command === 'run') {
+    if (entry === undefined) throw new UsageError('run needs the script to run');
+    return { command, entry, parameters: surplus };
   }
   if (entry === undefined) {
     throw new UsageError('serve needs the module of the handler, or a folder of files to serve');
   }
   if (surplus.length > 0) throw new UsageError(`serve takes one entry, got ${surplus[0]} as well`);
-  return { command, entry };
+  return { command, entry, parameters: [] };
 }

@@ -63,6 +63,10 @@ export function helpText(version: string, machine: Machine): string {
       'serve the handler in a module, or the files in a folder',
     ),
     row(
+      'hybrid-mpm run [flags] <script> [-- arguments]',
+      'run a script unchanged; its http.Servers are served where they listen, or by --listen',
+    ),
+    row(
       'hybrid-mpm check-config [flags]',
       'print the effective configuration and where it is from',
     ),

@@ -11,7 +11,7 @@ import { resolve } from 'node:path';
 import { inspect } from 'node:util';
 import { ConfigError, type Directives } from '../config/directives.ts';
 import { formatDuration, formatHostPort } from '../config/kinds.ts';
-import type { createServer, ListenAddress, MpmServer, Reloaded } from '../server.ts';
+import type { createServer, ListenAddress, MpmServer, Reloaded, ScriptOptions } from '../server.ts';
 
 /** What a process may do; an argument, so that tests need no process. */
 export interface Shell {
@@ -139,16 +139,22 @@ function heedOtherSignals(server: MpmServer, load: LoadDirectives, shell: Shell)
   shell.onSignal('SIGTTOU', adjust(-1));
 }
 
+/** What is served: a module or folder, or with `script` the servers of a script. */
+export interface Served {
+  readonly entry: string;
+  readonly directives: Directives;
+  readonly script?: ScriptOptions | undefined;
+}
+
 /**
  * Runs until a signal or a fatal error.
  *
- * @param entry module or folder, relative to the working directory
+ * @param what the entry is a path, relative to the working directory
  * @param load the server's module; an argument, so that tests need no sockets
  * @param reload the configuration as it is when SIGHUP comes
  */
 export async function serve(
-  entry: string,
-  directives: Directives,
+  { entry, directives, script }: Served,
   version: string,
   shell: Shell,
   load: () => Promise<ServerModule> = loadServer,
@@ -162,7 +168,8 @@ export async function serve(
   }
   let server: MpmServer;
   try {
-    server = (await load()).createServer({ entry: path, directives });
+    const options = { entry: path, directives };
+    server = (await load()).createServer(script === undefined ? options : { ...options, script });
   } catch (error) {
     return fail(error, shell);
   }
@@ -178,7 +185,8 @@ export async function serve(
     return fail(error, shell);
   }
   if (ending.begun) return;
-  const kind = found.isDirectory() ? 'files in' : 'handler';
+  const handler = script === undefined ? 'handler' : 'script';
+  const kind = found.isDirectory() ? 'files in' : handler;
   const about = `pid ${process.pid}, ${directives.startServers} .. ${directives.maxRequestWorkers} workers, ${kind} ${entry}`;
   for (const address of addresses) {
     shell.print(`hybrid-mpm ${version} listening on ${url(address)} (${about})`);

@@ -5,7 +5,7 @@
  * Thread: a worker.
  * May not: let anything the application does escape as an exception into the connection code.
  */
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Exchange, Handler } from '../exchange.ts';
 import type { FileOffload } from '../files/offload.ts';
 import type { RouteDeadlines } from '../route-deadlines.ts';
@@ -22,18 +22,27 @@ export class NodeHandler implements Handler {
   readonly #listener: NodeFunction;
 
   readonly #offload: FileOffload | null;
+  readonly #server: Server | null;
 
-  /** @param offload heeds X-Sendfile and its like */
-  constructor(listener: NodeFunction, offload: FileOffload | null = null) {
+  /**
+   * @param offload heeds X-Sendfile and its like
+   * @param server the application's own, which is told of timeouts; null: it has none
+   */
+  constructor(
+    listener: NodeFunction,
+    offload: FileOffload | null = null,
+    server: Server | null = null,
+  ) {
     this.#listener = listener;
     this.#offload = offload;
+    this.#server = server;
   }
 
   handle(exchange: Exchange): void {
     const socket = new ExchangeSocket(exchange);
     const request = new IncomingRequest(exchange, socket);
     const response = new OutgoingResponse(exchange, request, socket, this.#offload);
-    forwardTimeout(socket, request, response);
+    forwardTimeout(socket, request, response, this.#server);
     try {
       const value = this.#listener(request, response);
       if (isThenable(value)) value.then(undefined, (error) => fail(response, error));
@@ -65,12 +74,14 @@ function forwardTimeout(
   socket: ExchangeSocket,
   request: IncomingRequest,
   response: OutgoingResponse,
+  server: Server | null,
 ): void {
   socket.onTimeout = () => {
     const handled = [
       request.emit('timeout', socket),
       response.emit('timeout', socket),
       socket.emit('timeout'),
+      server?.emit('timeout', socket),
     ];
     if (!handled.includes(true)) socket.destroy();
   };

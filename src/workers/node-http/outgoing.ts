@@ -109,6 +109,7 @@ export class OutgoingResponse extends ServerResponse<IncomingMessage> {
     request.onBroken = (error) => this.#fail(error);
     socket.onDestroy = (error) => this.#cut(error);
     exchange.onAbort = (reason) => this.#aborted(reason);
+    exchange.onPeerEnd = () => this.#countsAsGone();
   }
 
   /** OutgoingMessage's way to the wire, with the head in front of the first piece. */
@@ -146,7 +147,7 @@ export class OutgoingResponse extends ServerResponse<IncomingMessage> {
     return named.head;
   }
 
-  /** As they go on the wire: heads, chunk frames, informational responses. */
+  /** As they go on the wire: heads, chunk frames, and informational responses, which come before a head. */
   _writeRaw(
     data: string | Uint8Array,
     encoding?: BufferEncoding | WriteCallback | null,
@@ -157,6 +158,11 @@ export class OutgoingResponse extends ServerResponse<IncomingMessage> {
     if (this.#over) {
       if (callback) process.nextTick(callback, connectionReset());
       return false;
+    }
+    if (!this.#internals._headerSent) {
+      this.#exchange.writeInterim(Buffer.from(data as string, encoding || 'latin1'));
+      if (callback) process.nextTick(callback);
+      return true;
     }
     const length = size ?? sizeOf(data, encoding);
     if (length > 0) this.#hold(data, encoding || 'utf8', length);
@@ -321,6 +327,7 @@ export class OutgoingResponse extends ServerResponse<IncomingMessage> {
       this.#exchange.route = routeOf(this.#request as Routed);
       this.#exchange.onDrain = null;
       this.#exchange.onAbort = null;
+      this.#exchange.onPeerEnd = null;
     }
     const listened = this.listenerCount('finish') > 0 || this.listenerCount('close') > 0;
     this.#stand.release(listened);
@@ -340,6 +347,21 @@ export class OutgoingResponse extends ServerResponse<IncomingMessage> {
     this.#leave();
     this.#stand.close();
     this.#break(connectionReset());
+  }
+
+  /**
+   * The peer has shut its side. To node:http it is gone then, and a stream of events ends by that; but
+   * one that nobody looks out for may still read its response.
+   */
+  #countsAsGone(): boolean {
+    const request = this.#request;
+    return (
+      this.listenerCount('close') > 0 ||
+      request.listenerCount('close') > 0 ||
+      request.listenerCount('aborted') > 0 ||
+      this.#stand.listenerCount('close') > 0 ||
+      this.#stand.listenerCount('end') > 0
+    );
   }
 
   /** `res.destroy()`, `req.destroy()` or `socket.destroy()`. */

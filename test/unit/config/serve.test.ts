@@ -78,7 +78,10 @@ const start = (
   load: () => Promise<ServerModule> = async () => ({ createServer: () => server }),
   entry = ENTRY,
   reload?: LoadDirectives,
-) => serve(entry, resolveDirectives({}, 'test', TWO_CORES), '1.2.3', shell, load, reload);
+) => {
+  const directives = resolveDirectives({}, 'test', TWO_CORES);
+  return serve({ entry, directives }, '1.2.3', shell, load, reload);
+};
 const send = async (signal: NodeJS.Signals) => {
   expect(signals.emit(signal, signal), `${signal} is handled`).toBe(true);
   await vi.advanceTimersByTimeAsync(0);

@@ -46,6 +46,24 @@ describe('loadHandler', () => {
     ['fetch', 'export default Object.assign((a, b) => 1, { fetch: () => new Response("GET") });'],
     ['node', 'export default (req, res) => res.end(req.method);'],
     ['node', 'export default function app(req, res, next) { res.end("GET"); }'],
+    [
+      'node',
+      'import { createServer } from "node:http"; export default createServer((req, res) => res.end(req.socket.server ? "GET" : ""));',
+    ],
+    // The faces of Koa, Fastify and Nest, and a promise of an application.
+    [
+      'node',
+      'export default { word: "GET", use() {}, callback() { return (req, res) => res.end(this.word); } };',
+    ],
+    [
+      'node',
+      'let word; export default { ready: async () => { word = "GET"; }, inject() {}, close() {}, routing: (req, res) => res.end(word) };',
+    ],
+    [
+      'node',
+      'let word; export default { init: async () => { word = "GET"; }, close() {}, getHttpAdapter: () => ({ getInstance: () => (req, res, next) => res.end(word) }) };',
+    ],
+    ['node', 'export default Promise.resolve((req, res) => res.end("GET"));'],
   ])('takes a %s handler: %s', async (kind, text) => {
     expect(await answer(module(text))).toEqual([kind, 'GET']);
   });
@@ -94,4 +112,27 @@ describe('loadHandler', () => {
     expect(dependency.code).toBe('ERR_MPM_ENTRY_FAILED');
     expect(dependency.message).toContain('no-such-package');
   });
+});
+
+it('ends an application that can be closed with its worker', async () => {
+  const text =
+    'export default { ready() {}, inject() {}, routing: (q, r) => r.end(), close: async () => { globalThis.closedApplications = 1; } };';
+  const handler = await loadHandler(module(text), asFolder);
+  await handler.settled?.();
+  expect(globalThis).toHaveProperty('closedApplications', 1);
+});
+
+it.each([
+  [
+    'export default Promise.reject(new Error("no database"));',
+    /default export rejected: no database/,
+  ],
+  [
+    'export default { ready: () => Promise.reject(new Error("bad plugin")), inject() {}, routing() {} };',
+    /did not get ready: bad plugin/,
+  ],
+])('names why an application does not get ready: %s', async (text, message) => {
+  const error = await errorOf(module(text));
+  expect(error.code).toBe('ERR_MPM_ENTRY_FAILED');
+  expect(error.message).toMatch(message);
 });

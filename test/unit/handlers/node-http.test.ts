@@ -581,3 +581,45 @@ describe('response', () => {
     expect(silent.aborted).toBe(true);
   });
 });
+
+describe('informational responses', () => {
+  const hints: Listener = (_req, res) => {
+    res.writeProcessing();
+    res.writeEarlyHints({ link: '</style.css>; rel=preload; as=style' });
+  };
+
+  it('leave before the response and do not begin it', async () => {
+    const exchange = await run((req, res) => {
+      hints(req, res);
+      expect(res.headersSent).toBe(false);
+      res.setHeader('X-Late', '1');
+      res.end('done');
+    });
+    expect(exchange.interim).toEqual([
+      'HTTP/1.1 102 Processing\r\n\r\n',
+      'HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload; as=style\r\n\r\n',
+    ]);
+    expect(exchange.body).toMatch(/^HTTP\/1\.1 200 OK\r\n.*\r\n\r\ndone$/s);
+    expect(exchange.body).toContain('X-Late: 1');
+  });
+
+  it('leave room for the 500 of a handler that throws behind them', async () => {
+    const exchange = await run((req, res) => {
+      hints(req, res);
+      throw new Error('after all');
+    });
+    expect(exchange.errors).toHaveLength(1);
+    expect(exchange.sent?.status).toBe(500);
+  });
+
+  it('call back', async () => {
+    let called = 0;
+    await run((_req, res) => {
+      res.writeEarlyHints({ link: '</a>; rel=preload' }, () => {
+        called++;
+        res.end();
+      });
+    });
+    expect(called).toBe(1);
+  });
+});

@@ -1,7 +1,7 @@
 /** The course of a connection at the points where events, handlers and reuse meet. */
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { ReadPhase, SLOT } from '../../../src/scoreboard/layout.ts';
-import { FLAG_HANGUP } from '../../../src/scoreboard/transition.ts';
+import { FLAG_END, FLAG_HANGUP } from '../../../src/scoreboard/transition.ts';
 import type { Exchange } from '../../../src/workers/exchange.ts';
 import { Bench } from './connection-bench.ts';
 
@@ -393,5 +393,129 @@ describe('a connection that ran out of time', () => {
     expect(statuses(bench.socket(slot).output)).toEqual(['200']);
     expect(bench.state(slot)).toBe('lingerNormal');
     expect(bench.requests).toBe(1);
+  });
+});
+
+describe('an informational response', () => {
+  const hint = Buffer.from('HTTP/1.1 103 Early Hints\r\n\r\n');
+
+  it('is neither the status nor a part of the final response', () => {
+    const seen: [boolean, number][] = [];
+    const bench = benchOf({
+      '/': (exchange) => {
+        exchange.writeInterim(hint);
+        seen.push([exchange.headersSent, bench.requests]);
+        exchange.writeRaw(Buffer.from('HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\nok'));
+        exchange.endRaw(true);
+      },
+    });
+    const slot = bench.accept();
+    bench.serve(slot, get('/'));
+    expect(statuses(bench.socket(slot).output)).toEqual(['103', '201']);
+    expect(seen).toEqual([[false, 0]]);
+    expect(bench.requests).toBe(1);
+    expect(bench.state(slot)).toBe('keepalive');
+  });
+
+  it('is not sent to a client of HTTP/1.0', () => {
+    const bench = benchOf({
+      '/': (exchange) => {
+        exchange.writeInterim(hint);
+        ok(exchange);
+      },
+    });
+    const slot = bench.accept();
+    bench.serve(slot, 'GET / HTTP/1.0\r\n\r\n');
+    expect(statuses(bench.socket(slot).output)).toEqual(['200']);
+  });
+
+  it('that a full socket does not take waits before the response', () => {
+    const bench = benchOf({
+      '/': (exchange) => {
+        exchange.writeInterim(hint);
+        ok(exchange);
+      },
+    });
+    const slot = bench.accept();
+    bench.socket(slot).room = 5;
+    bench.serve(slot, get('/'));
+    bench.socket(slot).room = Number.POSITIVE_INFINITY;
+    bench.wake(slot);
+    expect(statuses(bench.socket(slot).output)).toEqual(['103', '200']);
+    expect(bench.requests).toBe(1);
+  });
+});
+
+describe('a client that shuts its side while its handler is unfinished', () => {
+  function waiting(answer: boolean) {
+    const calls: string[] = [];
+    let exchange: Exchange | null = null;
+    const bench = benchOf({
+      '/': (given) => {
+        exchange = given;
+        given.onPeerEnd = () => {
+          calls.push('end');
+          return answer;
+        };
+        given.onAbort = (reason) => calls.push(reason);
+      },
+    });
+    const slot = bench.accept();
+    bench.serve(slot, get('/'));
+    return { bench, slot, calls, exchange: exchange as unknown as Exchange };
+  }
+  const attend = ({ bench, slot }: ReturnType<typeof waiting>) =>
+    bench.pinned.get(slot)?.checkHangup();
+
+  it('is gone where the handler says so', () => {
+    const all = waiting(true);
+    all.bench.notice(all.slot, FLAG_END);
+    attend(all);
+    expect(all.calls).toEqual(['end', 'peer-gone']);
+    expect(all.bench.state(all.slot)).toBe('closing');
+  });
+
+  it('still reads its response where it does not, and is asked about once', () => {
+    const all = waiting(false);
+    all.bench.notice(all.slot, FLAG_END);
+    attend(all);
+    attend(all);
+    expect(all.calls).toEqual(['end']);
+    ok(all.exchange);
+    expect(statuses(all.bench.socket(all.slot).output)).toEqual(['200']);
+  });
+
+  it('is asked about, too, where the end came with the request', async () => {
+    const calls: string[] = [];
+    const bench = benchOf({
+      '/': (exchange) => {
+        exchange.onPeerEnd = () => true;
+        exchange.onAbort = (reason) => calls.push(reason);
+      },
+    });
+    const slot = bench.accept();
+    bench.board.setSlot(slot, SLOT.endOfStream, 1);
+    bench.socket(slot).endOfInput = true;
+    bench.serve(slot, get('/'));
+    await settled();
+    expect(calls).toEqual(['peer-gone']);
+    expect(bench.state(slot)).toBe('closing');
+  });
+
+  it('is not asked about before its body was read', async () => {
+    const calls: string[] = [];
+    const bench = benchOf({
+      '/': (exchange) => {
+        exchange.onPeerEnd = () => {
+          calls.push('end');
+          return true;
+        };
+      },
+    });
+    const slot = bench.accept();
+    bench.serve(slot, 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\nabc');
+    bench.notice(slot, FLAG_END);
+    bench.pinned.get(slot)?.checkHangup();
+    expect(calls).toEqual([]);
   });
 });

@@ -1,0 +1,25 @@
+/**
+ * Has the listener listen on one address, `::` meaning every one the machine has.
+ *
+ * Thread: main.
+ */
+import type { ListenAddress } from '../listener/acceptor.ts';
+
+export interface ListeningPart {
+  listen(host: string, port: number, v6Only: boolean): ListenAddress;
+}
+
+/**
+ * A dual-stack socket for `::`, or IPv4 alone where the machine has no IPv6.
+ * @param host numeric
+ * @throws as `Acceptor.listen`
+ */
+export function bindAddress(listener: ListeningPart, host: string, port: number): ListenAddress {
+  if (host !== '::') return listener.listen(host, port, true);
+  try {
+    return listener.listen('::', port, false);
+  } catch (error) {
+    if ((error as { code?: string }).code !== 'ERR_MPM_ADDRESS') throw error;
+    return listener.listen('0.0.0.0', port, false);
+  }
+}
