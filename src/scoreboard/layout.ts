@@ -124,6 +124,7 @@ export const CHILD = {
   pinned: f(100, 'child', 'connections with an unfinished handler or body in this child'),
   heapUsedKb: f(104, 'child', 'V8 heap in use, KiB, sampled'),
   inLongHandler: f(108, 'child', '1: runs a handler that is known to be long'),
+  upgraded: f(112, 'child', 'connections that a socket of this child has'),
   inbox: f(128, 'cas', 'first connection of the inbox, + 1'),
   attention: f(132, 'cas', '1: a connection that this child owns has a hang-up'),
   assigned: f(
