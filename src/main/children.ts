@@ -341,7 +341,10 @@ export class Children {
   #cullHighest(): void {
     const ready = [...this.#children.values()].filter(({ state }) => state === 'ready');
     const highest = ready
-      .filter(({ slot }) => this.#board.idle.has(slot))
+      // One that has upgraded connections could only cut them off.
+      .filter(
+        ({ slot }) => this.#board.idle.has(slot) && this.#board.child(slot, CHILD.upgraded) === 0,
+      )
       .sort((one, other) => other.slot - one.slot)[0];
     if (highest === undefined) return;
     this.#retire(highest, ChildCommand.retireIdle);
@@ -397,6 +400,7 @@ const CLEARED = [
   CHILD.lifeConnections,
   CHILD.lifeRequests,
   CHILD.pinned,
+  CHILD.upgraded,
   CHILD.heapUsedKb,
   CHILD.inLongHandler,
   CHILD.progress,

@@ -271,6 +271,8 @@ function workerOptions(directives: Directives, accessLog: LogSettings | null): W
       childSlotsFor(directives.maxRequestWorkers),
     ),
     accessLog,
+    timeoutMs: directives.timeoutMs,
+    gracefulShutdownTimeoutMs: directives.gracefulShutdownTimeoutMs,
   };
 }
 

@@ -11,7 +11,7 @@ import { Scoreboard, type SharedScoreboard } from '../scoreboard/scoreboard.ts';
 import { AdoptedServers } from './adoption/adopted-servers.ts';
 import { askToListen, type ListenLine } from './adoption/ask-main.ts';
 import { WorkerContext, type WorkerOptions } from './context.ts';
-import type { Handler } from './exchange.ts';
+import { type Handler, takesUpgrades } from './exchange.ts';
 import { installGlobals } from './fetch/globals.ts';
 import { FileOffload } from './files/offload.ts';
 import { EntryError, loadHandler, loadScript } from './handler-loader.ts';
@@ -90,6 +90,7 @@ export default async function live(task: ChildTask): Promise<ExitReason | LoadFa
     // A first turn finds what waits already, or says that this worker is idle.
     context.wakeSelf();
   });
+  if (takesUpgrades(handler)) handler.shutDown();
   await handler.settled?.();
   // The thread has had one life and ends by itself once Piscina has the result; `exit` handlers of
   // the application run. A terminated thread would skip them.

@@ -21,6 +21,7 @@ import { type BodyCourse, RequestBody } from './request-body.ts';
 import { type BodyError, Read, Received, RequestReader } from './request-reader.ts';
 import { ResponseWriter } from './response-writer.ts';
 import { type ServingLoop, Tenure } from './tenure.ts';
+import { takeOver, wantsUpgrade } from './upgrade/take-over.ts';
 
 export type { ServingLoop };
 
@@ -103,9 +104,13 @@ export class Connection implements ResponseCourse, BodyCourse {
   #run(): void {
     const exchange = this.#exchange;
     while (this.#readRequest()) {
+      const upgrade = wantsUpgrade(this.#context, this.#reader);
+      // A socket of its own would overtake the responses before it.
+      if (upgrade && this.#answered.length > 0 && !this.#settle()) return;
       exchange.begin();
-      if (this.#delegate()) return;
-      this.#invoke();
+      if (this.#delegate(upgrade)) return;
+      this.#invoke(upgrade);
+      if (this.#hold.slot < 0) return;
       if (exchange.response !== Response.ended) {
         this.#tenure.pin();
         if (this.#writer.corked && !exchange.headDue) this.flush();
@@ -146,12 +151,15 @@ export class Connection implements ResponseCourse, BodyCourse {
     }
   }
 
-  /** True: an idle worker answers this request, since it will take long and this worker polls. */
-  #delegate(): boolean {
+  /**
+   * True: an idle worker answers this request, since it will take long and this worker polls, or since
+   * it has fewer upgraded connections.
+   */
+  #delegate(upgrade: boolean): boolean {
     const { method, target } = this.#exchange;
     this.#route = this.#loop.routeOf(method, target);
     if (!this.#reader.repeatable || this.#answered.length > 0) return false;
-    const heir = this.#loop.heirFor(this.#route);
+    const heir = upgrade ? this.#loop.heirForUpgrade() : this.#loop.heirFor(this.#route);
     if (heir < 0) return false;
     this.#tenure.delegate(heir);
     this.#leave();
@@ -159,7 +167,7 @@ export class Connection implements ResponseCourse, BodyCourse {
   }
 
   /** Calls the handler for the request that has begun. */
-  #invoke(): void {
+  #invoke(upgrade: boolean): void {
     const context = this.#context;
     const exchange = this.#exchange;
     this.#accounted = false;
@@ -170,7 +178,8 @@ export class Connection implements ResponseCourse, BodyCourse {
     this.#invoking = true;
     context.handling = true;
     try {
-      context.handler.handle(exchange);
+      if (upgrade) this.#upgrade();
+      else context.handler.handle(exchange);
     } catch (error) {
       exchange.fail(error);
     }
@@ -179,6 +188,22 @@ export class Connection implements ResponseCourse, BodyCourse {
     context.setWord(CHILD.currentSlot, 0);
     context.now = performance.now();
     this.#loop.afterHandler(this.#route, context.now - this.#startedMs);
+  }
+
+  /** Gives the connection to a socket of the application's. */
+  #upgrade(): void {
+    const taken = takeOver(this.#context, {
+      hold: this.#hold,
+      reader: this.#reader,
+      exchange: this.#exchange,
+      startedMs: this.#startedMs,
+      line: this.#line,
+      keep: (upgraded) => this.#loop.upgraded(upgraded),
+    });
+    if (!taken) return;
+    this.#line = '';
+    this.#exchange.cut();
+    this.#leave();
   }
 
   /** What follows an ended response. True: go on with the next request. */

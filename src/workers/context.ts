@@ -13,6 +13,7 @@ import { handBack } from '../scoreboard/wake.ts';
 import type { LogSettings } from './access-log/log-writer.ts';
 import { BufferStore } from './buffer-store.ts';
 import type { Handler } from './exchange.ts';
+import { logHandlerError } from './handler-error.ts';
 import { RequestParser } from './http1/request-parser.ts';
 import { ResponseHeads } from './http1/response-head.ts';
 import type { RawBuffer } from './raw-buffer.ts';
@@ -48,6 +49,10 @@ export interface WorkerOptions {
   readonly accessLog: LogSettings | null;
   /** Folder of the files that X-Sendfile and its like may name; null: such fields mean nothing. */
   readonly sendFileRoot: string | null;
+  /** Longest time without progress, milliseconds (Apache's Timeout). */
+  readonly timeoutMs: number;
+  /** Within which a worker retires, milliseconds, 0: no bound. */
+  readonly gracefulShutdownTimeoutMs: number;
 }
 
 /** Scratch memory that responses are put together in. */
@@ -156,7 +161,6 @@ export class WorkerContext {
   }
 
   logError(error: unknown, method: string, target: string): void {
-    const detail = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    process.stderr.write(`hybrid-mpm: error in the handler of ${method} ${target}: ${detail}\n`);
+    logHandlerError(error, method, target);
   }
 }

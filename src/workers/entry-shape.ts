@@ -66,7 +66,7 @@ export async function handlerOf(
 }
 
 /** The default export; that of a module compiled to CommonJS is one level further down. */
-async function settledExport(module: Record<string, unknown>): Promise<unknown> {
+export async function settledExport(module: Record<string, unknown>): Promise<unknown> {
   const value = module.default;
   const nested = typeof value === 'object' && value !== null && '__esModule' in value;
   const candidate = nested && 'default' in value ? value.default : value;

@@ -5,6 +5,7 @@
  * Thread: a worker. The connection code implements `Exchange`; adapters only use it.
  * May not: touch a descriptor, the scoreboard or a connection buffer; those stay behind this seam.
  */
+import type { UpgradeSocket } from './upgrade/upgrade-socket.ts';
 
 /** The parsed head of the request that is current on a worker; overwritten by the next parse. */
 export interface FieldTable {
@@ -177,3 +178,23 @@ export interface Handler {
   /** Resolves when the application has finished what it went on with after its responses. */
   settled?(): Promise<void>;
 }
+
+/** A handler that also takes connections over for another protocol (RFC 9110, section 7.8). */
+export interface UpgradeTaker extends Handler {
+  /**
+   * Somebody would take one now; otherwise `handle` is called as if none had been asked for.
+   * @param method `CONNECT` asks for a tunnel (RFC 9110, section 9.3.6), without an Upgrade field
+   */
+  wantsUpgrade(method: string): boolean;
+  /**
+   * Instead of `handle`, for a request without a body.
+   * @param exchange says what was asked; it cannot be answered, and is valid until this has returned
+   * @param socket has the connection from now on
+   * @param head what the client has sent behind the request
+   */
+  upgrade(exchange: Exchange, socket: UpgradeSocket, head: Buffer): void;
+  /** The worker is about to end, told once; false: nobody heard, so its sockets are ended for it. */
+  shutDown(): boolean;
+}
+
+export const takesUpgrades = (handler: Handler): handler is UpgradeTaker => 'upgrade' in handler;

@@ -12,12 +12,16 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import type { AdoptedServers } from './adoption/adopted-servers.ts';
 import { isTypeScript, runScript } from './adoption/script.ts';
 import { EntryError } from './entry-error.ts';
-import { handlerOf } from './entry-shape.ts';
+import { handlerOf, settledExport } from './entry-shape.ts';
 import type { Handler } from './exchange.ts';
 import type { FileOffload } from './files/offload.ts';
 import { StaticHandler, type StaticOptions } from './static/static-handler.ts';
+import { adoptedTarget, upgradeTargetOf } from './upgrade/upgrade-target.ts';
+import { UpgradingHandler } from './upgrade/upgrading-handler.ts';
 
 export { EntryError, type EntryErrorCode } from './entry-error.ts';
+
+type Exports = Record<string, unknown>;
 
 /** How long a script may take to its first `listen`: databases are connected to before. */
 const LISTEN_DEADLINE_MS = 60_000;
@@ -38,8 +42,10 @@ export async function loadHandler(
 ): Promise<Handler> {
   const path = pathOf(entry);
   if (isFolder(path, entry)) return new StaticHandler(path, folder);
-  const module = await loaded(entry, () => import(pathToFileURL(path).href));
-  return handlerOf(module as Record<string, unknown>, entry, offload, adopted);
+  const module = (await loaded(entry, () => import(pathToFileURL(path).href))) as Exports;
+  const handler = await handlerOf(module, entry, offload, adopted);
+  const target = upgradeTargetOf(module, await settledExport(module), adopted);
+  return target === null ? handler : new UpgradingHandler(handler, target);
 }
 
 /**
@@ -69,7 +75,7 @@ export async function loadScript(
   await Promise.race([adopted.first(), late]).finally(() => clearTimeout(timer));
   // Whatever else it has listen in the same turn is there before its first request.
   await new Promise((done) => setImmediate(done));
-  return adopted;
+  return new UpgradingHandler(adopted, adoptedTarget(adopted));
 }
 
 const pathOf = (entry: string): string =>

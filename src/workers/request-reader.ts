@@ -404,6 +404,13 @@ export class RequestReader {
     return Uint8Array.prototype.slice.call(this.#bytes, from, from + this.bodyLength);
   }
 
+  /** What has come behind a request without a body, as a copy; the buffer is given back. */
+  takeRest(): Buffer {
+    const rest = Buffer.from(this.#copy(Math.min(this.#requestEnd, this.#end), this.#end));
+    this.release();
+    return rest;
+  }
+
   /** Behind the request that was answered; keeps read-ahead. */
   advance(): void {
     if (!this.#streamDone) throw new Error('the body was not read to its end');

@@ -168,6 +168,8 @@ export class Bench implements ServingLoop {
         sendFileRoot: null,
         maxOpenFiles: 4,
         accessLog: null,
+        timeoutMs: 60_000,
+        gracefulShutdownTimeoutMs: 0,
       },
       { kind: 'node', handle },
     );
@@ -210,6 +212,11 @@ export class Bench implements ServingLoop {
     return -1;
   }
 
+  heirForUpgrade(): number {
+    return -1;
+  }
+
+  upgraded(): void {}
   delegate(): void {}
   beforeHandler(): void {}
   afterHandler(): void {}
