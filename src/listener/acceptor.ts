@@ -216,6 +216,7 @@ const CLEARED = [
   SLOT.lastChild,
   SLOT.drainedBytes,
   SLOT.endOfStream,
+  SLOT.clientFamily,
 ];
 
 function listenError(errno: number, where: string): Error & { code: string } {

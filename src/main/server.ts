@@ -265,6 +265,10 @@ function workerOptions(directives: Directives, accessLog: LogSettings | null): W
     looksBeforeSleep: availableParallelism() > 1 ? LOOKS_BEFORE_SLEEP : 0,
     indexes: directives.indexes,
     sendFileRoot: directives.sendFileRoot,
+    trustProxy:
+      directives.trustProxy.length === 0
+        ? null
+        : { networks: directives.trustProxy, header: directives.trustProxyHeader },
     maxOpenFiles: openFilesFor(
       thisMachine(),
       directives.maxConnections,

@@ -217,6 +217,19 @@ export const SLOT = {
     'bytes the peer had not taken at a sample of the present wait, -1: none',
   ),
   restProbed: f64(192, 'owner', 'up to where the file was found in memory'),
+  clientFamily: f(
+    208,
+    'owner',
+    'of the client that a trusted proxy has told of, 0: the peer is it',
+  ),
+  clientPort: f(212, 'owner', 'its port, 0: not told'),
+  clientAddress: {
+    offset: 216,
+    writer: 'owner',
+    meaning: '4 or 16 bytes',
+    type: 'bytes',
+    count: 16,
+  },
   restSpilledKb: f(176, 'owner', 'KiB of it that count as spilled'),
 } as const satisfies Record<string, Field>;
 export const SLOT_BYTES = 256;

@@ -16,6 +16,7 @@ import type { Handler } from './exchange.ts';
 import { logHandlerError } from './handler-error.ts';
 import { RequestParser } from './http1/request-parser.ts';
 import { ResponseHeads } from './http1/response-head.ts';
+import { TrustedProxies, type TrustSettings } from './proxy/trusted-proxies.ts';
 import type { RawBuffer } from './raw-buffer.ts';
 import { RequestLog } from './request-log.ts';
 
@@ -49,6 +50,8 @@ export interface WorkerOptions {
   readonly accessLog: LogSettings | null;
   /** Folder of the files that X-Sendfile and its like may name; null: such fields mean nothing. */
   readonly sendFileRoot: string | null;
+  /** Null: what proxies say is not heeded. */
+  readonly trustProxy: TrustSettings | null;
   /** Longest time without progress, milliseconds (Apache's Timeout). */
   readonly timeoutMs: number;
   /** Within which a worker retires, milliseconds, 0: no bound. */
@@ -75,6 +78,8 @@ export class WorkerContext {
   readonly buffers: BufferStore;
   /** Null: no access log. */
   readonly log: RequestLog | null;
+  /** Null: no proxy is trusted. */
+  readonly proxies: TrustedProxies | null;
   readonly out = Buffer.allocUnsafeSlow(OUT_BYTES) as RawBuffer;
   /** Bytes of `out` in use, and by whom. */
   outLength = 0;
@@ -111,6 +116,9 @@ export class WorkerContext {
     const { accessLog } = options;
     this.log =
       accessLog === null || board.log === null ? null : new RequestLog(this, board.log, accessLog);
+    const { trustProxy } = options;
+    this.proxies =
+      trustProxy === null ? null : new TrustedProxies(board, native.familyIpv6, trustProxy);
     native.attach(Region.board, board.bytes);
     native.attach(Region.buffers, board.buffers);
     native.attach(Region.out, this.out);

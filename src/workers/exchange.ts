@@ -23,6 +23,14 @@ export interface FieldTable {
 /** Why an exchange ended before its response was complete. */
 export type AbortReason = 'peer-gone' | 'timeout' | 'shutdown';
 
+/** What a trusted proxy says of how the client asked, see the directive trustProxy. */
+export interface Forwarded {
+  /** By https. */
+  readonly secure: boolean;
+  /** The host that was asked, '' where it is the Host field's. */
+  readonly host: string;
+}
+
 export interface Exchange {
   /** Objects are reused once their request ended; compare before a late use. Rises with every request. */
   readonly serial: number;
@@ -38,10 +46,14 @@ export interface Exchange {
   readonly minorVersion: 0 | 1;
   /** False when the connection closes after this response. */
   readonly keepAlive: boolean;
+  /** The client's: the peer's, or that of the client that a trusted proxy has told of. */
   readonly remoteAddress: string;
   readonly remotePort: number;
   readonly localAddress: string;
   readonly localPort: number;
+
+  /** Null: there is no trusted proxy, or it says nothing. */
+  readonly forwarded: Forwarded | null;
 
   /** Bytes of a body that has wholly arrived (0: there is none); -1: it has to be streamed. */
   readonly bodyLength: number;

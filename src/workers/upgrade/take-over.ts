@@ -50,6 +50,13 @@ export function takeOver(context: WorkerContext, taken: TakenOver): boolean {
     return false;
   }
   const { slot } = hold;
+  if (hold.field(SLOT.clientFamily) !== 0) {
+    const { remoteAddress, remotePort } = exchange;
+    const remoteFamily = remoteAddress.includes(':') ? 'IPv6' : 'IPv4';
+    for (const [name, value] of Object.entries({ remoteAddress, remotePort, remoteFamily })) {
+      Object.defineProperty(socket, name, { value, configurable: true });
+    }
+  }
   const head = reader.takeRest();
   hold.setField(SLOT.requests, hold.field(SLOT.requests) + 1);
   const word = hold.upgrade();

@@ -168,6 +168,7 @@ export class Bench implements ServingLoop {
         sendFileRoot: null,
         maxOpenFiles: 4,
         accessLog: null,
+        trustProxy: null,
         timeoutMs: 60_000,
         gracefulShutdownTimeoutMs: 0,
       },
