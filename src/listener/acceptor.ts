@@ -217,6 +217,7 @@ const CLEARED = [
   SLOT.drainedBytes,
   SLOT.endOfStream,
   SLOT.clientFamily,
+  SLOT.proxyDone,
 ];
 
 function listenError(errno: number, where: string): Error & { code: string } {

@@ -265,6 +265,7 @@ function workerOptions(directives: Directives, accessLog: LogSettings | null): W
     looksBeforeSleep: availableParallelism() > 1 ? LOOKS_BEFORE_SLEEP : 0,
     indexes: directives.indexes,
     sendFileRoot: directives.sendFileRoot,
+    proxyProtocol: directives.proxyProtocol,
     trustProxy:
       directives.trustProxy.length === 0
         ? null

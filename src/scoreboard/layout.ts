@@ -151,6 +151,7 @@ export const CHILD = {
   leads: f64(464, 'child', 'times it took or was given the lead'),
   passes: f64(472, 'child', 'times it passed the lead on before a long handler'),
   wakes: f64(480, 'child', 'workers it woke'),
+  proxyErrors: f64(496, 'child', 'connections without the PROXY header that was due'),
   delegations: f64(488, 'child', 'requests it gave to an idle worker while it led'),
 } as const satisfies Record<string, Field>;
 export const CHILD_BYTES = 512;
@@ -230,6 +231,7 @@ export const SLOT = {
     type: 'bytes',
     count: 16,
   },
+  proxyDone: f(232, 'owner', '1: a PROXY header is not, or no longer, due'),
   restSpilledKb: f(176, 'owner', 'KiB of it that count as spilled'),
 } as const satisfies Record<string, Field>;
 export const SLOT_BYTES = 256;

@@ -197,6 +197,11 @@ function addWorkers(add: Add, options: MetricsOptions): void {
   counter('mpm_worker_turns_total', 'Turns of the serving loops.', (now) =>
     plain(now.totals.turns),
   );
+  counter(
+    'mpm_proxy_header_errors_total',
+    'Connections closed for want of a well-formed PROXY header.',
+    (now) => plain(now.totals.proxyErrors),
+  );
   counter('mpm_delegations_total', 'Requests that the leader gave to an idle worker.', (now) =>
     plain(now.totals.delegations),
   );

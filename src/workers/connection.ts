@@ -17,6 +17,7 @@ import type { WorkerContext } from './context.ts';
 import type { AbortReason } from './exchange.ts';
 import { HttpExchange, Response, type ResponseCourse } from './http-exchange.ts';
 import { Ownership } from './ownership.ts';
+import { Taken } from './proxy/proxy-headers.ts';
 import { type BodyCourse, RequestBody } from './request-body.ts';
 import { type BodyError, Read, Received, RequestReader } from './request-reader.ts';
 import { ResponseWriter } from './response-writer.ts';
@@ -43,6 +44,8 @@ export class Connection implements ResponseCourse, BodyCourse {
   readonly #exchange: HttpExchange;
   readonly #answered: Answered;
   #invoking = false;
+  /** A PROXY header has to come before anything else. */
+  #proxyDue = false;
   #aborted = false;
   #budget = 0;
   #startedMs = 0;
@@ -78,6 +81,7 @@ export class Connection implements ResponseCourse, BodyCourse {
   /** Serves a connection this worker has just claimed; `word` is what the claim made of its state. */
   open(slot: number, word: number): void {
     this.#tenure.take(slot, word);
+    this.#proxyDue = this.#context.proxyHeaders?.isDue(this.#hold.index) === true;
     this.#aborted = false;
     this.#line = '';
     this.#cause = Aborted.byClient;
@@ -123,11 +127,25 @@ export class Connection implements ResponseCourse, BodyCourse {
     }
   }
 
+  /** False: the connection does not begin as it has to, and is over. */
+  #takeProxyHeader(): boolean {
+    const { proxyHeaders } = this.#context;
+    if (proxyHeaders === null || !this.#reader.hasLeftover) return true;
+    const taken = proxyHeaders.take(this.#hold.index, this.#reader);
+    if (taken === Taken.header) this.#proxyDue = false;
+    if (taken !== Taken.malformed) return true;
+    // Nothing is said: whoever it is does not speak this protocol.
+    this.#context.add(CHILD.proxyErrors, 1);
+    this.#closeNow();
+    return false;
+  }
+
   /** True: a request is ready to be handled. False: the connection was let go or waits. */
   #readRequest(): boolean {
     const reader = this.#reader;
     for (;;) {
-      const read = reader.next();
+      if (this.#proxyDue && !this.#takeProxyHeader()) return false;
+      const read = this.#proxyDue ? Read.incomplete : reader.next();
       if (read === Read.ready) return true;
       if (read === Read.refused) {
         this.#startedMs = this.#context.now;

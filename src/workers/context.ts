@@ -16,6 +16,7 @@ import type { Handler } from './exchange.ts';
 import { logHandlerError } from './handler-error.ts';
 import { RequestParser } from './http1/request-parser.ts';
 import { ResponseHeads } from './http1/response-head.ts';
+import { ProxyHeaders } from './proxy/proxy-headers.ts';
 import { TrustedProxies, type TrustSettings } from './proxy/trusted-proxies.ts';
 import type { RawBuffer } from './raw-buffer.ts';
 import { RequestLog } from './request-log.ts';
@@ -52,6 +53,8 @@ export interface WorkerOptions {
   readonly sendFileRoot: string | null;
   /** Null: what proxies say is not heeded. */
   readonly trustProxy: TrustSettings | null;
+  /** Networks whose connections begin with a PROXY header; none: nobody's do. */
+  readonly proxyProtocol: readonly string[];
   /** Longest time without progress, milliseconds (Apache's Timeout). */
   readonly timeoutMs: number;
   /** Within which a worker retires, milliseconds, 0: no bound. */
@@ -80,6 +83,8 @@ export class WorkerContext {
   readonly log: RequestLog | null;
   /** Null: no proxy is trusted. */
   readonly proxies: TrustedProxies | null;
+  /** Null: no connection begins with a PROXY header. */
+  readonly proxyHeaders: ProxyHeaders | null;
   readonly out = Buffer.allocUnsafeSlow(OUT_BYTES) as RawBuffer;
   /** Bytes of `out` in use, and by whom. */
   outLength = 0;
@@ -116,7 +121,9 @@ export class WorkerContext {
     const { accessLog } = options;
     this.log =
       accessLog === null || board.log === null ? null : new RequestLog(this, board.log, accessLog);
-    const { trustProxy } = options;
+    const { trustProxy, proxyProtocol } = options;
+    this.proxyHeaders =
+      proxyProtocol.length === 0 ? null : new ProxyHeaders(board, native.familyIpv6, proxyProtocol);
     this.proxies =
       trustProxy === null ? null : new TrustedProxies(board, native.familyIpv6, trustProxy);
     native.attach(Region.board, board.bytes);

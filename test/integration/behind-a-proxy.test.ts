@@ -2,7 +2,7 @@
 import { readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, expect, it } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import { RawClient } from '../support/raw-client.ts';
 import { fixture, type ServerProcess, startServer } from '../support/server-process.ts';
 
@@ -107,4 +107,76 @@ it('is in the access log and on the status page', async () => {
   // Nobody was named for it.
   expect(second).toMatch(/^127\.0\.0\.1 .* 400 /);
   rmSync(log);
+});
+
+describe('the PROXY protocol', () => {
+  const LINE = 'PROXY TCP4 192.0.2.7 198.51.100.1 4711 80\r\n';
+  const BINARY = Buffer.concat([
+    Buffer.from('\r\n\r\n\0\r\nQUIT\n', 'latin1'),
+    Buffer.from([0x21, 0x11, 0, 12, 192, 0, 2, 7, 198, 51, 100, 1, 0x12, 0x67, 0, 80]),
+  ]).toString('latin1');
+  const LOCAL = `${BINARY.slice(0, 12)}\x20\0\0\0`;
+  const client = async (text: string, running: ServerProcess) => {
+    const made = await RawClient.open(running.port);
+    made.send(Buffer.from(text, 'latin1'));
+    return made;
+  };
+  const said = async (made: RawClient) => JSON.parse((await made.response()).body.toString());
+
+  it.each([
+    ['version 1', LINE],
+    ['version 2', BINARY],
+  ])('names the peer of a connection: %s', async (_, header) => {
+    const running = await start('client.mjs', '--proxy-protocol=loopback');
+    const named = { remoteAddress: '192.0.2.7', remotePort: 4711, url: 'http://inner:8080/x' };
+    const whole = await client(`${header}${ask()}${ask()}`, running);
+    expect(await said(whole)).toEqual(named);
+    expect(await said(whole)).toEqual(named);
+    expect(await answer(whole)).toEqual(named);
+    const dribbled = await RawClient.open(running.port);
+    await dribbled.dribble(`${header}${ask()}`);
+    expect(await said(dribbled)).toEqual(named);
+    const alone = await RawClient.open(running.port);
+    await alone.dribble(header);
+    expect(await answer(alone)).toEqual(named);
+  });
+
+  it.each([
+    ['UNKNOWN', 'PROXY UNKNOWN\r\n'],
+    ['LOCAL', LOCAL],
+  ])('leaves the proxy itself the peer: %s', async (_, header) => {
+    const running = await start('client.mjs', '--proxy-protocol=loopback');
+    const checked = await client(`${header}${ask()}`, running);
+    expect((await said(checked)).remoteAddress).toBe('127.0.0.1');
+  });
+
+  it.each([
+    ['none', ask()],
+    ['a malformed one', `PROXY TCP4 1.1.1.1\r\n${ask()}`],
+    ['two', `${LINE}${LINE}${ask()}`],
+  ])('has a connection end that begins with %s', async (name, text) => {
+    const running = await start('client.mjs', '--proxy-protocol=loopback');
+    const wrong = await client(text, running);
+    const rest = (await wrong.ended()).toString();
+    // Behind the header it is HTTP, where another is a bad request.
+    if (name === 'two') expect(rest).toMatch(/^HTTP\/1\.1 400 /);
+    else expect(rest).toBe('');
+    const metrics = await fetch(`http://127.0.0.1:${running.adminPort}/server-status?auto`);
+    const errors = /MpmProxyHeaderErrors: (\d)/.exec(await metrics.text())?.[1];
+    expect(errors).toBe(name === 'two' ? '0' : '1');
+  });
+
+  it('is not spoken with others', async () => {
+    const running = await start('client.mjs', '--proxy-protocol=10.0.0.0/8');
+    expect((await said(await client(ask(), running))).remoteAddress).toBe('127.0.0.1');
+    const wrong = await client(`${LINE}${ask()}`, running);
+    expect((await wrong.response()).status).toBe(400);
+  });
+
+  it('comes before what its proxy says in fields', async () => {
+    const flags = ['--proxy-protocol=loopback', '--trust-proxy=192.0.2.7'];
+    const running = await start('client.mjs', ...flags);
+    const text = `${LINE}${ask('X-Forwarded-For: 203.0.113.9')}`;
+    expect((await said(await client(text, running))).remoteAddress).toBe('203.0.113.9');
+  });
 });

@@ -55,6 +55,8 @@ export interface Directives {
   readonly listenBacklog: number;
   /** SO_REUSEPORT on the listening sockets. */
   readonly reusePort: boolean;
+  /** Networks whose connections begin with a PROXY header, see `isNetwork`; none: nobody's do. */
+  readonly proxyProtocol: readonly string[];
   /** Networks of proxies that are believed, see `isNetwork`; none: nobody is. */
   readonly trustProxy: readonly string[];
   /** The fields that they write. */

@@ -118,6 +118,17 @@ export const DIRECTIVES = {
     change: 'to run two servers side by side, e.g. while one replaces the other.',
     source: 'ListenCoresBucketsRatio (the same socket option)',
   }),
+  proxyProtocol: directive({
+    group: 'sockets',
+    key: 'proxyProtocol',
+    kind: kinds.networks(),
+    initial: () => [],
+    summary: 'Networks of proxies whose connections begin with a PROXY header',
+    meaning:
+      'Networks of proxies that speak the PROXY protocol, version 1 or 2, written as for trustProxy. A connection from there must begin with its header, or it is closed without an answer; the address that it names is the peer of the connection in all that follows. Health checks (LOCAL, UNKNOWN) are from the proxy itself. Connections from elsewhere are plain HTTP. See docs/behind-a-proxy.md.',
+    change: 'behind a TCP load balancer (HAProxy with send-proxy, an AWS NLB): to its networks.',
+    source: 'RemoteIPProxyProtocol (mod_remoteip)',
+  }),
   trustProxy: directive({
     group: 'sockets',
     key: 'trustProxy',
@@ -489,7 +500,6 @@ export const REFUSED: Readonly<Record<string, string>> = {
   lengthy: LATER,
   maxLengthyWorkers: LATER,
   statusPath: LATER,
-  proxyProtocol: LATER,
   threadsPerChild: ONE_THREAD,
   serverLimit: ONE_THREAD,
 };

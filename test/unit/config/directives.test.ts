@@ -22,6 +22,7 @@ describe('defaults', () => {
       listen: [{ host: '::', port: 8080 }],
       listenBacklog: 511,
       reusePort: false,
+      proxyProtocol: [],
       trustProxy: [],
       trustProxyHeader: 'x-forwarded',
       directPolling: true,
@@ -369,7 +370,6 @@ describe('names', () => {
     'lengthy',
     'maxLengthyWorkers',
     'statusPath',
-    'proxyProtocol',
   ])('of later releases are refused rather than ignored: %s', async (name) => {
     expect(await refusal({ [name]: 'on' })).toContain('comes with a later release');
   });

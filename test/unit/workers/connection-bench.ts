@@ -169,6 +169,7 @@ export class Bench implements ServingLoop {
         maxOpenFiles: 4,
         accessLog: null,
         trustProxy: null,
+        proxyProtocol: [],
         timeoutMs: 60_000,
         gracefulShutdownTimeoutMs: 0,
       },
