@@ -97,7 +97,13 @@ describe('200 WebSocket clients', () => {
   });
 
   it('are spread over the workers', async () => {
-    const { port } = await start('websocket.mjs', '--start-servers=4', '--max-request-workers=4');
+    const running = await start('websocket.mjs', '--start-servers=4', '--max-request-workers=4');
+    const { port } = running;
+    // The first of them has the server listen; the others may be on their way.
+    await eventually(
+      () => statusOf(running),
+      (status) => status.get('IdleWorkers') === '4',
+    );
     const workers = new Map<string, number>();
     for (let count = 0; count < 40; count++) {
       const socket = new WebSocket(`ws://127.0.0.1:${port}/`);
