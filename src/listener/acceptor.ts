@@ -218,6 +218,8 @@ const CLEARED = [
   SLOT.endOfStream,
   SLOT.answerPhase,
   SLOT.deadlineTicks,
+  SLOT.clientFamily,
+  SLOT.proxyDone,
 ];
 
 function listenError(errno: number, where: string): Error & { code: string } {

@@ -26,7 +26,7 @@ import { DeadlineWatch } from './deadline-watch.ts';
 import { Dispatcher } from './dispatcher.ts';
 import { EventRouter, Routed } from './event-router.ts';
 import { LogScheduler } from './log-scheduler.ts';
-import { EAGAIN, type Native, SHORT_SLICE_US } from './native.ts';
+import { EAGAIN, ENOENT, type Native, SHORT_SLICE_US } from './native.ts';
 import type { ListenerOptions } from './options.ts';
 import { type LostRequest, type Orphaned, Orphans } from './orphans.ts';
 import type { Poller } from './poller.ts';
@@ -327,6 +327,10 @@ export class Listener {
       const word = board.word(slot);
       if (ownerOf(word) === child) {
         connections++;
+        // Its thread may still have a descriptor of it, which would keep the end from the client.
+        if (stateOf(word) === ConnectionState.upgraded) {
+          this.#native.shutdownWrite(board.slot(slot, SLOT.fd));
+        }
         const lost = this.#orphans.take(child, slot, word);
         if (lost?.running === true) requests.unshift(lost);
         else if (lost !== null) requests.push(lost);
@@ -344,9 +348,12 @@ export class Listener {
   #tellAgain(slot: number, word: number): void {
     const state = stateOf(word);
     if (state === ConnectionState.free || state === ConnectionState.closing) return;
+    if (state === ConnectionState.upgraded) return;
     const fd = this.#board.slot(slot, SLOT.fd);
     const result = this.#poller.tellAgain(fd, slot, incarnationOf(word));
-    if (result < 0) throw new Error(`epoll_ctl for a connection: errno ${-result}`);
+    // A worker has taken it out of the set meanwhile, for an upgrade.
+    if (result < 0 && result !== ENOENT)
+      throw new Error(`epoll_ctl for a connection: errno ${-result}`);
   }
 
   /** Wakes one child to look at its slot, for a command. */

@@ -120,6 +120,7 @@ interface Addon extends Native {
  */
 export const SHORT_SLICE_US = 100;
 
+export const ENOENT = -2;
 export const EAGAIN = -11;
 export const EEXIST = -17;
 export const EMFILE = -24;

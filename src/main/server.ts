@@ -365,12 +365,19 @@ function workerOptions(directives: Directives, accessLog: LogSettings | null): W
     looksBeforeSleep: availableParallelism() > 1 ? LOOKS_BEFORE_SLEEP : 0,
     indexes: directives.indexes,
     sendFileRoot: directives.sendFileRoot,
+    proxyProtocol: directives.proxyProtocol,
+    trustProxy:
+      directives.trustProxy.length === 0
+        ? null
+        : { networks: directives.trustProxy, header: directives.trustProxyHeader },
     maxOpenFiles: openFilesFor(
       thisMachine(),
       directives.maxConnections,
       childSlotsFor(directives.maxRequestWorkers),
     ),
     accessLog,
+    timeoutMs: directives.timeoutMs,
+    gracefulShutdownTimeoutMs: directives.gracefulShutdownTimeoutMs,
   };
 }
 

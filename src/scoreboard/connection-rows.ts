@@ -31,7 +31,10 @@ export interface ConnectionRow {
   readonly owner: number;
   /** Child slot that served it last, -1: none yet. */
   readonly lastChild: number;
-  /** Family and port (int32 each, native order), then 16 bytes of address; see `formatAddress`. */
+  /**
+   * Of the peer, or of the client of its latest request that a trusted proxy has told of: family and port
+   * (int32 each, native order), then 16 bytes of address; see `formatAddress`.
+   */
   readonly peer: Uint8Array;
   readonly peerPort: number;
   /** Since the present wait began, milliseconds; of one that is processing: since it was queued. */
@@ -156,7 +159,9 @@ function matching(board: Scoreboard, query: ConnectionQuery, now: number) {
       board.slotDouble(slot, SLOT.receivedBytes) + board.slotDouble(slot, SLOT.sentBytes);
     if (bytes < minBytes) continue;
     if (matchesPeer !== undefined) {
-      const at = board.slotIndex(slot) * 4 + SLOT.peerFamily.offset;
+      const told = board.slot(slot, SLOT.clientFamily) !== 0;
+      const client = told ? SLOT.clientFamily : SLOT.peerFamily;
+      const at = board.slotIndex(slot) * 4 + client.offset;
       peer.set(board.bytes.subarray(at, at + peer.length));
       if (!matchesPeer(peer)) continue;
     }
@@ -224,8 +229,9 @@ function readConnection(
     return patternAsDouble[0] as number;
   };
   const peer = new Int32Array(PEER_WORDS);
+  const client = load(SLOT.clientFamily) === 0 ? SLOT.peerFamily : SLOT.clientFamily;
   for (let index = 0; index < PEER_WORDS; index++) {
-    peer[index] = Atomics.load(board.words, first + (SLOT.peerFamily.offset >> 2) + index);
+    peer[index] = Atomics.load(board.words, first + (client.offset >> 2) + index);
   }
   const since = (field: Field) => Math.max(0, elapsedTicks(load(field), now));
   // Free was ruled out by the caller.

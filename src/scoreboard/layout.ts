@@ -210,6 +210,7 @@ export const CHILD = {
   heapUsedKb: f(104, 'child', 'V8 heap in use, KiB, sampled'),
   inLongHandler: f(108, 'child', '1: runs a handler that is known to be long'),
   externalKb: f(112, 'child', 'memory that V8 objects hold outside of its heap, KiB, sampled'),
+  upgraded: f(116, 'child', 'connections that a socket of this child has'),
   handlingTicks: f(120, 'child', 'clock ticks when the handler that runs now was called'),
   inbox: f(128, 'cas', 'first connection of the inbox, + 1'),
   attention: f(
@@ -241,6 +242,7 @@ export const CHILD = {
   leads: f64(464, 'child', 'times it took or was given the lead'),
   passes: f64(472, 'child', 'times it passed the lead on before a long handler'),
   wakes: f64(480, 'child', 'workers it woke'),
+  proxyErrors: f64(608, 'child', 'connections without the PROXY header that was due'),
   delegations: f64(488, 'child', 'requests it gave to an idle worker while it led'),
   queueWait: f64(496, 'child', 'histogram, see HISTOGRAM_BOUNDS', HISTOGRAM),
 } as const satisfies Record<string, Field>;
@@ -309,6 +311,20 @@ export const SLOT = {
     'bytes the peer had not taken at a sample of the present wait, -1: none',
   ),
   restProbed: f64(192, 'owner', 'up to where the file was found in memory'),
+  clientFamily: f(
+    208,
+    'owner',
+    'of the client that a trusted proxy has told of, 0: the peer is it',
+  ),
+  clientPort: f(212, 'owner', 'its port, 0: not told'),
+  clientAddress: {
+    offset: 216,
+    writer: 'owner',
+    meaning: '4 or 16 bytes',
+    type: 'bytes',
+    count: 16,
+  },
+  proxyDone: f(232, 'owner', '1: a PROXY header is not, or no longer, due'),
   restSpilledKb: f(176, 'owner', 'KiB of it that count as spilled: > 0 in memory, < 0 in a folder'),
   restSeries: f(200, 'owner', 'series its request counts in, see route-series.ts'),
   deadlineTicks: f(248, 'owner', 'clock ticks when the response must have begun, 0: whenever'),

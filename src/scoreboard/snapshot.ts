@@ -99,6 +99,7 @@ const CHILD_COUNTERS = [
   'leads',
   'passes',
   'delegations',
+  'proxyErrors',
 ] as const;
 
 export type ServerCounters = Readonly<Record<(typeof SERVER_COUNTERS)[number], number>>;

@@ -19,6 +19,7 @@ export const ConnectionState = {
   lingerNormal: 9,
   lingerShort: 10,
   closing: 11,
+  upgraded: 12,
 } as const;
 export type ConnectionStateName = keyof typeof ConnectionState;
 export type ConnectionState = (typeof ConnectionState)[ConnectionStateName];
@@ -49,6 +50,7 @@ export const ConnectionEvent = {
   flushed: 22,
   goOn: 23,
   answer: 24,
+  upgrade: 25,
 } as const;
 export type ConnectionEventName = keyof typeof ConnectionEvent;
 export type ConnectionEvent = (typeof ConnectionEvent)[ConnectionEventName];
@@ -78,7 +80,7 @@ const row = (
 /** States in which a connection waits for a request and is held by the listener alone. */
 export const WAITING = ['waitRequest', 'readRequest', 'keepalive'] as const;
 /** States in which a child owns the connection. */
-export const OWNED = ['processing', 'suspended', 'resuming'] as const;
+export const OWNED = ['processing', 'suspended', 'resuming', 'upgraded'] as const;
 /** States after the last response, drained by the listener. */
 export const LINGERING = ['lingerNormal', 'lingerShort'] as const;
 
@@ -187,6 +189,15 @@ export const TRANSITIONS: readonly TransitionRow[] = [
     'clear',
     'the client took nothing for too long',
   ),
+  row(
+    ['processing'],
+    'upgrade',
+    'upgraded',
+    'worker',
+    'keep',
+    'another protocol from here on: a socket of the child has it, the poll sets have not',
+  ),
+  row(['upgraded'], 'close', 'closing', 'worker', 'clear', 'that socket was closed'),
   row(['processing'], 'close', 'closing', 'worker', 'clear', 'nothing more to say to this peer'),
   row(WAITING, 'timeout', 'lingerShort', 'listener', 'clear', 'too slow or idle too long'),
   row(WAITING, 'shed', 'lingerShort', 'listener', 'clear', 'room is needed, or the server stops'),
@@ -234,6 +245,7 @@ export const STATE_LETTER: Readonly<Record<ConnectionStateName, string>> = {
   lingerNormal: 'C',
   lingerShort: 'c',
   closing: 'x',
+  upgraded: 'U',
 };
 
 export const STATE_NAMES = Object.keys(ConnectionState) as readonly ConnectionStateName[];

@@ -205,5 +205,6 @@ function* ownLines(snapshot: Snapshot): Generator<Line> {
   yield ['MpmDelegations', totals.delegations];
   yield ['MpmLeadTakeBacks', snapshot.takeBacks];
   yield ['MpmRequeuedOrphans', snapshot.requeuedOrphans];
+  yield ['MpmProxyHeaderErrors', totals.proxyErrors];
   yield ['MpmLogLost', snapshot.logLost];
 }

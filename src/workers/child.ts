@@ -12,7 +12,7 @@ import { AdoptedServers } from './adoption/adopted-servers.ts';
 import { askToListen, type ListenLine } from './adoption/ask-main.ts';
 import { ApplicationPublisher } from './application-metrics.ts';
 import { WorkerContext, type WorkerOptions } from './context.ts';
-import type { Handler } from './exchange.ts';
+import { type Handler, takesUpgrades } from './exchange.ts';
 import { installGlobals } from './fetch/globals.ts';
 import { FileOffload } from './files/offload.ts';
 import { EntryError, loadHandler, loadScript } from './handler-loader.ts';
@@ -104,6 +104,7 @@ export default async function live(task: ChildTask): Promise<ExitReason | LoadFa
     // So that its counters are there, with 0, before the first request.
     publisher?.active();
   });
+  if (takesUpgrades(handler)) handler.shutDown();
   await handler.settled?.();
   await publisher?.last();
   // The thread has had one life and ends by itself once Piscina has the result; `exit` handlers of

@@ -17,10 +17,12 @@ import type { WorkerContext } from './context.ts';
 import type { AbortReason } from './exchange.ts';
 import { HttpExchange, Response, type ResponseCourse } from './http-exchange.ts';
 import { Ownership } from './ownership.ts';
+import { Taken } from './proxy/proxy-headers.ts';
 import { type BodyCourse, RequestBody } from './request-body.ts';
 import { type BodyError, Read, Received, RequestReader } from './request-reader.ts';
 import { ResponseWriter } from './response-writer.ts';
 import { type ServingLoop, Tenure } from './tenure.ts';
+import { takeOver, wantsUpgrade } from './upgrade/take-over.ts';
 
 export type { ServingLoop };
 
@@ -45,6 +47,8 @@ export class Connection implements ResponseCourse, BodyCourse {
   readonly #exchange: HttpExchange;
   readonly #answered: Answered;
   #invoking = false;
+  /** A PROXY header has to come before anything else. */
+  #proxyDue = false;
   #aborted = false;
   #budget = 0;
   #startedMs = 0;
@@ -80,6 +84,7 @@ export class Connection implements ResponseCourse, BodyCourse {
   /** Serves a connection this worker has just claimed; `word` is what the claim made of its state. */
   open(slot: number, word: number): void {
     this.#tenure.take(slot, word);
+    this.#proxyDue = this.#context.proxyHeaders?.isDue(this.#hold.index) === true;
     this.#aborted = false;
     this.#line = '';
     this.#cause = Aborted.byClient;
@@ -107,9 +112,13 @@ export class Connection implements ResponseCourse, BodyCourse {
   #run(): void {
     const exchange = this.#exchange;
     while (this.#readRequest()) {
+      const upgrade = wantsUpgrade(this.#context, this.#reader);
+      // A socket of its own would overtake the responses before it.
+      if (upgrade && this.#answered.length > 0 && !this.#settle()) return;
       exchange.begin();
-      if (this.#delegate()) return;
-      this.#invoke();
+      if (this.#delegate(upgrade)) return;
+      this.#invoke(upgrade);
+      if (this.#hold.slot < 0) return;
       if (exchange.response !== Response.ended) {
         this.#tenure.pin();
         if (this.#writer.corked && !exchange.headDue) {
@@ -125,11 +134,25 @@ export class Connection implements ResponseCourse, BodyCourse {
     }
   }
 
+  /** False: the connection does not begin as it has to, and is over. */
+  #takeProxyHeader(): boolean {
+    const { proxyHeaders } = this.#context;
+    if (proxyHeaders === null || !this.#reader.hasLeftover) return true;
+    const taken = proxyHeaders.take(this.#hold.index, this.#reader);
+    if (taken === Taken.header) this.#proxyDue = false;
+    if (taken !== Taken.malformed) return true;
+    // Nothing is said: whoever it is does not speak this protocol.
+    this.#context.add(CHILD.proxyErrors, 1);
+    this.#closeNow();
+    return false;
+  }
+
   /** True: a request is ready to be handled. False: the connection was let go or waits. */
   #readRequest(): boolean {
     const reader = this.#reader;
     for (;;) {
-      const read = reader.next();
+      if (this.#proxyDue && !this.#takeProxyHeader()) return false;
+      const read = this.#proxyDue ? Read.incomplete : reader.next();
       if (read === Read.ready) return true;
       if (read === Read.refused) {
         this.#startedMs = this.#context.now;
@@ -163,12 +186,15 @@ export class Connection implements ResponseCourse, BodyCourse {
     recorder?.beginRefused(this.#hold, now, line);
   }
 
-  /** True: an idle worker answers this request, since it will take long and this worker polls. */
-  #delegate(): boolean {
+  /**
+   * True: an idle worker answers this request, since it will take long and this worker polls, or since
+   * it has fewer upgraded connections.
+   */
+  #delegate(upgrade: boolean): boolean {
     const { method, target } = this.#exchange;
     this.#route = this.#loop.routeOf(method, target);
     if (!this.#reader.repeatable || this.#answered.length > 0) return false;
-    const heir = this.#loop.heirFor(this.#route);
+    const heir = upgrade ? this.#loop.heirForUpgrade() : this.#loop.heirFor(this.#route);
     if (heir < 0) return false;
     this.#tenure.delegate(heir);
     this.#leave();
@@ -176,7 +202,7 @@ export class Connection implements ResponseCourse, BodyCourse {
   }
 
   /** Calls the handler for the request that has begun. */
-  #invoke(): void {
+  #invoke(upgrade: boolean): void {
     const context = this.#context;
     const exchange = this.#exchange;
     this.#accounted = false;
@@ -196,7 +222,8 @@ export class Connection implements ResponseCourse, BodyCourse {
     this.#invoking = true;
     context.handling = true;
     try {
-      context.handler.handle(exchange);
+      if (upgrade) this.#upgrade();
+      else context.handler.handle(exchange);
     } catch (error) {
       exchange.fail(error);
     }
@@ -206,6 +233,22 @@ export class Connection implements ResponseCourse, BodyCourse {
     context.now = performance.now();
     context.board.tick(context.now);
     this.#loop.afterHandler(this.#route, context.now - this.#startedMs);
+  }
+
+  /** Gives the connection to a socket of the application's. */
+  #upgrade(): void {
+    const taken = takeOver(this.#context, {
+      hold: this.#hold,
+      reader: this.#reader,
+      exchange: this.#exchange,
+      startedMs: this.#startedMs,
+      line: this.#line,
+      keep: (upgraded) => this.#loop.upgraded(upgraded),
+    });
+    if (!taken) return;
+    this.#line = '';
+    this.#exchange.cut();
+    this.#leave();
   }
 
   /** What follows an ended response. True: go on with the next request. */

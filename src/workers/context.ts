@@ -14,8 +14,11 @@ import type { LogSettings } from './access-log/log-writer.ts';
 import { BlockPool } from './block-pool.ts';
 import { BufferStore } from './buffer-store.ts';
 import type { Handler } from './exchange.ts';
+import { logHandlerError } from './handler-error.ts';
 import { RequestParser } from './http1/request-parser.ts';
 import { ResponseHeads } from './http1/response-head.ts';
+import { ProxyHeaders } from './proxy/proxy-headers.ts';
+import { TrustedProxies, type TrustSettings } from './proxy/trusted-proxies.ts';
 import type { RawBuffer } from './raw-buffer.ts';
 import { RequestLog } from './request-log.ts';
 import { RequestRecorder } from './request-recorder.ts';
@@ -50,6 +53,14 @@ export interface WorkerOptions {
   readonly accessLog: LogSettings | null;
   /** Folder of the files that X-Sendfile and its like may name; null: such fields mean nothing. */
   readonly sendFileRoot: string | null;
+  /** Null: what proxies say is not heeded. */
+  readonly trustProxy: TrustSettings | null;
+  /** Networks whose connections begin with a PROXY header; none: nobody's do. */
+  readonly proxyProtocol: readonly string[];
+  /** Longest time without progress, milliseconds (Apache's Timeout). */
+  readonly timeoutMs: number;
+  /** Within which a worker retires, milliseconds, 0: no bound. */
+  readonly gracefulShutdownTimeoutMs: number;
 }
 
 /** Scratch memory that responses are put together in. */
@@ -75,6 +86,10 @@ export class WorkerContext {
   readonly log: RequestLog | null;
   /** Null: extendedStatus is off. */
   readonly recorder: RequestRecorder | null;
+  /** Null: no proxy is trusted. */
+  readonly proxies: TrustedProxies | null;
+  /** Null: no connection begins with a PROXY header. */
+  readonly proxyHeaders: ProxyHeaders | null;
   readonly out = Buffer.allocUnsafeSlow(OUT_BYTES) as RawBuffer;
   /** Bytes of `out` in use, and by whom. */
   outLength = 0;
@@ -113,6 +128,11 @@ export class WorkerContext {
       accessLog === null || board.log === null ? null : new RequestLog(this, board.log, accessLog);
     const { requests } = board;
     this.recorder = requests === null ? null : new RequestRecorder(board, requests, this.parser);
+    const { trustProxy, proxyProtocol } = options;
+    this.proxyHeaders =
+      proxyProtocol.length === 0 ? null : new ProxyHeaders(board, native.familyIpv6, proxyProtocol);
+    this.proxies =
+      trustProxy === null ? null : new TrustedProxies(board, native.familyIpv6, trustProxy);
     native.attach(Region.board, board.bytes);
     native.attach(Region.buffers, board.buffers);
     native.attach(Region.out, this.out);
@@ -168,7 +188,6 @@ export class WorkerContext {
   }
 
   logError(error: unknown, method: string, target: string): void {
-    const detail = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    process.stderr.write(`hybrid-mpm: error in the handler of ${method} ${target}: ${detail}\n`);
+    logHandlerError(error, method, target);
   }
 }

@@ -7,6 +7,7 @@
  */
 
 import type { RouteDeadlines } from './route-deadlines.ts';
+import type { UpgradeSocket } from './upgrade/upgrade-socket.ts';
 
 /** The parsed head of the request that is current on a worker; overwritten by the next parse. */
 export interface FieldTable {
@@ -24,6 +25,14 @@ export interface FieldTable {
 /** Why an exchange ended before its response was complete. */
 export type AbortReason = 'peer-gone' | 'timeout' | 'shutdown';
 
+/** What a trusted proxy says of how the client asked, see the directive trustProxy. */
+export interface Forwarded {
+  /** By https. */
+  readonly secure: boolean;
+  /** The host that was asked, '' where it is the Host field's. */
+  readonly host: string;
+}
+
 export interface Exchange {
   /** Objects are reused once their request ended; compare before a late use. Rises with every request. */
   readonly serial: number;
@@ -39,6 +48,7 @@ export interface Exchange {
   readonly minorVersion: 0 | 1;
   /** False when the connection closes after this response. */
   readonly keepAlive: boolean;
+  /** The client's: the peer's, or that of the client that a trusted proxy has told of. */
   readonly remoteAddress: string;
   readonly remotePort: number;
   readonly localAddress: string;
@@ -50,6 +60,8 @@ export interface Exchange {
    * @param milliseconds 0: no bound
    */
   deadline(milliseconds: number): void;
+  /** Null: there is no trusted proxy, or it says nothing. */
+  readonly forwarded: Forwarded | null;
 
   /** Bytes of a body that has wholly arrived (0: there is none); -1: it has to be streamed. */
   readonly bodyLength: number;
@@ -190,3 +202,23 @@ export interface Handler {
   /** Resolves when the application has finished what it went on with after its responses. */
   settled?(): Promise<void>;
 }
+
+/** A handler that also takes connections over for another protocol (RFC 9110, section 7.8). */
+export interface UpgradeTaker extends Handler {
+  /**
+   * Somebody would take one now; otherwise `handle` is called as if none had been asked for.
+   * @param method `CONNECT` asks for a tunnel (RFC 9110, section 9.3.6), without an Upgrade field
+   */
+  wantsUpgrade(method: string): boolean;
+  /**
+   * Instead of `handle`, for a request without a body.
+   * @param exchange says what was asked; it cannot be answered, and is valid until this has returned
+   * @param socket has the connection from now on
+   * @param head what the client has sent behind the request
+   */
+  upgrade(exchange: Exchange, socket: UpgradeSocket, head: Buffer): void;
+  /** The worker is about to end, told once; false: nobody heard, so its sockets are ended for it. */
+  shutDown(): boolean;
+}
+
+export const takesUpgrades = (handler: Handler): handler is UpgradeTaker => 'upgrade' in handler;

@@ -17,8 +17,12 @@ import type { Handler } from './exchange.ts';
 import type { FileOffload } from './files/offload.ts';
 import { RouteDeadlines } from './route-deadlines.ts';
 import { StaticHandler, type StaticOptions } from './static/static-handler.ts';
+import { adoptedTarget, upgradeTargetOf } from './upgrade/upgrade-target.ts';
+import { UpgradingHandler } from './upgrade/upgrading-handler.ts';
 
 export { EntryError, type EntryErrorCode } from './entry-error.ts';
+
+type Exports = Record<string, unknown>;
 
 /** How long a script may take to its first `listen`: databases are connected to before. */
 const LISTEN_DEADLINE_MS = 60_000;
@@ -39,9 +43,11 @@ export async function loadHandler(
 ): Promise<Handler> {
   const path = pathOf(entry);
   if (isFolder(path, entry)) return new StaticHandler(path, folder);
-  const module = await loaded(entry, () => import(pathToFileURL(path).href));
-  const own = await handlerOf(module, entry, offload, adopted);
-  const handler = adopted?.any !== true || own === adopted ? own : adopted.besides(own);
+  const module = (await loaded(entry, () => import(pathToFileURL(path).href))) as Exports;
+  const shape = await handlerOf(module, entry, offload, adopted);
+  const own = adopted?.any !== true || shape === adopted ? shape : adopted.besides(shape);
+  const target = upgradeTargetOf(module, await settledExport(module), adopted);
+  const handler: Handler = target === null ? own : new UpgradingHandler(own, target);
   try {
     handler.deadlines = RouteDeadlines.from(await deadlinesOf(module));
   } catch (cause) {
@@ -86,7 +92,7 @@ export async function loadScript(
   await Promise.race([adopted.first(), late]).finally(() => clearTimeout(timer));
   // Whatever else it has listen in the same turn is there before its first request.
   await new Promise((done) => setImmediate(done));
-  return adopted;
+  return new UpgradingHandler(adopted, adoptedTarget(adopted));
 }
 
 const pathOf = (entry: string): string =>

@@ -9,10 +9,11 @@
 import { Region } from '../listener/native.ts';
 import { Phase, SLOT } from '../scoreboard/layout.ts';
 import type { WorkerContext } from './context.ts';
-import type { AbortReason, Exchange, FieldTable } from './exchange.ts';
+import type { AbortReason, Exchange, FieldTable, Forwarded } from './exchange.ts';
 import { ConnectionField, Framing } from './http1/response-head.ts';
 import type { Ownership } from './ownership.ts';
 import { formatAddress } from './peer-address.ts';
+import { clientAt } from './proxy/trusted-proxies.ts';
 import type { RequestBody } from './request-body.ts';
 import { BodyError, type RequestReader } from './request-reader.ts';
 import type { ResponseWriter } from './response-writer.ts';
@@ -62,6 +63,7 @@ export class HttpExchange implements Exchange {
   target = '';
   head = '';
   minorVersion: 0 | 1 = 1;
+  forwarded: Forwarded | null = null;
   keepAlive = true;
   /** The client announced that this is its last request. */
   clientCloses = false;
@@ -116,6 +118,8 @@ export class HttpExchange implements Exchange {
     this.onDrain = null;
     this.onAbort = null;
     this.onPeerEnd = null;
+    const { proxies } = this.#context;
+    if (proxies !== null) this.forwarded = proxies.look(this.#hold.index, this.head, parser);
   }
 
   // ---- the request --------------------------------------------------------------------------------
@@ -126,12 +130,13 @@ export class HttpExchange implements Exchange {
 
   get remoteAddress(): string {
     const { board, native } = this.#context;
-    const at = this.#hold.index * 4 + SLOT.peerFamily.offset;
-    return formatAddress(board.bytes, at, native.familyIpv6);
+    const { index } = this.#hold;
+    return formatAddress(board.bytes, index * 4 + clientAt(board.words, index), native.familyIpv6);
   }
 
   get remotePort(): number {
-    return this.#hold.field(SLOT.peerPort);
+    const told = this.#hold.field(SLOT.clientFamily) !== 0;
+    return this.#hold.field(told ? SLOT.clientPort : SLOT.peerPort);
   }
 
   get localAddress(): string {

@@ -172,6 +172,31 @@ export class Ownership {
     this.#suspended = false;
   }
 
+  /**
+   * The last act on the slot before another protocol begins: this child keeps the connection, and the
+   * poll sets tell nothing of it any more. Returns the state word, which nobody else moves while the
+   * child lives.
+   */
+  upgrade(): number {
+    const native = this.#native;
+    this.setField(SLOT.sinceTicks, nowTicks());
+    this.setField(SLOT.answerPhase, AnswerPhase.none);
+    this.setField(SLOT.deadlineTicks, 0);
+    // A flag says nothing that the socket that has it from now on would not find by itself.
+    while (this.#board.move(this.slot, this.#word, ConnectionEvent.upgrade) !== Outcome.moved) {
+      this.attend();
+    }
+    // Behind the move, so that whoever misses it in the set finds that it was upgraded. A descriptor
+    // more than the listener's would keep it in the set beyond the close.
+    native.epollDelete(this.#board.header(HEADER.requestSet.offset), this.fd);
+    if (this.field(SLOT.inListenerSet) === 1) {
+      native.epollDelete(this.#board.header(HEADER.listenerSet.offset), this.fd);
+      this.setField(SLOT.inListenerSet, 0);
+    }
+    this.slot = -1;
+    return successor(this.#word, ConnectionEvent.upgrade, this.#child, 0);
+  }
+
   /** The peer reset the connection; noticed while it was owned. */
   get hungUp(): boolean {
     return !this.#suspended && (flagsOf(this.#board.word(this.slot)) & FLAG_HANGUP) !== 0;

@@ -14,6 +14,7 @@ import { LogTime } from './access-log/log-time.ts';
 import { type LogSettings, LogWriter } from './access-log/log-writer.ts';
 import type { WorkerContext } from './context.ts';
 import { AddressTexts } from './peer-address.ts';
+import { clientAt } from './proxy/trusted-proxies.ts';
 
 /** The request as far as a line needs it. */
 interface LoggedRequest {
@@ -87,6 +88,8 @@ export class RequestLog {
   /** The line of a request that was refused; `requestLine` as far as it could be read. */
   beginRefused(requestLine: string, connection: LoggedConnection): string {
     const { method, target, protocol } = requestLineParts(requestLine);
+    // Nobody has told of its client; a request before it may have had another.
+    this.#context.board.words[connection.index + (SLOT.clientFamily.offset >> 2)] = 0;
     return this.#prefix(connection, method, target, protocol, null, null, null, null);
   }
 
@@ -103,9 +106,11 @@ export class RequestLog {
   ): string {
     const { board, child } = this.#context;
     const { words, bytes } = board;
+    const client = clientAt(words, index);
     return linePrefix(this.#format, {
-      remoteAddress: this.#addresses.text(words, bytes, index * 4 + SLOT.peerFamily.offset),
-      remotePort: words[index + (SLOT.peerPort.offset >> 2)] as number,
+      remoteAddress: this.#addresses.text(words, bytes, index * 4 + client),
+      // The port is behind the family.
+      remotePort: words[index + ((client + 4) >> 2)] as number,
       time: this.#time.text(Date.now()),
       method,
       target,

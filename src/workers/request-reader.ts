@@ -22,6 +22,7 @@ export type Read = (typeof Read)[keyof typeof Read];
 /** What `receive` found besides bytes. */
 export const Received = { nothing: 0, endOfStream: -1, error: -2 } as const;
 
+const NOTHING = Buffer.alloc(0);
 const LINE_FEED = 10;
 /** An incomplete head is parsed again for a new line end, or this many further bytes. */
 const REPARSE_BYTES = 512;
@@ -411,6 +412,25 @@ export class RequestReader {
   bodyCopy(): Uint8Array {
     const from = this.#base + this.#headEnd;
     return Uint8Array.prototype.slice.call(this.#bytes, from, from + this.bodyLength);
+  }
+
+  /** All that has come and was not taken, where no request has begun; valid until the next receive. */
+  get received(): Buffer {
+    const base = this.#base;
+    return this.#buffer < 0 ? NOTHING : this.#bytes.subarray(base + this.#start, base + this.#end);
+  }
+
+  /** Takes these bytes of it for no request's. */
+  skip(count: number): void {
+    this.#start += count;
+    if (this.#start >= this.#end) this.#empty();
+  }
+
+  /** What has come behind a request without a body, as a copy; the buffer is given back. */
+  takeRest(): Buffer {
+    const rest = Buffer.from(this.#copy(Math.min(this.#requestEnd, this.#end), this.#end));
+    this.release();
+    return rest;
   }
 
   /** Behind the request that was answered; keeps read-ahead. */

@@ -29,6 +29,7 @@ import { Connection, type ServingLoop as ConnectionHost } from './connection.ts'
 import type { WorkerContext } from './context.ts';
 import { Leading } from './leading.ts';
 import { LONG_HANDLER_US, RouteTimes } from './route-times.ts';
+import { type Upgraded, Upgrades } from './upgrade/upgrades.ts';
 
 /** Connections taken in one call before promise jobs and ticks run. */
 const CLAIMS_PER_CALL = 16;
@@ -75,6 +76,7 @@ export class ServingLoop implements ConnectionHost {
   #signalled = false;
   readonly #leading: Leading | null;
   readonly #routes: RouteTimes;
+  #upgrades: Upgrades | null = null;
 
   constructor(context: WorkerContext, events: LoopEvents) {
     this.#context = context;
@@ -125,6 +127,27 @@ export class ServingLoop implements ConnectionHost {
   heirFor(route: number): number {
     if (!this.#routes.isLong(route) || this.#leading?.leads !== true) return -1;
     return this.#context.board.idle.takeLowest();
+  }
+
+  heirForUpgrade(): number {
+    const { board, child } = this.#context;
+    let heir = -1;
+    // A connection stays with its worker, so they are spread while there is a choice.
+    let fewest = board.child(child, CHILD.upgraded);
+    for (let other = 0; other < board.childSlots && fewest > 0; other++) {
+      const upgraded = board.child(other, CHILD.upgraded);
+      if (upgraded >= fewest || !board.idle.has(other)) continue;
+      heir = other;
+      fewest = upgraded;
+    }
+    return heir >= 0 && board.idle.remove(heir) ? heir : -1;
+  }
+
+  upgraded(upgraded: Upgraded): void {
+    this.#upgrades ??= new Upgrades(this.#context, () => {
+      if (this.#draining) this.#context.wakeSelf();
+    });
+    this.#upgrades.add(upgraded);
   }
 
   delegate(heir: number, slot: number): void {
@@ -270,7 +293,9 @@ export class ServingLoop implements ConnectionHost {
     this.#leading?.pass();
     // A wake-up meant for whoever is idle must not end here.
     if (board.queue.length > 0) wakeLowestIdle(board, (fd) => native.eventfdSignal(fd));
+    this.#upgrades?.retire(this.#pinned.size > 0);
     if (this.#pinned.size > 0 || this.#soon.length > 0) return;
+    if (this.#upgrades !== null && this.#upgrades.size > 0) return;
     if (closeAssignments(board, child)) this.#end();
   }
 

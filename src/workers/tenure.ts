@@ -16,6 +16,7 @@ import type { WorkerContext } from './context.ts';
 import type { Ownership } from './ownership.ts';
 import type { RequestReader } from './request-reader.ts';
 import type { ResponseWriter } from './response-writer.ts';
+import type { Upgraded } from './upgrade/upgrades.ts';
 
 const DISCARD_BYTES = 1 << 20;
 const DISCARD_TURNS = 16;
@@ -37,6 +38,10 @@ export interface ServingLoop {
    * must follow. -1: this worker runs it.
    */
   heirFor(route: number): number;
+  /** As `heirFor`, of an upgrade: one that has fewer upgraded connections. */
+  heirForUpgrade(): number;
+  /** This worker has a connection for another protocol. */
+  upgraded(upgraded: Upgraded): void;
   /** Gives a connection that was moved to queued to that worker. */
   delegate(heir: number, slot: number): void;
   beforeHandler(route: number): void;

@@ -167,7 +167,7 @@ describe('the table as a whole', () => {
 
   it('has each state owned or not, whichever way it is entered', () => {
     // An owner is what a dead child's connections are found by.
-    const owned = new Set<ConnectionStateName>(['processing', 'suspended', 'resuming']);
+    const owned = new Set<ConnectionStateName>(['processing', 'suspended', 'resuming', 'upgraded']);
     for (const { to, owner } of ROWS) expect([to, owner !== 'clear']).toEqual([to, owned.has(to)]);
   });
 });

@@ -5,7 +5,7 @@
  * the calls and asserts that they come in an order the seam allows.
  */
 import { closeSync, readSync } from 'node:fs';
-import type { AbortReason, Exchange, FieldTable } from '../../src/workers/exchange.ts';
+import type { AbortReason, Exchange, FieldTable, Forwarded } from '../../src/workers/exchange.ts';
 
 export interface FakeRequest {
   method?: string;
@@ -49,6 +49,7 @@ export class FakeExchange implements Exchange {
   minorVersion: 0 | 1;
   keepAlive: boolean;
   remoteAddress = '192.0.2.7';
+  forwarded: Forwarded | null = null;
   remotePort = 40000;
   localAddress = '127.0.0.1';
   localPort = 8080;

@@ -389,7 +389,8 @@ export class ModelBoard {
     if (step.kind !== 'read' && times.some((field) => field.offset === offset)) return;
     // Whoever moved it to resuming links it; its child reads that before it claims.
     const linked = offset === SLOT.nextInInbox.offset && state === 'resuming';
-    const mine = ownerOf(word) === Number(step.thread.split(' ')[1]) && state === 'processing';
+    const held = state === 'processing' || state === 'upgraded';
+    const mine = ownerOf(word) === Number(step.thread.split(' ')[1]) && held;
     const listeners = step.thread.startsWith('listener') && !owned && state !== 'queued';
     const allowed = linked || mine || listeners;
     if (allowed) return;

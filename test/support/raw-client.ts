@@ -138,6 +138,15 @@ export class RawClient {
     return this.#received;
   }
 
+  /** Takes these bytes, as latin1; fails where others come or the deadline passes. */
+  async bytes(text: string, deadlineMs = 5_000): Promise<void> {
+    const come = () => (this.#received.length >= text.length ? true : undefined);
+    await this.#until(`no ${JSON.stringify(text)}`, come, deadlineMs);
+    const seen = this.#received.subarray(0, text.length).toString('latin1');
+    if (seen !== text) throw new Error(`${JSON.stringify(seen)} for ${JSON.stringify(text)}`);
+    this.#received = this.#received.subarray(text.length);
+  }
+
   /** Bytes received and not taken yet. */
   get received(): Buffer {
     return this.#received;

@@ -42,7 +42,8 @@ export function leadingOf(model: ModelBoard, child: number): Leading {
 
 /** Production `Ownership` of a connection that is owned already. */
 export function holdOf(model: ModelBoard, child: number, slot: number, word: number): Ownership {
-  const hold = new model.code.ownership.Ownership(model.board, {} as Native, child);
+  const native = { epollDelete: () => 0 } as unknown as Native;
+  const hold = new model.code.ownership.Ownership(model.board, native, child);
   hold.slot = slot;
   hold.index = model.board.slotIndex(slot);
   hold.resumed(word);

@@ -522,6 +522,7 @@ const CLEARED = [
   CHILD.externalKb,
   CHILD.handlingTicks,
   CHILD.loopUtilization,
+  CHILD.upgraded,
   CHILD.inLongHandler,
   CHILD.progress,
   CHILD.attention,

@@ -143,7 +143,10 @@ export class Sizing {
 
   #cull(reason: CullReason): void {
     const ready = [...this.#crew.children].filter(({ state }) => state === 'ready');
-    const idle = ready.filter(({ slot }) => this.#board.idle.has(slot));
+    // One that has upgraded connections could only cut them off.
+    const idle = ready.filter(
+      ({ slot }) => this.#board.idle.has(slot) && this.#board.child(slot, CHILD.upgraded) === 0,
+    );
     // A busy one finishes what it has, where it has to go.
     const child = highestSlot(idle) ?? (reason === CullReason.idle ? null : highestSlot(ready));
     if (child === null) return;

@@ -44,6 +44,7 @@ export interface RequestReadTimeout {
 }
 
 /** What the Server header shows: nothing, the name, or name and version. */
+export type TrustProxyHeader = 'x-forwarded' | 'forwarded';
 export type ServerTokens = 'off' | 'prod' | 'full';
 
 /** All values resolved, checked and normalised; units stand last in the names. */
@@ -54,6 +55,12 @@ export interface Directives {
   readonly listenBacklog: number;
   /** SO_REUSEPORT on the listening sockets. */
   readonly reusePort: boolean;
+  /** Networks whose connections begin with a PROXY header, see `isNetwork`; none: nobody's do. */
+  readonly proxyProtocol: readonly string[];
+  /** Networks of proxies that are believed, see `isNetwork`; none: nobody is. */
+  readonly trustProxy: readonly string[];
+  /** The fields that they write. */
+  readonly trustProxyHeader: TrustProxyHeader;
   /** A free worker polls the waiting connections itself. */
   readonly directPolling: boolean;
   /** Open connections, so also connection slots and connection buffers. */

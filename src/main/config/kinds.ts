@@ -9,6 +9,7 @@ import { isIPv4, isIPv6 } from 'node:net';
 import { isAbsolute, resolve } from 'node:path';
 import { z } from 'zod';
 import { durationMs } from '../../workers/duration.ts';
+import { isNetwork } from '../../workers/proxy/networks.ts';
 import type { HostPort } from './directives.ts';
 
 export interface Kind<Output, Input = unknown> {
@@ -308,5 +309,36 @@ export function folderOrOff(): Kind<string | null, string | false | null> {
         return z.NEVER;
       }),
     format: (value) => value ?? 'off',
+  };
+}
+
+/** Networks in a list or in one text with commas or blanks between; `off`: none. */
+export function networks(): Kind<readonly string[], string | false | null | readonly string[]> {
+  const form =
+    'must be off or networks of proxies: loopback, private, addresses like 192.0.2.1 or prefixes like 10.0.0.0/8, several in a list';
+  const text = z.string({ error: form });
+  return {
+    type: 'networks',
+    unit: '',
+    range: 'loopback, private, address, prefix, off',
+    form,
+    placeholder: '<networks|off>',
+    schema: z
+      .union([text, z.literal(false), z.null(), z.array(text, { error: form }).readonly()], {
+        error: form,
+      })
+      .transform((value, context) => {
+        const given = typeof value === 'string' ? [value] : value || ['off'];
+        const texts = given
+          .flatMap((item) => item.toLowerCase().split(/[\s,]+/))
+          .filter((item) => item !== '');
+        if (texts.length === 1 && /^(off|false|no)$/.test(texts[0] as string)) return [];
+        const wrong = texts.find((item) => !isNetwork(item));
+        if (texts.length === 0) context.addIssue(form);
+        else if (wrong !== undefined) context.addIssue(`${form}; "${wrong}" is not`);
+        else return texts;
+        return z.NEVER;
+      }),
+    format: (value) => (value.length === 0 ? 'off' : value.join(', ')),
   };
 }

@@ -118,6 +118,39 @@ export const DIRECTIVES = {
     change: 'to run two servers side by side, e.g. while one replaces the other.',
     source: 'ListenCoresBucketsRatio (the same socket option)',
   }),
+  proxyProtocol: directive({
+    group: 'sockets',
+    key: 'proxyProtocol',
+    kind: kinds.networks(),
+    initial: () => [],
+    summary: 'Networks of proxies whose connections begin with a PROXY header',
+    meaning:
+      'Networks of proxies that speak the PROXY protocol, version 1 or 2, written as for trustProxy. A connection from there must begin with its header, or it is closed without an answer; the address that it names is the peer of the connection in all that follows. Health checks (LOCAL, UNKNOWN) are from the proxy itself. Connections from elsewhere are plain HTTP. See docs/behind-a-proxy.md.',
+    change: 'behind a TCP load balancer (HAProxy with send-proxy, an AWS NLB): to its networks.',
+    source: 'RemoteIPProxyProtocol (mod_remoteip)',
+  }),
+  trustProxy: directive({
+    group: 'sockets',
+    key: 'trustProxy',
+    kind: kinds.networks(),
+    initial: () => [],
+    summary: 'Networks of proxies whose word on the client is taken',
+    meaning:
+      "Networks of proxies that are believed what they say of the client: `loopback` (127.0.0.0/8, ::1), `private` (RFC 1918, fc00::/7), addresses, prefixes. From the connection's peer outwards, as long as each is one of these; the first that is not is the client, for handlers, the access log and the status page. So nobody else can choose an address. The scheme and the host that the client asked for come from the same proxy: `https` in the URL of a `fetch` handler's request, `encrypted` of a `(req, res)` handler's socket. See docs/behind-a-proxy.md.",
+    change: 'behind a proxy: to the networks it connects from, and no wider.',
+    source: 'RemoteIPInternalProxy (mod_remoteip)',
+  }),
+  trustProxyHeader: directive({
+    group: 'sockets',
+    key: 'trustProxyHeader',
+    kind: kinds.oneOf('x-forwarded', 'forwarded'),
+    initial: () => 'x-forwarded',
+    summary: 'Fields that these proxies write',
+    meaning:
+      'The fields that trusted proxies write: `x-forwarded` (X-Forwarded-For, -Proto and -Host) or `forwarded` (RFC 7239). The others are not looked at, since a proxy that does not write them passes on what its client has made up.',
+    change: 'where the proxies write Forwarded.',
+    source: 'RemoteIPHeader (mod_remoteip)',
+  }),
   directPolling: directive({
     group: 'sockets',
     key: 'directPolling',
@@ -522,8 +555,6 @@ export const REFUSED: Readonly<Record<string, string>> = {
   lengthy: LATER,
   maxLengthyWorkers: LATER,
   statusPath: LATER,
-  trustProxy: LATER,
-  proxyProtocol: LATER,
   threadsPerChild: ONE_THREAD,
   serverLimit: ONE_THREAD,
 };

@@ -96,6 +96,11 @@ export const workerFamilies = (limits: WorkerLimits): readonly Family[] => [
   counter('mpm_worker_wakes_total', 'Workers woken for what waited in the queue.', (now) =>
     plain(now.wakes + now.totals.wakes),
   ),
+  counter(
+    'mpm_proxy_header_errors_total',
+    'Connections closed for want of a well-formed PROXY header.',
+    (now) => plain(now.totals.proxyErrors),
+  ),
   counter('mpm_delegations_total', 'Requests that the leader gave to an idle worker.', (now) =>
     plain(now.totals.delegations),
   ),

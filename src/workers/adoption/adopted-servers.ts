@@ -94,6 +94,18 @@ export class AdoptedServers implements Handler {
     return this.#first !== null;
   }
 
+  /** Servers that listen and are not being closed. */
+  get servers(): readonly Server[] {
+    return [...this.#servers].filter(({ face }) => !face.closing).map(({ face }) => face.server);
+  }
+
+  /** The server that a client of this port means. */
+  serverOn(port: number | undefined): Server | null {
+    return (
+      ((port === undefined ? null : this.#byPort.get(port)) ?? this.#first)?.face.server ?? null
+    );
+  }
+
   /** Resolves when a server listens. */
   first(): Promise<void> {
     if (this.any) return Promise.resolve();

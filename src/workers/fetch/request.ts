@@ -9,7 +9,7 @@
  * A Request that the application makes itself is a native one; only those made from an exchange are
  * light. `new Request(lightRequest)` and `fetch(lightRequest)` go through its native twin.
  */
-import type { AbortReason, Exchange } from '../exchange.ts';
+import type { AbortReason, Exchange, Forwarded } from '../exchange.ts';
 import {
   Collector,
   collect,
@@ -23,7 +23,7 @@ import {
 import { headersOfHead, type LightHeaders, listOfHeaders } from './headers.ts';
 import { standInFor } from './prototype.ts';
 import type { RequestInfo } from './types.ts';
-import { requestUrl } from './url.ts';
+import { requestUrl, secureUrl } from './url.ts';
 
 /** The runtime's own class; kept because `installGlobals` replaces the global one. */
 export const NativeRequest = globalThis.Request;
@@ -65,6 +65,7 @@ export class ExchangeRequest {
   #target: string;
   #head: string;
   #url: string | null;
+  readonly #forwarded: Forwarded | null;
   #rare: Rare | null;
 
   static {
@@ -86,6 +87,7 @@ export class ExchangeRequest {
     this.#target = exchange.target;
     this.#head = exchange.head;
     this.#url = null;
+    this.#forwarded = exchange.forwarded;
     this.#rare = null;
   }
 
@@ -118,7 +120,9 @@ export class ExchangeRequest {
   get url(): string {
     if (this.#url === null) {
       const exchange = this.#isGone() ? null : this.#exchange;
-      this.#url = requestUrl(this.#target, this.headers.get('host'), exchange);
+      const host = this.#forwarded?.host || this.headers.get('host');
+      const url = requestUrl(this.#target, host, exchange);
+      this.#url = this.#forwarded?.secure === true ? secureUrl(url) : url;
     }
     return this.#url;
   }

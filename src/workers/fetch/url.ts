@@ -3,7 +3,7 @@
  *
  * Role: makes `request.url` without parsing a URL for ordinary requests.
  * Thread: a worker. One bounded cache of hosts.
- * May not: trust X-Forwarded-* fields; whoever is behind a proxy looks at them itself.
+ * May not: look at X-Forwarded-* fields; whom to believe them is decided before (src/workers/proxy).
  */
 
 /** Where the exchange arrived, for requests without a Host field (HTTP/1.0). */
@@ -108,4 +108,12 @@ export function requestUrl(target: string, host: string | null, local: LocalEnd 
   if (!target.startsWith('/')) return `${origin}/`;
   // Concatenated, not resolved: `//other.host/` is a path here and must not become an authority.
   return new URL(origin + target).href;
+}
+
+/** The same URL by https, for a client that a proxy says came so. */
+export function secureUrl(url: string): string {
+  if (!url.startsWith('http:')) return url;
+  const secure = `https:${url.slice(5)}`;
+  // With a port, which may be the default one now.
+  return /^https:\/\/[^/?#]*:\d+\//.test(secure) ? new URL(secure).href : secure;
 }

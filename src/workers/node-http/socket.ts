@@ -17,7 +17,8 @@ interface WritableStateLike {
 }
 
 export class ExchangeSocket extends EventEmitter {
-  readonly encrypted = false;
+  /** The client came to a trusted proxy by TLS. */
+  readonly encrypted: boolean;
   readonly readableHighWaterMark = HIGH_WATER_MARK;
   readonly writableHighWaterMark = HIGH_WATER_MARK;
   /** Never zero, so that OutgoingMessage leaves gathering small writes to OutgoingResponse. */
@@ -44,6 +45,7 @@ export class ExchangeSocket extends EventEmitter {
     super();
     this.#exchange = exchange;
     this.#serial = exchange.serial;
+    this.encrypted = exchange.forwarded?.secure === true;
   }
 
   #current(): Exchange | null {

@@ -22,6 +22,9 @@ describe('defaults', () => {
       listen: [{ host: '::', port: 8080 }],
       listenBacklog: 511,
       reusePort: false,
+      proxyProtocol: [],
+      trustProxy: [],
+      trustProxyHeader: 'x-forwarded',
       directPolling: true,
       maxConnections: 19_744,
       queueLimit: 19_744,
@@ -155,6 +158,9 @@ describe('values', () => {
     ['sendFileRoot', '/srv/files/', 'sendFileRoot', '/srv/files'],
     ['sendFileRoot', 'Off', 'sendFileRoot', null],
     ['sendFileRoot', false, 'sendFileRoot', null],
+    ['trustProxy', 'Loopback, 10.0.0.0/8', 'trustProxy', ['loopback', '10.0.0.0/8']],
+    ['trustProxy', ['private', '2001:DB8::/32'], 'trustProxy', ['private', '2001:db8::/32']],
+    ['trustProxy', false, 'trustProxy', []],
     ['listen', 80, 'listen', [{ host: '::', port: 80 }]],
     ['listen', '*:80', 'listen', [{ host: '::', port: 80 }]],
     ['listen', 'localhost:0', 'listen', [{ host: 'localhost', port: 0 }]],
@@ -182,6 +188,22 @@ describe('values', () => {
     ['maxRequestWorkers', [0, 512, '0x10', '1e1', 1.5, '']],
     ['keepAlive', ['maybe', 1, '', null]],
     ['serverTokens', ['minimal', true, 3]],
+    [
+      'trustProxy',
+      [
+        '',
+        'all',
+        '10.0.0.0/33',
+        '10.0.0/8',
+        '::1/129',
+        'fe80::1%eth0',
+        '1.2.3.4/8/8',
+        true,
+        [1],
+        [],
+      ],
+    ],
+    ['trustProxyHeader', ['x-real-ip', true]],
     ['sendFileRoot', ['files', './files', '', true, 5, '/a\0b']],
     ['admin', ['127.0.0.1', true, 65_536, ':80', '::1:80']],
     [
@@ -219,6 +241,7 @@ describe('values', () => {
       limitRequestBody: '1500m',
       asyncRequestWorkerFactor: 1.25,
       admin: 'off',
+      trustProxy: ['loopback', '192.0.2.0/24'],
       sendFileRoot: '/srv/my files',
       requestReadTimeout: 'header=0 body=500ms-1500ms,MinRate=10',
     });
@@ -357,8 +380,6 @@ describe('names', () => {
     'lengthy',
     'maxLengthyWorkers',
     'statusPath',
-    'trustProxy',
-    'proxyProtocol',
   ])('of later releases are refused rather than ignored: %s', async (name) => {
     expect(await refusal({ [name]: 'on' })).toContain('comes with a later release');
   });

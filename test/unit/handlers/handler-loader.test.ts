@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadNative } from '../../../src/listener/native.ts';
+import { takesUpgrades, type UpgradeTaker } from '../../../src/workers/exchange.ts';
 import { type EntryError, loadHandler } from '../../../src/workers/handler-loader.ts';
 import { FakeExchange } from '../../support/fake-exchange.ts';
 
@@ -135,4 +136,56 @@ it.each([
   const error = await errorOf(module(text));
   expect(error.code).toBe('ERR_MPM_ENTRY_FAILED');
   expect(error.message).toMatch(message);
+});
+
+describe('who takes upgrades', () => {
+  const wants = async (text: string) => {
+    const handler = await loadHandler(module(text), asFolder);
+    return takesUpgrades(handler) && handler.wantsUpgrade('GET');
+  };
+  const listens = 'server.on("upgrade", () => {});';
+  const server = 'import { createServer } from "node:http"; const server = createServer();';
+  const takes = '{ handleUpgrade() {}, emit() {} }';
+
+  it.each([
+    [true, `${server} ${listens} export default server;`],
+    [false, `${server} export default server;`],
+    [true, 'export default (req, res) => {}; export function upgrade() {}'],
+    [true, 'export default { fetch() {}, upgrade() {} };'],
+    [true, `export const fetch = () => {}; export const websocket = ${takes};`],
+    // Bun's, which is something else.
+    [false, 'export default { fetch() {}, websocket: { message() {} } };'],
+    [false, 'export default (req, res) => {}; export const upgrade = true;'],
+    [false, 'export default (req, res) => {}; export function shutdown() {}'],
+    [false, 'class App { fetch() {} upgrade() {} } export default new App();'],
+    [false, 'export default (req, res) => {};'],
+  ])('%s: %s', async (expected, text) => {
+    expect(await wants(text)).toBe(expected);
+  });
+
+  it('a server listens as long as somebody does', async () => {
+    const text = `${server} export const off = () => server.removeAllListeners("upgrade");`;
+    const path = module(`${text} ${listens} export default server;`);
+    const handler = (await loadHandler(path, asFolder)) as UpgradeTaker;
+    expect(handler.wantsUpgrade('GET')).toBe(true);
+    (await import(pathToFileURL(path).href)).off();
+    expect(handler.wantsUpgrade('GET')).toBe(false);
+  });
+
+  it('a server has its requests by its own event', async () => {
+    const text = `${server} server.on("request", (req, res) => res.end(req.method));`;
+    expect(await answer(module(`${text} export default server;`))).toEqual(['node', 'GET']);
+  });
+
+  it('shutdown is called once, and waited for', async () => {
+    const path = module(`
+      export default (req, res) => {};
+      export const calls = [];
+      export async function shutdown() { calls.push("begun"); await null; calls.push("done"); }
+    `);
+    const handler = (await loadHandler(path, asFolder)) as UpgradeTaker;
+    expect([handler.shutDown(), handler.shutDown()]).toEqual([true, true]);
+    await handler.settled?.();
+    expect((await import(pathToFileURL(path).href)).calls).toEqual(['begun', 'done']);
+  });
 });

@@ -180,6 +180,10 @@ export class Bench implements ServingLoop {
         sendFileRoot: null,
         maxOpenFiles: 4,
         accessLog: null,
+        trustProxy: null,
+        proxyProtocol: [],
+        timeoutMs: 60_000,
+        gracefulShutdownTimeoutMs: 0,
       },
       { kind: 'node', handle },
     );
@@ -222,6 +226,11 @@ export class Bench implements ServingLoop {
     return -1;
   }
 
+  heirForUpgrade(): number {
+    return -1;
+  }
+
+  upgraded(): void {}
   delegate(): void {}
   beforeHandler(): void {}
   afterHandler(): void {}
