@@ -243,6 +243,7 @@ it('without extendedStatus nothing of a request is recorded', async () => {
   const server = await start({ extendedStatus: false });
   const client = new Client(server.port);
   await client.ask(get('/users/1'));
+  await expect.poll(() => only(server).state, DEADLINE).toBe('keepalive');
   expect(only(server)).toMatchObject({ request: null, trail: [] });
   expect(readSeries(server.board)).toBeNull();
   expect(takeSnapshot(server.board)).toMatchObject({ extended: false, totals: { requests: 1 } });
