@@ -92,7 +92,10 @@ export class Trail {
     const entries: TrailEntry[] = [];
     for (let number = Math.max(0, count - TRAIL_LENGTH); number < count; number++) {
       const index = (at >> 1) + ENTRIES + (number % TRAIL_ROOM);
-      entries.push(entryOf(Atomics.load(this.#patterns, index), nowTicks));
+      const entry = entryOf(Atomics.load(this.#patterns, index), nowTicks);
+      // A turn's time may lie before a change that another thread made in the course of it.
+      const agoMs = Math.min(entry.agoMs, entries.at(-1)?.agoMs ?? entry.agoMs);
+      entries.push({ ...entry, agoMs });
     }
     // Entered by an owner that is about to let go.
     const early =

@@ -8,7 +8,6 @@
  * is emptied only before sleeping.
  */
 import { performance } from 'node:perf_hooks';
-import { getHeapStatistics } from 'node:v8';
 import { SHORT_SLICE_US, WatchAnswer } from '../listener/native.ts';
 import { assign, closeAssignments, takeAssigned } from '../scoreboard/assignment.ts';
 import { microsecondsOf } from '../scoreboard/clock.ts';
@@ -70,8 +69,6 @@ export class ServingLoop implements ConnectionHost {
   readonly #counted: Int32Array;
   #meanUs = 0;
   #heapSampledMs = 0;
-  /** The shared memory, which is nobody's own, counts as external. */
-  #externalAtStart: number | null = null;
   /** The eventfd has been signalled and not emptied yet. */
   #signalled = false;
   readonly #leading: Leading | null;
@@ -399,16 +396,8 @@ export class ServingLoop implements ConnectionHost {
   #sampleHeap(now: number): void {
     if (now - this.#heapSampledMs < HEAP_SAMPLE_MS) return;
     this.#heapSampledMs = now;
-    this.#storeHeap();
+    this.#context.storeHeap();
     this.#events.active?.();
-  }
-
-  #storeHeap(): void {
-    const { used_heap_size: used, external_memory: external } = getHeapStatistics();
-    this.#externalAtStart ??= external;
-    this.#context.setWord(CHILD.heapUsedKb, used / 1024);
-    const grown = Math.max(0, external - this.#externalAtStart);
-    this.#context.setWord(CHILD.externalKb, grown / 1024);
   }
 
   #end(): void {
@@ -418,7 +407,6 @@ export class ServingLoop implements ConnectionHost {
     this.#leading?.end();
     this.#context.buffers.release();
     this.#context.log?.writer.close();
-    this.#storeHeap();
     const idle = this.#context.getWord(CHILD.command) === ChildCommand.retireIdle;
     const reason = this.#retireReason ?? (idle ? ExitReason.idle : ExitReason.drain);
     this.#context.setWord(CHILD.retireReason, reason);
