@@ -22,8 +22,13 @@ import {
 import type { SlotPool } from './slots.ts';
 
 const PERIOD_MS = 500;
-/** A connection that is queued beside an empty ring, or closing, for so long was lost with a worker. */
+/** A connection that is closing for so long was lost with a worker. */
 const ORPHAN_MS = 2_000;
+/**
+ * One that is queued beside an empty ring was, too, or it was given to an idle worker whose application
+ * has begun to compute just then. Should it be put in twice, it is served once.
+ */
+const UNTAKEN_MS = 500;
 
 /** How long a request may take in milliseconds from its first byte (RequestReadTimeout). */
 export function readDeadlineMs(timeout: ReadTimeout, receivedBytes: number): number {
@@ -142,7 +147,7 @@ export class Sweeper {
         else if (waited * 2 > timeoutMs) this.#targets.sample(slot);
         return;
       case ConnectionState.queued:
-        if (ringEmpty && waited > ORPHAN_MS) this.#targets.requeueOrphan(slot);
+        if (ringEmpty && waited > UNTAKEN_MS) this.#targets.requeueOrphan(slot);
         return;
       case ConnectionState.lingerNormal:
         if (waited > LINGER_NORMAL_MS) this.#cut(slot, word);

@@ -100,7 +100,7 @@ describe('SIGHUP', () => {
       serverTokens: 'prod',
       maxConnections: 100,
       queueLimit: 64,
-      keepAliveTimeout: '1s',
+      keepAliveTimeout: '3s',
     });
     server.process.kill('SIGHUP');
     await said(
@@ -110,8 +110,8 @@ describe('SIGHUP', () => {
     expect((await client.response()).headers.get('server')).toBe('hybrid-mpm');
     await eventually(status, (now) => Number(now.get('IdleWorkers')) >= 3);
     // The shorter keep-alive holds for connections that are open already.
-    await client.ended(4_000);
-    await configuration({ startServers: 99 });
+    await client.ended(8_000);
+    await configuration({ startServers: 99, maxRequestWorkers: 4 });
     server.process.kill('SIGHUP');
     await said('SIGHUP refused: ERR_MPM_DIRECTIVE');
     const other = await connect();

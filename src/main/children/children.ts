@@ -8,12 +8,11 @@
 import type { Listener } from '../../listener/listener.ts';
 import type { Native } from '../../listener/native.ts';
 import { openAssignments } from '../../scoreboard/assignment.ts';
-import { nowTicks } from '../../scoreboard/clock.ts';
+import { elapsedTicks, nowTicks } from '../../scoreboard/clock.ts';
 import {
   CHILD,
   ChildCommand,
   ChildStatus,
-  CullReason,
   ExitReason,
   HEADER,
   SpawnReason,
@@ -22,19 +21,13 @@ import type { Scoreboard } from '../../scoreboard/scoreboard.ts';
 import type { ChildMessage, ChildTask, LoadFailure } from '../../workers/child.ts';
 import type { WorkerOptions } from '../../workers/context.ts';
 import { Backoff } from './backoff.ts';
-import { type Child, coded, counts, reasonOf, serves } from './child.ts';
-import { noteCull, noteSpawn } from './decisions.ts';
+import { type Child, coded, reasonOf, serves } from './child.ts';
+import { noteSpawn } from './decisions.ts';
 import { type ChildDeath, deathReason, obituary } from './obituary.ts';
-import {
-  hasOneTooMany,
-  highestSlot,
-  type Load,
-  Ramp,
-  type SpawnLimits,
-  wantedChildren,
-} from './policy.ts';
-import { limitForLife } from './recycling.ts';
+import type { SpawnLimits } from './policy.ts';
+import { limitForLife, Pace } from './recycling.ts';
 import { Restarts } from './restarts.ts';
+import { type Crew, Sizing } from './sizing.ts';
 import { dueForSuccession } from './succession.ts';
 import { Threads } from './threads.ts';
 
@@ -55,9 +48,6 @@ export interface ChildrenOptions extends ChildLimits {
   readonly maxHeapPerChildBytes: number;
 }
 
-const MAINTENANCE_MS = 1_000;
-/** A wait in the queue that is answered before the next maintenance. */
-const QUEUE_WAIT_MS = 25;
 const MEGABYTE = 2 ** 20;
 
 /** Slots for `maxRequestWorkers` children and as many that drain while their successors serve. */
@@ -71,18 +61,17 @@ export class Children {
   #worker: WorkerOptions;
   readonly #threads: Threads;
   readonly #children = new Map<number, Child>();
-  readonly #ramp = new Ramp();
   readonly #backoff = new Backoff();
   readonly #restarts: Restarts;
+  readonly #sizing: Sizing;
+  readonly #pace = new Pace();
+  #paced: NodeJS.Timeout | null = null;
   #lives = 0;
   #everReady = false;
   #stopping = false;
-  #adjustment = 0;
   /** Children that died and have no successor yet. */
   #owed = 0;
   #restart: NodeJS.Timeout | null = null;
-  #maintenance: NodeJS.Timeout | null = null;
-  #pressure: NodeJS.Timeout | null = null;
   #started: { resolve(handler: string): void; reject(error: Error): void } | null = null;
   #onGone: (() => void) | null = null;
   /** A child died; not called for one that retired. */
@@ -103,7 +92,8 @@ export class Children {
     this.#threads = new Threads(board.childSlots, heapMb, (message) => this.#onMessage(message));
     this.#restarts = new Restarts(board);
     listener.onStuck = (slot) => this.#onStuck(slot);
-    listener.onBacklog = () => this.#onBacklog();
+    listener.onBacklog = () => this.#sizing.backlog();
+    this.#sizing = new Sizing(board, this.#crew());
   }
 
   /**
@@ -126,7 +116,7 @@ export class Children {
   configure(limits: Partial<ChildLimits>): void {
     this.#limits = { ...this.#limits, ...limits };
     for (const child of this.#children.values()) this.#setLimits(child);
-    if (this.#everReady) this.#maintain(SpawnReason.demand);
+    if (this.#everReady) this.#sizing.tick();
   }
 
   /**
@@ -147,19 +137,9 @@ export class Children {
     this.#worker = worker;
   }
 
-  /** One worker more or fewer than the load asks for, until it is taken back. */
+  /** One worker more or fewer than the load asks for, until it is taken back; how many serve. */
   adjust(by: 1 | -1): number {
-    const { maxRequestWorkers } = this.#limits;
-    const next = this.#adjustment + by;
-    this.#adjustment = Math.max(-maxRequestWorkers, Math.min(maxRequestWorkers, next));
-    const serving = this.#serving();
-    const wanted = wantedChildren(this.#limits, this.#load());
-    if (by > 0 && serving < Math.min(wanted, maxRequestWorkers)) {
-      this.#spawn(null, SpawnReason.operator);
-    } else if (by < 0 && serving > Math.max(1, wanted)) {
-      this.#cull(CullReason.operator);
-    }
-    return this.#serving();
+    return this.#sizing.adjust(by);
   }
 
   /** Has the child in this slot replaced as if it had reached a limit; false: none serves there. */
@@ -234,6 +214,22 @@ export class Children {
     set(CHILD.memoryLimitKb, Math.ceil(maxMemoryPerChildBytes / 1024));
   }
 
+  #crew(): Crew {
+    const children = this;
+    return {
+      children: { [Symbol.iterator]: () => children.#children.values() },
+      get limits() {
+        return children.#limits;
+      },
+      get failing() {
+        return children.#restart !== null;
+      },
+      spawn: (reason) => children.#spawn(null, reason),
+      letGo: (child) => children.#retire(child, ChildCommand.retireIdle),
+      ticked: () => children.#succeed(),
+    };
+  }
+
   #freeSlot(): number {
     for (let slot = 0; slot < this.#board.childSlots; slot++) {
       if (!this.#children.has(slot)) return slot;
@@ -251,6 +247,10 @@ export class Children {
 
   #onReady(child: Child, handler: string): void {
     if (child.state === 'starting') child.state = 'ready';
+    if (child.reason === SpawnReason.replacement) {
+      const tookMs = elapsedTicks(this.#board.child(child.slot, CHILD.startedTicks), nowTicks());
+      this.#pace.started(tookMs, performance.now());
+    }
     if (this.#backoff.succeeded()) this.#say('workers start again');
     this.#countReady();
     if (child.replaces !== null && this.#children.get(child.replaces.slot) === child.replaces) {
@@ -259,10 +259,7 @@ export class Children {
     if (!this.#everReady) {
       this.#everReady = true;
       this.#started?.resolve(handler);
-      this.#maintenance = setInterval(
-        () => this.#maintain(SpawnReason.demand),
-        MAINTENANCE_MS,
-      ).unref();
+      this.#sizing.start();
     }
     if (this.#stopping) this.#retire(child);
     else this.#succeed();
@@ -274,8 +271,9 @@ export class Children {
     this.#restarts.check(this.#children.values());
     // While starts fail, the next try comes with the timer.
     if (this.#stopping || this.#restart !== null) return;
+    const rests = this.#rests();
     const wantsRetire = ({ slot, endsFor }: Child) =>
-      endsFor !== null || this.#board.child(slot, CHILD.status) === ChildStatus.wantsRetire;
+      endsFor !== null || (!rests && this.#hasReachedLimit(slot));
     const due = dueForSuccession(this.#children.values(), wantsRetire, this.#restarts.wanted);
     for (const { child, reason } of due) {
       child.state = 'awaiting-successor';
@@ -284,6 +282,21 @@ export class Children {
       child.state = 'ready';
       return;
     }
+  }
+
+  #hasReachedLimit(slot: number): boolean {
+    return this.#board.child(slot, CHILD.status) === ChildStatus.wantsRetire;
+  }
+
+  /** True: the last replacement was a moment ago; a timer looks again. */
+  #rests(): boolean {
+    const waitMs = this.#pace.waitMs(performance.now());
+    if (waitMs === 0) return false;
+    this.#paced ??= setTimeout(() => {
+      this.#paced = null;
+      this.#succeed();
+    }, waitMs).unref();
+    return true;
   }
 
   #retire(child: Child, command: ChildCommand = ChildCommand.retire): void {
@@ -377,7 +390,7 @@ export class Children {
     }
     const refused = this.#restarts.fail(generation, why);
     if (this.#backoff.failed(why.message)) {
-      const rest = `${this.#serving()} others go on; trying again`;
+      const rest = `${this.#sizing.serving} others go on; trying again`;
       if (!refused) this.#say(`worker ${slot} failed to start (${rest}): ${why.message}`);
     }
     // What was there before is still there.
@@ -390,9 +403,9 @@ export class Children {
     this.#restart ??= setTimeout(() => {
       this.#restart = null;
       if (this.#stopping) return;
-      const { startServers, maxRequestWorkers } = this.#limits;
-      const floor = Math.max(1, Math.min(maxRequestWorkers, startServers + this.#adjustment));
-      for (let serving = this.#serving(); serving < maxRequestWorkers; serving++) {
+      const { maxRequestWorkers } = this.#limits;
+      const { floor } = this.#sizing;
+      for (let { serving } = this.#sizing; serving < maxRequestWorkers; serving++) {
         if (serving >= floor && this.#owed <= 0) break;
         if (!this.#spawn(null, SpawnReason.floor)) break;
         this.#owed--;
@@ -400,66 +413,6 @@ export class Children {
       this.#owed = 0;
       this.#succeed();
     }, this.#backoff.delayMs).unref();
-  }
-
-  // ---- how many -----------------------------------------------------------------------------------
-
-  #serving(): number {
-    let count = 0;
-    for (const child of this.#children.values()) if (counts(child)) count++;
-    return count;
-  }
-
-  #load(): Load {
-    const board = this.#board;
-    let demand = board.waiting;
-    let idle = 0;
-    for (const child of this.#children.values()) {
-      if (!serves(child)) continue;
-      demand += board.child(child.slot, CHILD.pinned);
-      if (!board.idle.has(child.slot)) demand++;
-      else if (child.state === 'ready') idle++;
-    }
-    return { demand, serving: this.#serving(), idle, adjustment: this.#adjustment };
-  }
-
-  /** Once a second, and before that when requests have waited in the queue. */
-  #maintain(reason: SpawnReason): void {
-    if (this.#stopping) return;
-    this.#succeed();
-    // Starts fail: more of them do not help.
-    if (this.#restart !== null) return;
-    const limits = this.#limits;
-    const load = this.#load();
-    const missing = wantedChildren(limits, load) - load.serving;
-    let spawns = this.#ramp.take(missing);
-    while (spawns-- > 0 && this.#spawn(null, reason));
-    if (missing > 0) return;
-    if (load.serving > limits.maxRequestWorkers) this.#cull(CullReason.lowered);
-    else if (hasOneTooMany(limits, load)) this.#cull(CullReason.idle);
-  }
-
-  /** Nobody is idle and the queue is not empty; a timer runs for as long as that is so. */
-  #onBacklog(): void {
-    if (this.#pressure !== null || this.#stopping || !this.#everReady) return;
-    const { tail } = this.#board.queue;
-    this.#pressure = setTimeout(() => {
-      this.#pressure = null;
-      const { queue } = this.#board;
-      // What was there at first still is.
-      if (((tail - queue.head) | 0) > 0) this.#maintain(SpawnReason.queueWait);
-      if (queue.length > 0) this.#onBacklog();
-    }, QUEUE_WAIT_MS).unref();
-  }
-
-  #cull(reason: CullReason): void {
-    const ready = [...this.#children.values()].filter(({ state }) => state === 'ready');
-    const idle = ready.filter(({ slot }) => this.#board.idle.has(slot));
-    // A busy one finishes what it has, where it has to go.
-    const child = highestSlot(idle) ?? (reason === CullReason.idle ? null : highestSlot(ready));
-    if (child === null) return;
-    noteCull(this.#board, reason);
-    this.#retire(child, ChildCommand.retireIdle);
   }
 
   #countReady(): void {
@@ -491,9 +444,9 @@ export class Children {
   #stop(): void {
     this.#stopping = true;
     this.#restarts.stop();
-    if (this.#maintenance !== null) clearInterval(this.#maintenance);
+    this.#sizing.stop();
     if (this.#restart !== null) clearTimeout(this.#restart);
-    if (this.#pressure !== null) clearTimeout(this.#pressure);
+    if (this.#paced !== null) clearTimeout(this.#paced);
   }
 
   /** After the last child is gone. */

@@ -42,11 +42,15 @@ export function openFilesFor(machine: Machine, maxConnections: number, children:
   return Math.max(MIN_OPEN_FILES, Math.min(MAX_OPEN_FILES, share));
 }
 
+/** Of the memory, for connection buffers where nobody said how many connections there may be. */
+const BUFFER_SHARE = 0.5;
+
 /** The default of maxConnections: 20,000, or what descriptors and buffer memory allow. */
 export function defaultConnections(machine: Machine, bufferBytes: number): number {
   return Math.min(
     CUSTOMARY_CONNECTIONS,
     connectionsWithin(machine),
     Math.floor(MAX_BUFFER_MEMORY_BYTES / bufferBytes),
+    Math.max(1, Math.floor((machine.memoryBytes * BUFFER_SHARE) / bufferBytes)),
   );
 }

@@ -1,15 +1,21 @@
 /**
- * What defaults depend on: cores and descriptors.
+ * What defaults depend on: cores, memory and descriptors.
  *
  * Role: read once at start and passed on as an argument, so that tests choose their machine.
  * Thread: main.
  */
 import { readFileSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
+import { availableParallelism, totalmem } from 'node:os';
+import { ownCgroup } from './cgroup.ts';
 
 export interface Machine {
-  /** Threads that can run at the same time, >= 1; respects the process's CPU affinity. */
+  /**
+   * Threads that can run at the same time, >= 1; heeds the process's CPU affinity and the quota of its
+   * cgroup, rounded up.
+   */
   readonly cores: number;
+  /** Memory the process may use, bytes: the machine's, or less where its cgroup has a limit. */
+  readonly memoryBytes: number;
   /** Soft limit of open descriptors (RLIMIT_NOFILE); Infinity where there is none. */
   readonly softDescriptors: number;
 }
@@ -33,5 +39,10 @@ export function thisMachine(): Machine {
   } catch {
     // No /proc, as in some sandboxes: the customary limit is a safe guess.
   }
-  return { cores: Math.max(1, availableParallelism()), softDescriptors: softDescriptorsIn(limits) };
+  const group = ownCgroup();
+  return {
+    cores: Math.max(1, Math.min(availableParallelism(), Math.ceil(group.cores))),
+    memoryBytes: Math.min(totalmem(), group.memoryBytes),
+    softDescriptors: softDescriptorsIn(limits),
+  };
 }

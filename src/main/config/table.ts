@@ -135,7 +135,7 @@ export const DIRECTIVES = {
     kind: kinds.whole(1, 200_000),
     initial: connections,
     initially:
-      '20000, or what the limit of open descriptors less 256 and 4g of connection buffers allow',
+      '20000, or what the limit of open descriptors less 256, 4g of connection buffers and half of the memory (of the cgroup, where that has less) allow',
     summary: 'Most open connections, idle ones included',
     meaning:
       'Most connections that are open at the same time, idle ones included; also the number of connection slots (256 bytes each) and connection buffers, which cost memory once they are used. At the bound the listener stops accepting, and new connections wait in the backlog of the kernel (listenBacklog) until one closes.',
@@ -162,7 +162,7 @@ export const DIRECTIVES = {
     kind: kinds.whole(1, MAX_WORKERS),
     initial: (machine, given) =>
       Math.min(startFor(machine), given.maxRequestWorkers ?? MAX_WORKERS),
-    initially: 'one for each core, 2 .. 16',
+    initially: 'one for each core (of the cgroup, where that has fewer), 2 .. 16',
     summary: 'Workers at start, and never fewer',
     meaning:
       'Workers that are started with the server; their number never falls below it. A worker is a thread and costs about 9 MB and what the application loads.',

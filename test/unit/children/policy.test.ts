@@ -9,7 +9,7 @@ import {
   type SpawnLimits,
   wantedChildren,
 } from '../../../src/main/children/policy.ts';
-import { limitForLife, replaceableAtOnce } from '../../../src/main/children/recycling.ts';
+import { limitForLife, Pace, replaceableAtOnce } from '../../../src/main/children/recycling.ts';
 import { dueForSuccession } from '../../../src/main/children/succession.ts';
 import { SpawnReason } from '../../../src/scoreboard/layout.ts';
 
@@ -157,6 +157,15 @@ describe('succession', () => {
     const all = [child(0, 'ready', 2), child(1, 'ready', 1)];
     expect(slots(dueForSuccession(all, () => false, 2))).toEqual([1]);
     expect(slots(dueForSuccession(all, () => false, 0))).toEqual([]);
+  });
+});
+
+describe('replacements', () => {
+  it('rest four times as long as the last one took to start', () => {
+    const pace = new Pace();
+    expect(pace.waitMs(0)).toBe(0);
+    pace.started(80, 1000);
+    expect([pace.waitMs(1000), pace.waitMs(1300), pace.waitMs(1320)]).toEqual([320, 20, 0]);
   });
 });
 

@@ -71,11 +71,16 @@ describe('defaults', () => {
   });
 
   it.each([
-    [{ cores: 1, softDescriptors: 1024 }, 768],
-    [{ cores: 1, softDescriptors: 256 }, 192],
-    [{ cores: 1, softDescriptors: 3 }, 3],
+    [{ ...TWO_CORES, cores: 1, softDescriptors: 1024 }, 768],
+    [{ ...TWO_CORES, cores: 1, softDescriptors: 256 }, 192],
+    [{ ...TWO_CORES, cores: 1, softDescriptors: 3 }, 3],
   ])('leave descriptors to the server itself: %j', (machine, connections) => {
     expect(resolved({}, machine).maxConnections).toBe(connections);
+  });
+
+  it('leave half of the memory to others', () => {
+    const machine = { ...TWO_CORES, memoryBytes: 256 * 2 ** 20 };
+    expect(resolved({}, machine).maxConnections).toBe(8192);
   });
 
   it.each([
@@ -85,11 +90,13 @@ describe('defaults', () => {
     [Number.POSITIVE_INFINITY, 20_000, 1022, 64],
   ])('share %i descriptors beside %i connections among %i children: %i each', (...numbers) => {
     const [softDescriptors, maxConnections, children, share] = numbers;
-    expect(openFilesFor({ cores: 1, softDescriptors }, maxConnections, children)).toBe(share);
+    expect(
+      openFilesFor({ ...TWO_CORES, cores: 1, softDescriptors }, maxConnections, children),
+    ).toBe(share);
   });
 
   it.each([1, 2, 3, 4, 8, 17, 64, 512])('agree with each other on %i cores', (cores) => {
-    const machine = { cores, softDescriptors: 4096 };
+    const machine = { ...TWO_CORES, cores, softDescriptors: 4096 };
     const { startServers, minSpareThreads, maxSpareThreads, maxRequestWorkers } = resolved(
       {},
       machine,
