@@ -80,8 +80,13 @@ export interface Native {
   pipe(ends: Int32Array): number;
   /** Moves bytes from or to a pipe; 0: end of stream. */
   splice(from: number, to: number, length: number): number;
-  /** Another descriptor of the same open file. */
+  /**
+   * Another descriptor of the same open file. It is closed with this thread, as one that `spill` made,
+   * unless it was handed over.
+   */
   duplicate(fd: number): number;
+  /** Another thread closes it from now on. */
+  handOver(fd: number): number;
   discard(fd: number, length: number): number;
   /** 1: bytes wait, 0: end of stream, -EAGAIN: neither. */
   pending(fd: number): number;

@@ -50,10 +50,15 @@ export class FilePart {
     );
   }
 
+  /** The slot has room for a descriptor. */
+  static mayEnter(board: Scoreboard, slotIndex: number): boolean {
+    return board.words[wordAt(slotIndex, SLOT.restFd)] === 0;
+  }
+
   /** Enters the descriptor into the slot, unless that has another one already. */
   enter(board: Scoreboard, slotIndex: number): void {
     const { words } = board;
-    if (words[wordAt(slotIndex, SLOT.restFd)] !== 0) return;
+    if (!FilePart.mayEnter(board, slotIndex)) return;
     words[wordAt(slotIndex, SLOT.restFd)] = this.fd + 1;
     board.doubles[wordAt(slotIndex, SLOT.restProbed) >> 1] = 0;
     words[wordAt(slotIndex, SLOT.restSpilledKb)] = this.spilledKb;

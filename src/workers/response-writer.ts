@@ -84,6 +84,15 @@ export class ResponseWriter implements Corked {
     this.#pendingOffset = 0;
   }
 
+  /** Into the slot, where it is found should this thread die. */
+  #enter(part: FilePart): void {
+    const { board, native } = this.#context;
+    if (!FilePart.mayEnter(board, this.#slotIndex)) return;
+    // First, since a descriptor that was closed twice would be another's the second time.
+    native.handOver(part.fd);
+    part.enter(board, this.#slotIndex);
+  }
+
   #entered(part: FilePart): boolean {
     return this.#context.board.words[this.#slotIndex + (SLOT.restFd.offset >> 2)] === part.fd + 1;
   }
@@ -220,7 +229,7 @@ export class ResponseWriter implements Corked {
       return;
     }
     const part = new FilePart(fd, offset, length);
-    part.enter(context.board, this.#slotIndex);
+    this.#enter(part);
     this.flush(true);
     this.#taken += length;
     const first = this.#pending.length === 0;
@@ -246,7 +255,7 @@ export class ResponseWriter implements Corked {
       return;
     }
     const part = new FilePart(fd, 0, length, 0, true);
-    part.enter(context.board, this.#slotIndex);
+    this.#enter(part);
     this.#pending.push(part);
   }
 
@@ -320,7 +329,7 @@ export class ResponseWriter implements Corked {
       from = 0;
     }
     const part = new FilePart(fd, 0, bytes, kilobytes);
-    part.enter(board, this.#slotIndex);
+    this.#enter(part);
     this.#pending = [part];
     this.#pendingOffset = 0;
   }

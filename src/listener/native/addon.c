@@ -59,6 +59,8 @@ static void on_environment_cleanup(napi_async_cleanup_hook_handle handle, void *
   (void)handle;
   addon_t *addon = data;
   addon->cleaning_up = true;
+  // A thread that was ended in the middle of a response has not given these away.
+  close_held_descriptors(addon);
   if (addon->open_watches == 0) {
     watch_cleanup_finished(addon);
     return;

@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { MAX_REGIONS = 8, MAX_WATCHES = 16, MAX_ARGUMENTS = 6 };
+enum { MAX_REGIONS = 8, MAX_WATCHES = 16, MAX_ARGUMENTS = 6, MAX_HELD = 256 };
 
 // Offsets in a connection slot that accept writes; src/scoreboard/layout.ts states the same numbers
 // and src/listener/native.ts compares them when the addon is loaded.
@@ -42,6 +42,9 @@ typedef struct {
   int open_watches;
   region_t regions[MAX_REGIONS];
   struct watch *watches[MAX_WATCHES];
+  // Descriptors that were made here and nobody else knows of; they go with the environment.
+  int held[MAX_HELD];
+  int held_count;
 } addon_t;
 
 // The arguments of one call, fetched at once; a missing or wrong one makes `ok` false.
@@ -58,6 +61,11 @@ int64_t call_offset(call_t *call, size_t index);
 napi_value call_return(call_t *call, int32_t result);
 // Address of [offset, offset + length) in a region, or NULL where that is not inside it.
 uint8_t *call_memory(call_t *call, int32_t region, int64_t offset, int64_t length);
+
+// One that does not fit is not kept account of.
+void hold_descriptor(addon_t *addon, int fd);
+void forget_descriptor(addon_t *addon, int fd);
+void close_held_descriptors(addon_t *addon);
 
 void memory_register(napi_env env, napi_value exports);
 void epoll_register(napi_env env, napi_value exports);

@@ -53,6 +53,7 @@ static napi_value spill(napi_env env, napi_callback_info info) {
     bytes += count;
     left -= (size_t)count;
   }
+  if (file < 0) hold_descriptor(call.addon, fd);
   return call_return(&call, fd);
 }
 
@@ -111,7 +112,34 @@ static napi_value duplicate(napi_env env, napi_callback_info info) {
   int fd = call_int(&call, 0);
   if (!call.ok) return call_return(&call, -EINVAL);
   int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-  return call_return(&call, copy < 0 ? -errno : copy);
+  if (copy < 0) return call_return(&call, -errno);
+  hold_descriptor(call.addon, copy);
+  return call_return(&call, copy);
+}
+
+// handOver(descriptor): it outlives this environment, since another thread will close it.
+static napi_value hand_over(napi_env env, napi_callback_info info) {
+  call_t call = call_begin(env, info, 1);
+  int fd = call_int(&call, 0);
+  if (!call.ok) return call_return(&call, -EINVAL);
+  forget_descriptor(call.addon, fd);
+  return call_return(&call, 0);
+}
+
+void hold_descriptor(addon_t *addon, int fd) {
+  if (addon->held_count < MAX_HELD) addon->held[addon->held_count++] = fd;
+}
+
+void forget_descriptor(addon_t *addon, int fd) {
+  for (int index = addon->held_count - 1; index >= 0; index--) {
+    if (addon->held[index] != fd) continue;
+    addon->held[index] = addon->held[--addon->held_count];
+    return;
+  }
+}
+
+void close_held_descriptors(addon_t *addon) {
+  while (addon->held_count > 0) close(addon->held[--addon->held_count]);
 }
 
 void file_register(napi_env env, napi_value exports) {
@@ -121,4 +149,5 @@ void file_register(napi_env env, napi_value exports) {
   define_function(env, exports, "pipe", make_pipe);
   define_function(env, exports, "splice", splice_between);
   define_function(env, exports, "duplicate", duplicate);
+  define_function(env, exports, "handOver", hand_over);
 }

@@ -256,6 +256,7 @@ static napi_value close_descriptor(napi_env env, napi_callback_info info) {
   call_t call = call_begin(env, info, 1);
   int fd = call_int(&call, 0);
   if (!call.ok) return call_return(&call, -EINVAL);
+  forget_descriptor(call.addon, fd);
   // On Linux the descriptor is gone even after EINTR; a second close could hit another's.
   return call_return(&call, close(fd) < 0 && errno != EINTR ? -errno : 0);
 }

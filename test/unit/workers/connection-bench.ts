@@ -98,6 +98,7 @@ function fakeNative(sockets: Map<number, FakeSocket>, files: FakeFiles): Native 
       const bytes = fileOf(file).subarray(offset, offset + length);
       return bytes.length === 0 ? 0 : socket(fd).take(bytes);
     },
+    handOver: () => 0,
     spill: (array, arrayOffset, file) => {
       const fd = file >= 0 ? file : FIRST_FILE + spilled++;
       const bytes = array.subarray(arrayOffset);
