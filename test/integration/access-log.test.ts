@@ -406,7 +406,10 @@ describe('no line is lost, torn or written twice', () => {
     await running;
     expect(await server?.stop()).toBe(0);
     expect(server?.output()).toContain('died');
-    const found = linesOf().map(json);
+    const all = linesOf().map(json);
+    const guilty = all.filter(({ target }) => target === '/exit');
+    expect(guilty.map(({ status }) => status)).toEqual([502, 502]);
+    const found = all.filter(({ target }) => target !== '/exit');
     const targets = new Set(found.map(({ target }) => target));
     expect(targets.size).toBe(found.length);
     expect([...load.answered.keys()].filter((path) => !targets.has(path))).toEqual([]);
