@@ -432,7 +432,10 @@ describe('no line is lost, torn or written twice', () => {
     );
     await server?.stop('SIGTERM');
     hanging.close();
-    const found = linesOf().map(json);
+    // The one that was cut off may have been answered 502 in time.
+    const found = linesOf()
+      .map(json)
+      .filter(({ status }) => status !== 502);
     expect(found.length).toBe(2_000);
     expect(sum(found)).toBe(load.bytes);
   }, 30_000);
