@@ -119,8 +119,10 @@ export class Ownership {
   release(event: ReleaseEvent, now: number): boolean {
     this.setField(SLOT.sinceTicks, ticksOf(now));
     this.#board.tick(now);
-    this.setField(SLOT.answerPhase, AnswerPhase.none);
-    this.setField(SLOT.deadlineTicks, 0);
+    if (this.field(SLOT.answerPhase) !== AnswerPhase.none) {
+      this.setField(SLOT.answerPhase, AnswerPhase.none);
+      this.setField(SLOT.deadlineTicks, 0);
+    }
     if (event === ConnectionEvent.requeue) this.setField(SLOT.queuedUs, microsecondsOf(now));
     if (this.#board.move(this.slot, this.#word, event) !== Outcome.moved) return false;
     this.slot = -1;

@@ -383,7 +383,10 @@ describe('no line is lost, torn or written twice', () => {
     expect(await exited).toBe(0);
     load.stop();
     await running;
-    const found = linesOf().map(json);
+    const all = linesOf().map(json);
+    const guilty = all.filter(({ target }) => target === '/exit');
+    expect(guilty.map(({ status }) => status)).toEqual([502, 502]);
+    const found = all.filter(({ target }) => target !== '/exit');
     const targets = new Set(found.map(({ target }) => target));
     expect(targets.size).toBe(found.length);
     expect([...load.answered.keys()].filter((path) => !targets.has(path))).toEqual([]);
@@ -434,7 +437,10 @@ describe('no line is lost, torn or written twice', () => {
     await server?.stop('SIGTERM');
     hanging.close();
     slow.close();
-    const found = linesOf().map(json);
+    // The one that waits may have been answered 502 in time.
+    const found = linesOf()
+      .map(json)
+      .filter(({ status }) => status !== 502);
     const [cut, ...more] = found.filter(({ aborted }) => aborted);
     expect(cut).toMatchObject({ target: '/large?bytes=20000000', status: 200 });
     expect(cut?.bodyBytes).toBeLessThan(20_000_000);

@@ -79,6 +79,7 @@ export class Children {
   #lives = 0;
   #everReady = false;
   #stopping = false;
+  #destroyed = false;
   /** Children that died and have no successor yet. */
   #owed = 0;
   #restart: NodeJS.Timeout | null = null;
@@ -369,7 +370,7 @@ export class Children {
   /** The thread is gone, or about to go with its life over. */
   #onEnd(child: Child, failure: ExitReason, thrown: Error | null): void {
     const { slot, state } = child;
-    if (this.#children.get(slot) !== child) return;
+    if (this.#destroyed || this.#children.get(slot) !== child) return;
     if (child.deadline !== null) clearTimeout(child.deadline);
     const board = this.#board;
     // A thread that exits after its last act may be seen before the result of its task.
@@ -481,6 +482,8 @@ export class Children {
   async destroy(): Promise<void> {
     this.#stop();
     await this.#threads.destroy();
+    // The listener may be gone from here on, and takes everything back by itself.
+    this.#destroyed = true;
   }
 
   #stop(): void {
