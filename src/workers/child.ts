@@ -74,12 +74,15 @@ export default async function live(task: ChildTask): Promise<ExitReason | LoadFa
       wantsRetire: (why) => tell({ kind: 'retire', child, life, reason: why }),
       ended: (why) => {
         native.unwatch(watch);
+        // The slot is this child's until main has its task's result.
+        context.storeHeap();
         resolve(why);
       },
       active: () => publisher?.active(),
     });
     const watch = native.watch(board.child(child, CHILD.wakeFd), 0, () => serving.onSignal());
     if (watch < 0) throw new Error(`uv_poll: errno ${-watch}`);
+    context.storeHeap();
     context.setWord(CHILD.status, ChildStatus.ready);
     tell({ kind: 'ready', child, life, handler: handler.kind, thread: threadId });
     // A first turn finds what waits already, or says that this worker is idle.

@@ -5,6 +5,7 @@
  * Thread: one worker.
  */
 import { performance } from 'node:perf_hooks';
+import { getHeapStatistics } from 'node:v8';
 
 import { type Native, Region } from '../listener/native.ts';
 import { CHILD, HEADER } from '../scoreboard/layout.ts';
@@ -144,6 +145,13 @@ export class WorkerContext {
 
   getWord(field: { readonly offset: number }): number {
     return this.board.words[this.childIndex + (field.offset >> 2)] as number;
+  }
+
+  /** Says how much memory this worker's JavaScript has. */
+  storeHeap(): void {
+    const { used_heap_size: used, external_memory: external } = getHeapStatistics();
+    this.setWord(CHILD.heapUsedKb, used / 1024);
+    this.setWord(CHILD.externalKb, external / 1024);
   }
 
   get phase(): number {

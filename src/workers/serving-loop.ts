@@ -8,7 +8,6 @@
  * is emptied only before sleeping.
  */
 import { performance } from 'node:perf_hooks';
-import { getHeapStatistics } from 'node:v8';
 import { SHORT_SLICE_US, WatchAnswer } from '../listener/native.ts';
 import { assign, closeAssignments, takeAssigned } from '../scoreboard/assignment.ts';
 import { microsecondsOf } from '../scoreboard/clock.ts';
@@ -336,14 +335,8 @@ export class ServingLoop implements ConnectionHost {
   #sampleHeap(now: number): void {
     if (now - this.#heapSampledMs < HEAP_SAMPLE_MS) return;
     this.#heapSampledMs = now;
-    this.#storeHeap();
+    this.#context.storeHeap();
     this.#events.active?.();
-  }
-
-  #storeHeap(): void {
-    const { used_heap_size: used, external_memory: external } = getHeapStatistics();
-    this.#context.setWord(CHILD.heapUsedKb, used / 1024);
-    this.#context.setWord(CHILD.externalKb, external / 1024);
   }
 
   #end(): void {
@@ -353,7 +346,6 @@ export class ServingLoop implements ConnectionHost {
     this.#leading?.end();
     this.#context.buffers.release();
     this.#context.log?.writer.close();
-    this.#storeHeap();
     const idle = this.#context.getWord(CHILD.command) === ChildCommand.retireIdle;
     const reason = this.#retireReason ?? (idle ? ExitReason.idle : ExitReason.drain);
     this.#context.setWord(CHILD.retireReason, reason);
