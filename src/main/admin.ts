@@ -8,7 +8,8 @@
 import { Worker } from 'node:worker_threads';
 import { monotonicMs } from '../scoreboard/clock.ts';
 import type { SharedScoreboard } from '../scoreboard/scoreboard.ts';
-import type { AdminLimits, AdminMessage, AdminStop, AdminTask } from './admin-thread.ts';
+import type { AdminLimits } from './admin/document.ts';
+import type { AdminMessage, AdminStop, AdminTask } from './admin-thread.ts';
 import { formatHostPort } from './config/kinds.ts';
 
 /** A thread that ends later than this is ended. */
@@ -66,8 +67,6 @@ class Supervisor {
   constructor(options: AdminOptions) {
     this.#options = options;
     const { shared, host, port, version, limits } = options;
-    const { startServers, maxRequestWorkers, queueLimit, maxConnectionsPerChild, extendedStatus } =
-      limits;
     this.#task = {
       shared,
       host,
@@ -75,11 +74,14 @@ class Supervisor {
       version,
       // Only these: whatever else the caller's object holds might not be clonable.
       limits: {
-        startServers,
-        maxRequestWorkers,
-        queueLimit,
-        maxConnectionsPerChild,
-        extendedStatus,
+        startServers: limits.startServers,
+        minSpareThreads: limits.minSpareThreads,
+        maxSpareThreads: limits.maxSpareThreads,
+        maxRequestWorkers: limits.maxRequestWorkers,
+        queueLimit: limits.queueLimit,
+        maxConnectionsPerChild: limits.maxConnectionsPerChild,
+        keepAliveTimeoutMs: limits.keepAliveTimeoutMs,
+        extendedStatus: limits.extendedStatus,
       },
       startedMs: monotonicMs(),
     };
