@@ -114,6 +114,7 @@ class Server extends EventEmitter implements MpmServer {
         bufferBytes: directives.connectionBufferBytes,
       },
       accessLog !== null,
+      directives.extendedStatus,
     );
     if (accessLog !== null && board.log !== null) {
       this.#log = new ListenerLog(board, board.log, accessLog, native.familyIpv6);

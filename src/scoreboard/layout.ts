@@ -12,12 +12,12 @@
  * also written by whoever polls, right before it tries to move a waiting connection to the queue; two
  * may do so at once, and both mean the same moment. The words of `ROUTES` are written by every worker
  * without order: they are means, and a lost update is one sample less. `holder` is the thread that holds
- * the access log by its owner word.
+ * the access log by its owner word. `mover` is whoever moves the state word, see trail.ts.
  */
 import { Bitmap } from './bitmap.ts';
 import { TicketRing } from './ticket-ring.ts';
 
-export type Writer = 'main' | 'child' | 'owner' | 'cas' | 'holder';
+export type Writer = 'main' | 'child' | 'owner' | 'cas' | 'holder' | 'mover';
 export interface Field {
   readonly offset: number;
   /** int32 unless it says otherwise; `count` of them. */
@@ -38,7 +38,31 @@ const f64 = (offset: number, writer: Writer, meaning: string, count = 1): Field 
   count,
 });
 
-/** Bytes 0 .. 1023 of the board. */
+/**
+ * Upper bounds of the histograms that are always kept. A histogram is a row of doubles: how many values
+ * were not above each bound (and above the one before), how many were above all, and the sum of all.
+ */
+export const HISTOGRAM_BOUNDS = {
+  /** Requests answered on a connection, when it is closed. */
+  connectionRequests: [1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000, 10_000],
+  /** Seconds from its acceptance to its end. */
+  connectionDuration: [0.001, 0.01, 0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 14_400],
+  /** Connections a child had served when it ended. */
+  workerConnectionsAtExit: [1, 10, 50, 100, 500, 1e3, 5e3, 1e4, 5e4, 1e5, 5e5, 1e6],
+  /** Bytes of V8 heap it had in use by its last sample. */
+  workerHeapAtExit: [8, 16, 32, 48, 64, 96, 128, 192, 256, 512, 1024, 2048].map(
+    (mb) => mb * 2 ** 20,
+  ),
+  /** Seconds that a turn of the listener took. */
+  listenerTurn: [2e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.1, 0.5],
+  /** Seconds that a connection waited in the queue. */
+  queueWait: [2e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.1, 0.5],
+} as const satisfies Record<string, readonly number[]>;
+export type HistogramName = keyof typeof HISTOGRAM_BOUNDS;
+/** Doubles of such a histogram. */
+const HISTOGRAM = 14;
+
+/** Bytes 0 .. 1087 of the board. */
 export const HEADER = {
   magic: f(0, 'main', 'MAGIC'),
   layout: f(4, 'main', 'LAYOUT_VERSION'),
@@ -71,8 +95,13 @@ export const HEADER = {
   closed: f64(384, 'main', 'connections closed, by CloseReason', 16),
   completions: f64(336, 'main', 'responses whose rest the listener sent'),
   requeuedOrphans: f64(320, 'main', 'queued connections that had lost their ticket'),
+  connectionRequests: f64(512, 'main', 'histogram, see HISTOGRAM_BOUNDS', HISTOGRAM),
+  connectionDuration: f64(624, 'main', 'the same', HISTOGRAM),
+  workerConnectionsAtExit: f64(736, 'main', 'the same', HISTOGRAM),
+  workerHeapAtExit: f64(848, 'main', 'the same', HISTOGRAM),
+  listenerTurn: f64(960, 'main', 'the same', HISTOGRAM),
 } as const satisfies Record<string, Field>;
-export const HEADER_BYTES = 1024;
+export const HEADER_BYTES = 1088;
 
 export const MAGIC = 0x4d_50_4d_31;
 export const LAYOUT_VERSION = 1;
@@ -106,12 +135,17 @@ export const ExitReason = {
 } as const;
 export type ExitReason = (typeof ExitReason)[keyof typeof ExitReason];
 
-/** One child slot: 512 bytes. */
+/** One child slot: 640 bytes. */
 export const CHILD = {
   life: f(0, 'main', 'number of the child that holds the slot, 0: empty; unique over the run'),
   command: f(4, 'main', 'ChildCommand'),
   wakeFd: f(8, 'main', 'eventfd that wakes this worker; made once for the slot'),
   startedTicks: f(12, 'main', 'clock ticks at start'),
+  loopUtilization: f(
+    16,
+    'main',
+    'share of the last second in which its event loop was not idle, 1/10,000; read by main',
+  ),
   status: f(64, 'child', 'ChildStatus; cleared by main when the thread is gone'),
   retireReason: f(68, 'child', 'ExitReason it wants to retire for'),
   currentSlot: f(72, 'child', 'connection whose handler runs now, + 1'),
@@ -124,6 +158,8 @@ export const CHILD = {
   pinned: f(100, 'child', 'connections with an unfinished handler or body in this child'),
   heapUsedKb: f(104, 'child', 'V8 heap in use, KiB, sampled'),
   inLongHandler: f(108, 'child', '1: runs a handler that is known to be long'),
+  externalKb: f(112, 'child', 'memory that V8 objects hold outside of its heap, KiB, sampled'),
+  handlingTicks: f(116, 'child', 'clock ticks when the handler that runs now was called'),
   inbox: f(128, 'cas', 'first connection of the inbox, + 1'),
   attention: f(132, 'cas', '1: a connection that this child owns has a hang-up'),
   assigned: f(
@@ -151,8 +187,9 @@ export const CHILD = {
   passes: f64(472, 'child', 'times it passed the lead on before a long handler'),
   wakes: f64(480, 'child', 'workers it woke'),
   delegations: f64(488, 'child', 'requests it gave to an idle worker while it led'),
+  queueWait: f64(496, 'child', 'histogram, see HISTOGRAM_BOUNDS', HISTOGRAM),
 } as const satisfies Record<string, Field>;
-export const CHILD_BYTES = 512;
+export const CHILD_BYTES = 640;
 
 /** `retireIdle`: there are more idle workers than maxSpareThreads. */
 export const ChildCommand = { run: 0, retire: 1, retireIdle: 2 } as const;
@@ -217,6 +254,7 @@ export const SLOT = {
   ),
   restProbed: f64(192, 'owner', 'up to where the file was found in memory'),
   restSpilledKb: f(176, 'owner', 'KiB of it that count as spilled'),
+  restSeries: f(200, 'owner', 'series its request counts in, see route-series.ts'),
 } as const satisfies Record<string, Field>;
 export const SLOT_BYTES = 256;
 
@@ -264,6 +302,72 @@ export const LOG_RING = {
   },
 } as const satisfies Record<string, Field>;
 export const LOG_RING_STRIDE = 128 + LOG_RING_BYTES;
+
+/** What the owner of a connection records of its present or last request: 256 bytes a slot. */
+export const REQUEST = {
+  sequence: f(0, 'owner', 'odd while the record is being written'),
+  connection: f(4, 'owner', 'incarnation + 1 of the connection the record is of'),
+  outcome: f64(8, 'owner', 'status and duration, see request-records.ts; 0: not over'),
+  beganTicks: f(16, 'owner', 'clock ticks when its handler was called'),
+  methodBytes: f(20, 'owner', 'length of the method'),
+  targetBytes: f(24, 'owner', 'length of the request-target as received'),
+  hostBytes: f(28, 'owner', 'length of the Host field as received'),
+  minorVersion: f(32, 'owner', '0 for HTTP/1.0, 1 for HTTP/1.1'),
+  host: { offset: 40, writer: 'owner', meaning: 'its beginning', type: 'bytes', count: 48 },
+  text: {
+    offset: 88,
+    writer: 'owner',
+    meaning: 'method, space, request-target: the beginning of it',
+    type: 'bytes',
+    count: 168,
+  },
+} as const satisfies Record<string, Field>;
+export const REQUEST_BYTES = 256;
+
+/** Transitions kept of each connection; a power of two. */
+export const TRAIL_LENGTH = 8;
+/** The last transitions of a connection: 128 bytes a slot; the first seven share a line with the count. */
+export const TRAIL = {
+  count: f(0, 'mover', 'transitions of this connection so far'),
+  entries: f64(8, 'mover', 'time, state reached and child, see trail.ts', TRAIL_LENGTH),
+} as const satisfies Record<string, Field>;
+export const TRAIL_BYTES = 128;
+
+/** Label sets whose durations are kept apart. */
+export const MAX_SERIES = 256;
+/** UTF-16 units kept of a route. */
+export const MAX_ROUTE_UNITS = 116;
+/** One label set: method, route and status class. Whoever wins `state` writes the rest, once. */
+export const SERIES = {
+  state: f(0, 'cas', 'SeriesState'),
+  method: f(4, 'cas', 'number of the method, see route-series.ts'),
+  statusClass: f(8, 'cas', '1 .. 5, 0: none'),
+  routeUnits: f(12, 'cas', 'length of the route'),
+  route: { offset: 16, writer: 'cas', meaning: 'UTF-16', type: 'bytes', count: 232 },
+} as const satisfies Record<string, Field>;
+export const SERIES_BYTES = 256;
+export const SeriesState = { free: 0, claimed: 1, published: 2 } as const;
+
+/** Behind the label sets, one for each status class (0 .. 5) of all that found no room. */
+export const OTHER_SERIES = 6;
+/** Durations of one series in one child, or the listener: by DURATION_BUCKETS_MS, then the sum (ms). */
+export const SERIES_COUNTS = {
+  durations: f64(0, 'child', 'requests by bucket', DURATION_BUCKETS_MS.length + 1),
+  durationMs: f64(120, 'child', 'sum of durations'),
+} as const satisfies Record<string, Field>;
+export const SERIES_COUNTS_BYTES = 128;
+
+/** Byte offsets of the parts of the memory that is there only with `extendedStatus`. */
+export function extendedSectionsFor({ connectionSlots, childSlots }: Dimensions) {
+  const requests = 0;
+  const trails = requests + connectionSlots * REQUEST_BYTES;
+  const series = trails + connectionSlots * TRAIL_BYTES;
+  const counts = series + MAX_SERIES * SERIES_BYTES;
+  const countsStride = (MAX_SERIES + OTHER_SERIES) * SERIES_COUNTS_BYTES;
+  // One more, for the listener.
+  const totalBytes = counts + (childSlots + 1) * countsStride;
+  return { requests, trails, series, counts, countsStride, totalBytes };
+}
 
 /** Connection buffers a worker keeps at hand (Varnish adjusts its http_conns to 2). */
 export const SPARE_BUFFERS = 2;

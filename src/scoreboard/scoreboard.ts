@@ -9,6 +9,7 @@ import { Bitmap } from './bitmap.ts';
 import {
   CHILD_BYTES,
   type Dimensions,
+  extendedSectionsFor,
   HEADER,
   LAYOUT_VERSION,
   MAGIC,
@@ -19,9 +20,12 @@ import {
   sectionsFor,
 } from './layout.ts';
 import { LogRings } from './log-rings.ts';
+import { RequestRecords } from './request-records.ts';
 import { RestLines } from './rest-lines.ts';
+import { RouteSeries } from './route-series.ts';
 import type { ConnectionEvent } from './states.ts';
 import { TicketRing } from './ticket-ring.ts';
+import { Trail } from './trail.ts';
 import { type Outcome, transition } from './transition.ts';
 
 /** What a thread needs to attach; travels once, in the start message. */
@@ -31,6 +35,8 @@ export interface SharedScoreboard extends Dimensions {
   /** Rings of the access log; null where it is off. */
   readonly log: SharedArrayBuffer | null;
   readonly restLines: SharedArrayBuffer | null;
+  /** Requests, trails and series; null where extendedStatus is off. */
+  readonly extended: SharedArrayBuffer | null;
 }
 
 export class Scoreboard {
@@ -52,6 +58,10 @@ export class Scoreboard {
   readonly log: LogRings | null;
   /** The same. */
   readonly restLines: RestLines | null;
+  /** These three are null where extendedStatus is off. */
+  readonly requests: RequestRecords | null;
+  readonly trail: Trail | null;
+  readonly series: RouteSeries | null;
   /** A ticket of the queue that is no connection: lines wait to be written. */
   readonly logTicket: number;
   readonly connectionSlots: number;
@@ -79,13 +89,20 @@ export class Scoreboard {
     this.log = shared.log === null ? null : LogRings.attach(shared.log, shared.childSlots + 1);
     this.restLines = shared.restLines === null ? null : RestLines.attach(shared.restLines);
     this.logTicket = shared.connectionSlots;
+    const { extended, connectionSlots } = shared;
+    const { requests, trails } = extendedSectionsFor(shared);
+    this.requests =
+      extended === null ? null : new RequestRecords(extended, requests, connectionSlots);
+    this.trail = extended === null ? null : new Trail(extended, trails, connectionSlots);
+    this.series = extended === null ? null : new RouteSeries(extended, shared);
   }
 
   /**
    * New memory; untouched slots, buffers and log rings cost address space only.
    * @param accessLog with rings for its lines
+   * @param extendedStatus with records of requests, trails and series
    */
-  static create(dimensions: Dimensions, accessLog = false): Scoreboard {
+  static create(dimensions: Dimensions, accessLog = false, extendedStatus = false): Scoreboard {
     const { totalBytes, bufferCount } = sectionsFor(dimensions);
     const board = new Scoreboard({
       ...dimensions,
@@ -95,6 +112,9 @@ export class Scoreboard {
         ? new SharedArrayBuffer(RestLines.bytes(dimensions.connectionSlots))
         : null,
       log: accessLog ? new SharedArrayBuffer(LogRings.bytes(dimensions.childSlots + 1)) : null,
+      extended: extendedStatus
+        ? new SharedArrayBuffer(extendedSectionsFor(dimensions).totalBytes)
+        : null,
     });
     board.setHeader(HEADER.layout.offset, LAYOUT_VERSION);
     board.setHeader(HEADER.connectionSlots.offset, dimensions.connectionSlots);
@@ -172,7 +192,12 @@ export class Scoreboard {
   /** See `transition`. */
   move(slot: number, expected: number, event: ConnectionEvent, child = 0, flags = 0): Outcome {
     const index = this.slotIndex(slot) + (SLOT.word.offset >> 2);
-    return transition(this.words, index, expected, event, child, flags);
+    return transition(this.words, index, expected, event, child, flags, this.trail, slot);
+  }
+
+  /** The time that the trail gives to what this thread moves now: `performance.now()` of its turn. */
+  tick(now: number): void {
+    if (this.trail !== null) this.trail.now = now;
   }
 
   /** A double of a connection slot. */

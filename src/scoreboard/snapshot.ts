@@ -1,16 +1,14 @@
 /**
  * What the server does at this moment, read from shared memory alone.
  *
- * Role: copies header, children and connections for the status page and the metrics. Counts by state
- * come from one look at each state word, so they sum to the total of that pass. A row is copied between
- * two equal readings of state word and `sequence`; an owner raises `sequence` right after its claim and
- * before it writes, so no row mixes two connections or two owners.
+ * Role: copies header and children for the status page and the metrics; single connections are
+ * connection-rows.ts's. Counts by state come from one look at each state word, so they sum to the total
+ * of that pass.
  * Thread: any; in the server the admin thread. May not: write, or ask another thread for anything.
- *
- * Atomic loads are not moved past each other, plain ones may be; so whatever the check at the end of a
- * copy vouches for is loaded atomically, doubles through their 64-bit patterns.
  */
 import { elapsedTicks, nowTicks } from './clock.ts';
+import type { OpenStateName } from './connection-rows.ts';
+import { type HistogramCounts, readHistograms } from './histograms.ts';
 import {
   CHILD,
   ChildStatus,
@@ -19,20 +17,34 @@ import {
   ExitReason,
   type Field,
   HEADER,
+  type HistogramName,
   Phase,
-  SLOT,
 } from './layout.ts';
 import { leaderOf } from './leader.ts';
+import type { RequestRow } from './request-records.ts';
+import type { SeriesRow } from './route-series.ts';
 import type { Scoreboard } from './scoreboard.ts';
-import { ConnectionState, type ConnectionStateName, STATE_NAMES } from './states.ts';
-import { incarnationOf, ownerOf, STATE_MASK, stateOf } from './transition.ts';
+import { ConnectionState, STATE_NAMES } from './states.ts';
+import { incarnationOf, STATE_MASK, stateOf } from './transition.ts';
+
+export {
+  type ConnectionList,
+  type ConnectionQuery,
+  type ConnectionRow,
+  connectionRows,
+  findConnections,
+  type OpenStateName,
+} from './connection-rows.ts';
+export type { HistogramCounts } from './histograms.ts';
+export type { RequestRow } from './request-records.ts';
+export type { SeriesRow } from './route-series.ts';
+export type { TrailEntry } from './trail.ts';
 
 /** How often a copy is tried before it is given up; one takes well under a microsecond. */
 const TRIES = 16;
 const STATUS_CLASSES = 5;
 const DURATION_BUCKETS = DURATION_BUCKETS_MS.length + 1;
 
-export type OpenStateName = Exclude<ConnectionStateName, 'free'>;
 /** All states of a slot that holds a connection. */
 export const OPEN_STATES = STATE_NAMES.filter((name): name is OpenStateName => name !== 'free');
 
@@ -102,6 +114,10 @@ export interface ChildRow {
   readonly wantsRetire: boolean;
   /** Connection whose handler is being called now, -1: none. */
   readonly handling: number;
+  /** Since that handler was called, milliseconds; 0 where none is. */
+  readonly handlingMs: number;
+  /** Its request; null where none is being handled, or extendedStatus is off. */
+  readonly request: RequestRow | null;
   /** Since it was started, milliseconds; 0 where empty. */
   readonly ageMs: number;
   readonly lifeConnections: number;
@@ -110,6 +126,10 @@ export interface ChildRow {
   readonly pinned: number;
   /** V8 heap in use as last sampled, bytes. */
   readonly heapUsedBytes: number;
+  /** What V8 objects hold outside of the heap (Buffers), as last sampled, bytes. */
+  readonly externalBytes: number;
+  /** Share of the last second in which its event loop was not idle, 0 .. 1. */
+  readonly eventLoopUtilization: number;
   /** Mean time it holds a connection, milliseconds. */
   readonly meanServiceMs: number;
   /** Connection buffers it keeps at hand. */
@@ -142,6 +162,9 @@ export interface Snapshot extends ServerCounters {
   readonly workers: Readonly<Record<WorkerState, number>>;
   /** Sum over all child slots. */
   readonly totals: ChildCounters;
+  readonly histograms: Readonly<Record<HistogramName, HistogramCounts>>;
+  /** Requests, connection trails and routes are recorded (extendedStatus). */
+  readonly extended: boolean;
 }
 
 const byName = <T extends string>(keys: readonly T[], value: (key: T) => number) =>
@@ -185,7 +208,16 @@ export function takeSnapshot(board: Scoreboard, now: number = nowTicks()): Snaps
       ...children.map(({ counters }) => counters),
       readCounters(board, board.listenerCounters),
     ]),
+    histograms: readHistograms(board),
+    extended: board.series !== null,
   };
+}
+
+/** Durations by method, route and status class; null where extendedStatus is off. */
+export function readSeries(board: Scoreboard): SeriesRow[] | null {
+  const ran = (record: number) =>
+    record === board.listenerCounters || board.childDouble(record, CHILD.turns) > 0;
+  return board.series?.rows(ran) ?? null;
 }
 
 /** Looks once at each slot that was ever used. */
@@ -213,21 +245,31 @@ function readChild(board: Scoreboard, slot: number, life: number, now: number): 
   const word = (field: Field) => board.child(slot, field);
   const status = word(CHILD.status);
   const held = (field: Field) => (word(field) === 0 ? 0 : 1);
+  const handling = word(CHILD.currentSlot) - 1;
+  const handlingMs = Math.max(0, elapsedTicks(word(CHILD.handlingTicks), now));
   return {
     slot,
     life,
     state: workerState(life, status, board.idle.has(slot)),
     wantsRetire: life !== 0 && status === ChildStatus.wantsRetire,
-    handling: word(CHILD.currentSlot) - 1,
+    handling,
+    handlingMs: handling < 0 ? 0 : handlingMs,
+    request: handling < 0 ? null : handledRequest(board, handling, now),
     ageMs: life === 0 ? 0 : Math.max(0, elapsedTicks(word(CHILD.startedTicks), now)),
     lifeConnections: word(CHILD.lifeConnections),
     lifeRequests: word(CHILD.lifeRequests),
     pinned: word(CHILD.pinned),
     heapUsedBytes: word(CHILD.heapUsedKb) * 1024,
+    externalBytes: word(CHILD.externalKb) * 1024,
+    eventLoopUtilization: word(CHILD.loopUtilization) / 10_000,
     meanServiceMs: word(CHILD.meanServiceUs) / 1000,
     spareBuffers: held(CHILD.spareBuffer0) + held(CHILD.spareBuffer1),
     counters: readCounters(board, slot),
   };
+}
+
+function handledRequest(board: Scoreboard, slot: number, now: number): RequestRow | null {
+  return board.requests?.read(slot, incarnationOf(board.word(slot)), now) ?? null;
 }
 
 function workerState(life: number, status: number, idle: boolean): WorkerState {
@@ -263,102 +305,5 @@ function sumCounters(records: readonly ChildCounters[]): ChildCounters {
     ...byName(CHILD_COUNTERS, (name) => sum((counters) => counters[name])),
     statuses: all('statuses', STATUS_CLASSES),
     durations: all('durations', DURATION_BUCKETS),
-  };
-}
-
-/** One connection. While a worker owns it its figures may be in the middle of a request. */
-export interface ConnectionRow {
-  readonly slot: number;
-  readonly incarnation: number;
-  readonly state: OpenStateName;
-  /** Child slot that owns it, -1: the listener holds it. */
-  readonly owner: number;
-  /** Child slot that served it last, -1: none yet. */
-  readonly lastChild: number;
-  /** Family and port (int32 each, native order), then 16 bytes of address; see `formatAddress`. */
-  readonly peer: Uint8Array;
-  readonly peerPort: number;
-  /** Since the present wait began, milliseconds; of one that is processing: since it was queued. */
-  readonly ageMs: number;
-  /** Since it was accepted, milliseconds. */
-  readonly connectedMs: number;
-  /** Requests answered. */
-  readonly requests: number;
-  readonly receivedBytes: number;
-  readonly sentBytes: number;
-}
-
-/** Rows of the open connections in slot order, at most `limit`. */
-export function connectionRows(
-  board: Scoreboard,
-  limit: number,
-  now: number = nowTicks(),
-): ConnectionRow[] {
-  const doubles = new BigInt64Array(board.shared.board);
-  const rows: ConnectionRow[] = [];
-  const watermark = board.header(HEADER.slotWatermark.offset);
-  for (let slot = 0; slot < watermark && rows.length < limit; slot++) {
-    const row = connectionRow(board, doubles, slot, now);
-    if (row !== null) rows.push(row);
-  }
-  return rows;
-}
-
-/** Null where the slot is free, or changed hands `TRIES` times under the copy. */
-function connectionRow(
-  board: Scoreboard,
-  doubles: BigInt64Array,
-  slot: number,
-  now: number,
-): ConnectionRow | null {
-  const { words } = board;
-  const sequenceAt = board.slotIndex(slot) + (SLOT.sequence.offset >> 2);
-  for (let tries = 0; tries < TRIES; tries++) {
-    const word = board.word(slot);
-    const sequence = Atomics.load(words, sequenceAt);
-    if (stateOf(word) === ConnectionState.free) return null;
-    const row = readConnection(board, doubles, slot, word, now);
-    if (Atomics.load(words, sequenceAt) === sequence && board.word(slot) === word) return row;
-  }
-  return null;
-}
-
-const PEER_WORDS = 6;
-const pattern = new BigInt64Array(1);
-const patternAsDouble = new Float64Array(pattern.buffer);
-
-function readConnection(
-  board: Scoreboard,
-  doubles: BigInt64Array,
-  slot: number,
-  word: number,
-  now: number,
-): ConnectionRow {
-  const first = board.slotIndex(slot);
-  const load = (field: Field) => Atomics.load(board.words, first + (field.offset >> 2));
-  const double = (field: Field) => {
-    pattern[0] = Atomics.load(doubles, (first * 4 + field.offset) >> 3);
-    return patternAsDouble[0] as number;
-  };
-  const peer = new Int32Array(PEER_WORDS);
-  for (let index = 0; index < PEER_WORDS; index++) {
-    peer[index] = Atomics.load(board.words, first + (SLOT.peerFamily.offset >> 2) + index);
-  }
-  const since = (field: Field) => Math.max(0, elapsedTicks(load(field), now));
-  // Free was ruled out by the caller.
-  const state = STATE_NAMES[stateOf(word)] as OpenStateName;
-  return {
-    slot,
-    incarnation: incarnationOf(word),
-    state,
-    owner: ownerOf(word),
-    lastChild: load(SLOT.lastChild) - 1,
-    peer: new Uint8Array(peer.buffer),
-    peerPort: peer[1] as number,
-    ageMs: since(SLOT.sinceTicks),
-    connectedMs: since(SLOT.acceptedTicks),
-    requests: load(SLOT.requests),
-    receivedBytes: double(SLOT.receivedBytes),
-    sentBytes: double(SLOT.sentBytes),
   };
 }

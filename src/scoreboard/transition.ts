@@ -17,6 +17,7 @@ import {
   STATE_NAMES,
   TRANSITIONS,
 } from './states.ts';
+import { isHeldAlone, type Trail } from './trail.ts';
 
 export const STATE_MASK = 0x1f;
 /** The socket is readable or takes bytes again: look at it. */
@@ -102,6 +103,7 @@ export function successor(
  * @param expected the whole word as the caller saw it, flags included
  * @param child own child slot; used where the row takes ownership
  * @param flags set by `notice`; and by `timeout` of a suspended connection, for its child to find
+ * @param trail where changes of state are entered, for this slot
  */
 export function transition(
   words: Int32Array,
@@ -110,9 +112,25 @@ export function transition(
   event: ConnectionEvent,
   child = 0,
   flags = 0,
+  trail: Trail | null = null,
+  slot = 0,
 ): Outcome {
   const next = successor(expected, event, child, flags);
+  const traced = trail !== null && ((next ^ expected) & STATE_MASK) !== 0;
+  const early = traced && isHeldAlone(stateOf(expected));
+  if (early && stateOf(expected) === ConnectionState.free) trail.clear(slot);
+  if (early) trail.enter(slot, stateOf(next), holderOf(expected, next));
   const previous = Atomics.compareExchange(words, index, expected, next);
-  if (previous === expected) return Outcome.moved;
+  if (previous === expected) {
+    if (traced && !early) trail.enter(slot, stateOf(next), holderOf(expected, next));
+    return Outcome.moved;
+  }
+  if (early) trail.takeBack(slot);
   return incarnationOf(previous) === incarnationOf(expected) ? Outcome.lost : Outcome.stale;
+}
+
+/** Owner bits after a move or, where it leaves none, before it. */
+function holderOf(word: number, next: number): number {
+  const owner = next & OWNER_MASK;
+  return (owner !== 0 ? owner : word & OWNER_MASK) >>> OWNER_SHIFT;
 }

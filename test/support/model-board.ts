@@ -108,6 +108,9 @@ export class ModelBoard {
       idle: new Bitmap(part(idleAt, Bitmap.bytes(children))),
       connectionSlots: slots,
       childSlots: children,
+      trail: null,
+      requests: null,
+      series: null,
     }) as Scoreboard;
     prepare(() => {
       this.board.queue.initialise();

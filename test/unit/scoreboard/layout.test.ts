@@ -5,18 +5,32 @@ import {
   CACHE_LINE,
   CHILD,
   CHILD_BYTES,
+  extendedSectionsFor,
   type Field,
   HEADER,
   HEADER_BYTES,
+  HISTOGRAM_BOUNDS,
   LOG_HEADER,
   LOG_HEADER_BYTES,
   LOG_RING,
   LOG_RING_STRIDE,
+  MAX_ROUTE_UNITS,
+  MAX_SERIES,
+  OTHER_SERIES,
+  REQUEST,
+  REQUEST_BYTES,
   ROUTES,
+  SERIES,
+  SERIES_BYTES,
+  SERIES_COUNTS,
+  SERIES_COUNTS_BYTES,
   SLOT,
   SLOT_BYTES,
   SPARE_BUFFERS,
   sectionsFor,
+  TRAIL,
+  TRAIL_BYTES,
+  TRAIL_LENGTH,
 } from '../../../src/scoreboard/layout.ts';
 import { TicketRing } from '../../../src/scoreboard/ticket-ring.ts';
 
@@ -26,6 +40,10 @@ const RECORDS: readonly [string, Readonly<Record<string, Field>>, number][] = [
   ['SLOT', SLOT, SLOT_BYTES],
   ['LOG_HEADER', LOG_HEADER, LOG_HEADER_BYTES],
   ['LOG_RING', LOG_RING, LOG_RING_STRIDE],
+  ['REQUEST', REQUEST, REQUEST_BYTES],
+  ['TRAIL', TRAIL, TRAIL_BYTES],
+  ['SERIES', SERIES, SERIES_BYTES],
+  ['SERIES_COUNTS', SERIES_COUNTS, SERIES_COUNTS_BYTES],
 ];
 const elementBytes = ({ type }: Field): number => (type === 'f64' ? 8 : type === 'bytes' ? 1 : 4);
 const endOf = (field: Field): number => field.offset + elementBytes(field) * (field.count ?? 1);
@@ -75,8 +93,8 @@ describe.each(RECORDS)('%s', (name, fields, bytes) => {
 
 describe('the records', () => {
   it('begin at a cache line wherever they stand', () => {
-    const records = [HEADER_BYTES, CHILD_BYTES, SLOT_BYTES, LOG_HEADER_BYTES, LOG_RING_STRIDE];
-    expect(records.map((bytes) => bytes % CACHE_LINE)).toEqual([0, 0, 0, 0, 0]);
+    const records = RECORDS.map(([name, , bytes]) => [name, bytes % CACHE_LINE]);
+    expect(records).toEqual(RECORDS.map(([name]) => [name, 0]));
   });
 
   it('have a slot whose line of the state word is not the line the kernel side writes at accept alone', () => {
@@ -84,6 +102,25 @@ describe('the records', () => {
     expect(Math.floor(SLOT.fd.offset / CACHE_LINE)).toBe(0);
     expect(Math.floor(SLOT.peerFamily.offset / CACHE_LINE)).toBe(1);
     expect(endOf(SLOT.peerAddress)).toBeLessThanOrEqual(2 * CACHE_LINE);
+  });
+});
+
+describe('the histograms', () => {
+  const fields = { ...HEADER, queueWait: CHILD.queueWait };
+
+  it.each(
+    Object.keys(HISTOGRAM_BOUNDS) as (keyof typeof HISTOGRAM_BOUNDS)[],
+  )('%s has rising bounds, and room for one more bucket and the sum', (name) => {
+    const bounds: readonly number[] = HISTOGRAM_BOUNDS[name];
+    expect([...bounds].sort((one, other) => one - other)).toEqual(bounds);
+    expect(new Set(bounds).size).toBe(bounds.length);
+    expect(fields[name].count).toBe(bounds.length + 2);
+  });
+
+  it('of routes have room for what is kept of a route and of a trail', () => {
+    expect(SERIES.route.count).toBe(MAX_ROUTE_UNITS * 2);
+    expect(TRAIL.entries.count).toBe(TRAIL_LENGTH);
+    expect(Math.log2(TRAIL_LENGTH) % 1).toBe(0);
   });
 });
 
@@ -112,6 +149,21 @@ describe('the sections', () => {
       expect(start % CACHE_LINE).toBe(0);
       expect(start + bytes).toBe(parts[index + 1]?.[0]);
     }
+  });
+
+  it('of extendedStatus follow one another without overlap', () => {
+    const size = { connectionSlots: 513, childSlots: 7, bufferBytes: 1024 };
+    const sections = extendedSectionsFor(size);
+    const stride = (MAX_SERIES + OTHER_SERIES) * SERIES_COUNTS_BYTES;
+    expect(sections).toEqual({
+      requests: 0,
+      trails: 513 * REQUEST_BYTES,
+      series: 513 * (REQUEST_BYTES + TRAIL_BYTES),
+      counts: sections.series + MAX_SERIES * SERIES_BYTES,
+      countsStride: stride,
+      totalBytes: sections.counts + 8 * stride,
+    });
+    for (const start of Object.values(sections)) expect(start % CACHE_LINE).toBe(0);
   });
 
   it('have a ring that no number of connections fills', () => {
