@@ -31,6 +31,7 @@ export {
   type ConnectionList,
   type ConnectionQuery,
   type ConnectionRow,
+  connectionAt,
   connectionRows,
   findConnections,
   type OpenStateName,

@@ -1,15 +1,21 @@
 /** A small server in memory, as the status page sees it. */
+
+import {
+  connectionGrid,
+  oneConnection,
+  selectConnections,
+} from '../../src/main/admin/connections.ts';
 import type { AdminLimits, Moment } from '../../src/main/admin/document.ts';
 import { statusDocument } from '../../src/main/admin/document.ts';
 import { History } from '../../src/main/admin/history.ts';
 import { parseQuery } from '../../src/main/admin/query.ts';
 import type { StatusDocument } from '../../src/main/admin/schema.ts';
+import { GRID_CONNECTIONS } from '../../src/main/admin/status-source.ts';
 import { HEADER, Phase, SLOT } from '../../src/scoreboard/layout.ts';
 import { Scoreboard } from '../../src/scoreboard/scoreboard.ts';
-import { connectionRows, takeSnapshot } from '../../src/scoreboard/snapshot.ts';
+import { takeSnapshot } from '../../src/scoreboard/snapshot.ts';
 import { ConnectionEvent } from '../../src/scoreboard/states.ts';
 import type { StatusFigures } from '../../src/scoreboard/status-auto.ts';
-import { formatAddress } from '../../src/workers/peer-address.ts';
 
 export const LIMITS: AdminLimits = {
   startServers: 1,
@@ -35,9 +41,13 @@ export const FIGURES: StatusFigures = {
   cpuSystemSeconds: 1,
 };
 
-/** A board of four workers' slots and 64 connections, none of them open. */
-export function emptyBoard(): Scoreboard {
-  const board = Scoreboard.create({ connectionSlots: 64, childSlots: 4, bufferBytes: 4096 });
+/** A board of four workers' slots and connection slots, none of them in use. */
+export function emptyBoard(connectionSlots = 64): Scoreboard {
+  const board = Scoreboard.create(
+    { connectionSlots, childSlots: 4, bufferBytes: 4096 },
+    false,
+    true,
+  );
   board.setHeader(HEADER.phase.offset, Phase.running);
   return board;
 }
@@ -54,10 +64,18 @@ export function connect(board: Scoreboard, slot: number): void {
   board.bytes.set([10, 0, 0, slot], board.slotIndex(slot) * 4 + SLOT.peerAddress.offset);
 }
 
-export function momentOf(board: Scoreboard, changes: Partial<Moment> = {}): Moment {
-  return {
+export const queryOf = (text: string) => parseQuery(new URLSearchParams(text));
+
+/** What the page shows of a board. */
+export function documentOf(
+  board: Scoreboard,
+  text = '',
+  changes: Partial<Moment> = {},
+): StatusDocument {
+  const query = queryOf(text);
+  const moment: Moment = {
     snapshot: takeSnapshot(board),
-    rows: connectionRows(board, board.connectionSlots),
+    grid: connectionGrid(board, GRID_CONNECTIONS),
     figures: FIGURES,
     history: new History(),
     nowMs: 5_000,
@@ -65,9 +83,12 @@ export function momentOf(board: Scoreboard, changes: Partial<Moment> = {}): Mome
     pid: 42,
     ...changes,
   };
+  const shown = moment.limits.extendedStatus;
+  return statusDocument(moment, query, {
+    selection: shown ? selectConnections(board, query) : null,
+    asked:
+      shown && query.connection !== null
+        ? oneConnection(board, query.connection, query.showQueries)
+        : null,
+  });
 }
-
-export const queryOf = (text: string) => parseQuery(new URLSearchParams(text));
-
-export const documentOf = (moment: Moment, query = ''): StatusDocument =>
-  statusDocument(moment, queryOf(query), (peer) => formatAddress(peer, 0, 10));

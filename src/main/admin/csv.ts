@@ -22,6 +22,7 @@ const COLUMNS: readonly (readonly [string, (row: ConnectionView) => string | num
   ['target', ({ request }) => request?.target ?? null],
   ['host', ({ request }) => request?.host ?? null],
   ['status', ({ request }) => request?.status ?? null],
+  ['durationMs', ({ request }) => request?.durationMs ?? null],
 ];
 
 /**

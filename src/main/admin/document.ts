@@ -4,13 +4,12 @@
  * Role: a snapshot, the rows, the history and the figures of the process in, plain data out.
  * Thread: any; pure functions.
  */
-import type { ChildRow, ConnectionRow, Snapshot } from '../../scoreboard/snapshot.ts';
-import { STATE_LETTER } from '../../scoreboard/states.ts';
+import type { ChildRow, Snapshot } from '../../scoreboard/snapshot.ts';
 import { type StatusFigures, serverVersion, workerLetter } from '../../scoreboard/status-auto.ts';
+import { type Grid, requestView, type Selection } from './connections.ts';
 import { type History, sampleOf } from './history.ts';
 import { type StatusQuery, sortText } from './query.ts';
-import type { ServedWorkerState, StatusDocument, WorkerView } from './schema.ts';
-import { connectionView, type FormatPeer, requestView, select } from './select.ts';
+import type { ConnectionView, ServedWorkerState, StatusDocument, WorkerView } from './schema.ts';
 
 /** Limits to show; a server's directives have them all. */
 export interface AdminLimits {
@@ -28,8 +27,7 @@ export interface AdminLimits {
 
 export interface Moment {
   readonly snapshot: Snapshot;
-  /** Every open connection; empty where `extendedStatus` is off. */
-  readonly rows: readonly ConnectionRow[];
+  readonly grid: Grid;
   readonly figures: StatusFigures;
   readonly history: History;
   /** `monotonicMs()` of the snapshot. */
@@ -38,23 +36,25 @@ export interface Moment {
   readonly pid: number;
 }
 
+/** Single connections that a query asks for. */
+export interface Listed {
+  /** Null: not to be shown. */
+  readonly selection: Selection | null;
+  /** The one that was named. */
+  readonly asked: ConnectionView | null;
+}
+
 const RATE_SECONDS = [1, 10, 60];
 const LATENCY_SECONDS = [10, 60];
-/** Slots that the grid shows. */
-const GRID_SLOTS = 2_000;
 
-/** @param formatPeer writes a peer's address, without its port */
 export function statusDocument(
   moment: Moment,
   query: StatusQuery,
-  formatPeer: FormatPeer,
+  { selection, asked }: Listed,
 ): StatusDocument {
-  const { snapshot, rows, figures, history, nowMs, limits } = moment;
+  const { snapshot, figures, history, nowMs, limits } = moment;
   const { totals, workers } = snapshot;
   const now = sampleOf(snapshot, nowMs);
-  const selection = limits.extendedStatus ? select(rows, query, formatPeer) : null;
-  const bySlot = new Map(rows.map((row) => [row.slot, row]));
-  const asked = query.connection === null ? undefined : bySlot.get(query.connection);
   const { lastExit } = history;
   return {
     schema: 1,
@@ -117,14 +117,8 @@ export function statusDocument(
     },
     workerList: snapshot.children
       .filter(({ state }) => state !== 'empty')
-      .map((child) => workerView(child, moment, bySlot, query.showQueries)),
-    connectionGrid: {
-      letters: rows
-        .slice(0, GRID_SLOTS)
-        .map(({ state }) => STATE_LETTER[state])
-        .join(''),
-      hidden: Math.max(0, rows.length - GRID_SLOTS),
-    },
+      .map((child) => workerView(child, moment, query.showQueries)),
+    connectionGrid: moment.grid,
     connectionList:
       selection === null
         ? null
@@ -134,7 +128,7 @@ export function statusDocument(
             sort: sortText(query),
             rows: [...selection.rows],
           },
-    connection: asked === undefined ? null : connectionView(asked, formatPeer, query.showQueries),
+    connection: asked,
     history: seriesOf(history),
   };
 }
@@ -156,13 +150,10 @@ function seriesOf(history: History): StatusDocument['history'] {
 function workerView(
   child: ChildRow,
   { snapshot, limits }: Moment,
-  bySlot: ReadonlyMap<number, ConnectionRow>,
   showQueries: boolean,
 ): WorkerView {
   const limit = limits.maxConnectionsPerChild;
-  const handled = child.handling >= 0 ? bySlot.get(child.handling) : undefined;
-  // The connection may have gone on since the child was looked at.
-  const connection = handled?.owner === child.slot ? handled : undefined;
+  const handles = child.handling >= 0;
   return {
     slot: child.slot,
     life: child.life,
@@ -177,9 +168,10 @@ function workerView(
     pinned: child.pinned,
     meanServiceMs: child.meanServiceMs,
     heapUsedBytes: child.heapUsedBytes,
-    eventLoopUtilization: null,
-    handling: child.handling >= 0 ? child.handling : null,
-    request: connection === undefined ? null : requestView(connection, showQueries),
-    requestAgeMs: connection === undefined ? null : connection.ageMs,
+    externalBytes: child.externalBytes,
+    eventLoopUtilization: child.eventLoopUtilization,
+    handling: handles ? child.handling : null,
+    handlingMs: handles ? child.handlingMs : null,
+    request: child.request === null ? null : requestView(child.request, showQueries),
   };
 }

@@ -6,7 +6,7 @@
 import { type Html, html } from './html.ts';
 import { linkTo, type StatusQuery } from './query.ts';
 import type { StatusDocument } from './schema.ts';
-import { ageText, bytesText, countText } from './units.ts';
+import { ageText, bytesText, countText, durationText } from './units.ts';
 
 /** Null where no connection was asked for. */
 export function connectionDetail(
@@ -31,9 +31,17 @@ export function connectionDetail(
     ...(request === null
       ? []
       : ([
-          ['Request', `${request.method} ${request.target}`],
+          [
+            'Request',
+            `${request.method} ${request.target}${request.targetCut ? '...' : ''} ${request.protocol}`,
+          ],
           ['Host', request.host === '' ? '-' : request.host],
-          ['Status', request.status === 0 ? '-' : String(request.status)],
+          [
+            'Response',
+            request.active
+              ? `under way for ${ageText(request.ageMs)}`
+              : `${request.status} in ${durationText(request.durationMs)}, ${ageText(request.ageMs)} ago`,
+          ],
         ] as const)),
   ];
   const trail =
@@ -41,12 +49,12 @@ export function connectionDetail(
       ? html`<p class="dim">No trail is kept for it.</p>`
       : html`<div class="scroll" tabindex="0" role="region" aria-label="Trail of connection ${row.slot}"><table id="trail">
 <caption>Its last transitions, the latest first</caption>
-<thead><tr><th scope="col">Ago</th><th scope="col">Event</th><th scope="col">State then</th></tr></thead>
+<thead><tr><th scope="col">Ago</th><th scope="col">State that was reached</th><th scope="col">Worker</th></tr></thead>
 <tbody>${[...row.trail]
           .reverse()
           .map(
-            ({ event, state, ageMs }) =>
-              html`<tr><th scope="row">${ageText(ageMs)}</th><td>${event}</td><td>${state}</td></tr>`,
+            ({ state, worker, agoMs }) =>
+              html`<tr><th scope="row">${ageText(agoMs)}</th><td>${state}</td><td>${worker ?? '-'}</td></tr>`,
           )}</tbody></table></div>`;
   return html`<dl>${facts.map(([name, value]) => html`<dt>${name}</dt><dd>${value}</dd>`)}</dl>${trail}${back}`;
 }

@@ -18,7 +18,7 @@ import { ageText, bytesText, countText, durationText, percentText, rateText } fr
 import { shortened, visible } from './visible.ts';
 
 /** Characters of a request that a row shows; all of it is in the connection's detail. */
-const REQUEST_COLUMNS = 96;
+const REQUEST_COLUMNS = 72;
 /** From this share of a limit on it is shown as something to look at. */
 const NEARLY = 0.9;
 
@@ -125,7 +125,6 @@ const stateCounts = ({ connections }: StatusDocument) =>
 
 function connectionGrid(document: StatusDocument): Html {
   const { letters, hidden } = document.connectionGrid;
-  if (!document.server.extendedStatus) return html`<p class="dim">extendedStatus is off</p>`;
   if (letters === '') return html`<p class="dim">No connection is open.</p>`;
   const counts = stateCounts(document)
     .filter(([, count]) => count > 0)
@@ -149,13 +148,14 @@ function connectionKey(document: StatusDocument, query: StatusQuery): Html {
   )}`;
 }
 
-/** Method, target, host and status, in that order. */
-export function requestCell(request: RequestView | null, columns = REQUEST_COLUMNS): Html {
+/** Method, target, host, status and time, in that order. */
+export function requestCell(request: RequestView | null): Html {
   if (request === null) return html`<span class="dim">-</span>`;
-  const line = shortened(visible(`${request.method} ${request.target}`), columns);
-  const host = request.host === '' ? '' : ` ${shortened(visible(request.host), 64)}`;
-  const status = request.status === 0 ? '' : ` ${request.status}`;
-  return html`<code>${line}<span class="dim">${host}${status}</span></code>`;
+  const { method, target, targetCut, host, active, status, ageMs, durationMs } = request;
+  const line = visible(`${method} ${target}`);
+  const more = targetCut && line.length <= REQUEST_COLUMNS ? '...' : '';
+  const end = active ? `for ${ageText(ageMs)}` : `${status} in ${durationText(durationMs)}`;
+  return html`<code>${shortened(line, REQUEST_COLUMNS)}${more} <span class="dim">${visible(host)} ${end}</span></code>`;
 }
 
 function workerRow(worker: WorkerView, limit: number): TableRow {
@@ -177,8 +177,8 @@ function workerRow(worker: WorkerView, limit: number): TableRow {
       html`${worker.pinned}`,
       html`${durationText(worker.meanServiceMs)}`,
       html`${bytesText(worker.heapUsedBytes)}`,
-      html`${worker.eventLoopUtilization === null ? '-' : percentText(worker.eventLoopUtilization)}`,
-      html`${worker.requestAgeMs === null ? '-' : ageText(worker.requestAgeMs)}`,
+      html`${percentText(worker.eventLoopUtilization)}`,
+      html`${worker.handlingMs === null ? '-' : ageText(worker.handlingMs)}`,
       requestCell(worker.request),
     ],
   };

@@ -7,7 +7,7 @@
 import { OPEN_STATES, type OpenStateName } from '../../scoreboard/snapshot.ts';
 import { STATE_LETTER } from '../../scoreboard/states.ts';
 
-export const DEFAULT_LIMIT = 100;
+export const DEFAULT_LIMIT = 75;
 export const MAX_LIMIT = 20_000;
 const MAX_TEXT = 200;
 const MAX_REFRESH_SECONDS = 3600;
@@ -91,7 +91,7 @@ function sortOf(parameters: URLSearchParams): { sort: SortKey; descending: boole
   const descending = value.startsWith('-');
   const name = descending ? value.slice(1) : value;
   const sort = SORT_KEYS.find((key) => key === name);
-  if (sort !== undefined) return { sort, descending };
+  if (sort !== undefined && value !== '-active') return { sort, descending };
   throw new QueryError('sort', value, `must be one of ${SORT_KEYS.join(', ')}, or -age and so on`);
 }
 

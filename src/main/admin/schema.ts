@@ -26,15 +26,17 @@ export type ServedWorkerState = (typeof SERVED)[number];
 
 const request = z
   .object({
-    method: z.string(),
-    target: describe(
-      z.string(),
-      'As received, perhaps cut off; the query is `***` unless asked for',
-    ),
-    host: describe(z.string(), "The Host field; '' where there is none"),
-    status: describe(z.int(), 'Of the response; 0 while there is none'),
+    method: describe(z.string(), "'' where the request was refused before one could be told"),
+    target: describe(z.string(), 'Its beginning as received; the query is `***` unless asked for'),
+    targetCut: describe(z.boolean(), 'There is more of the target than that'),
+    host: describe(z.string(), "The beginning of the Host field; '' where there is none"),
+    protocol: z.enum(['HTTP/1.0', 'HTTP/1.1']),
+    active: describe(z.boolean(), 'Its last byte has not left yet'),
+    status: describe(z.int(), 'Of the response; 0 while active'),
+    ageMs: describe(amount(), 'Since its handler was called'),
+    durationMs: describe(amount(), 'Until its last byte left; 0 while active'),
   })
-  .describe("The text is the client's: escape it for wherever it goes");
+  .describe('Text of the client: escape it for wherever it goes');
 
 const worker = z.object({
   slot: count(),
@@ -50,20 +52,21 @@ const worker = z.object({
   pinned: describe(count(), 'Connections with an unfinished handler or body'),
   meanServiceMs: amount(),
   heapUsedBytes: describe(amount(), 'V8 heap in use, as last sampled'),
+  externalBytes: describe(amount(), 'What V8 objects hold outside of the heap, as last sampled'),
   eventLoopUtilization: describe(
-    amount().max(1).nullable(),
-    'Share of the time its event loop was active, as last sampled; null: not known',
+    amount(),
+    'Share of the last second in which its event loop was not idle, 0 .. 1',
   ),
   handling: describe(count().nullable(), 'Connection slot whose handler runs on the thread now'),
   request: request.nullable().describe('Of that connection; null: none, or extendedStatus is off'),
-  requestAgeMs: describe(amount().nullable(), 'Since it was dispatched'),
+  handlingMs: describe(amount().nullable(), 'Since that handler was called'),
 });
 export type WorkerView = z.infer<typeof worker>;
 
 const trailStep = z.object({
-  event: z.string(),
-  state: describe(z.string(), 'The state it led to'),
-  ageMs: describe(amount(), 'How long ago'),
+  state: describe(z.string(), 'The state that was reached'),
+  worker: describe(count().nullable(), 'Child slot that owned it then, or before; null: none'),
+  agoMs: amount(),
 });
 
 const connection = z.object({
@@ -80,10 +83,7 @@ const connection = z.object({
   receivedBytes: amount(),
   sentBytes: amount(),
   request: request.nullable().describe('The current or the last one; null: none, or not kept'),
-  trail: describe(
-    z.array(trailStep),
-    'Its last transitions, the oldest first; filled only where one connection is asked for',
-  ),
+  trail: describe(z.array(trailStep), 'Its last transitions, the oldest first; empty in lists'),
 });
 export type ConnectionView = z.infer<typeof connection>;
 export type RequestView = z.infer<typeof request>;

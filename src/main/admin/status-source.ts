@@ -10,18 +10,17 @@ import { hostname, loadavg, type as osType } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { monotonicMs } from '../../scoreboard/clock.ts';
 import type { Scoreboard } from '../../scoreboard/scoreboard.ts';
-import { connectionRows, type Snapshot, takeSnapshot } from '../../scoreboard/snapshot.ts';
+import { type Snapshot, takeSnapshot } from '../../scoreboard/snapshot.ts';
 import type { StatusFigures } from '../../scoreboard/status-auto.ts';
-import { formatAddress } from '../../workers/peer-address.ts';
+import { connectionGrid, oneConnection, selectConnections } from './connections.ts';
 import { type AdminLimits, type Moment, statusDocument } from './document.ts';
 import { History, sampleOf } from './history.ts';
 import type { StatusQuery } from './query.ts';
 import type { StatusDocument } from './schema.ts';
-import type { FormatPeer } from './select.ts';
 
 export const SAMPLE_MS = 1_000;
-/** AF_INET6 of Linux, the only system this package runs on. */
-const AF_INET6 = 10;
+/** Connections that the grid shows. */
+export const GRID_CONNECTIONS = 1_000;
 
 export interface SourceOptions {
   readonly version: string;
@@ -73,7 +72,7 @@ export class StatusSource {
     const { limits } = this.#options;
     return {
       snapshot: takeSnapshot(board),
-      rows: limits.extendedStatus ? connectionRows(board, board.connectionSlots) : [],
+      grid: connectionGrid(board, GRID_CONNECTIONS),
       figures: this.figures(),
       history: this.#history,
       nowMs: monotonicMs(),
@@ -83,8 +82,12 @@ export class StatusSource {
   }
 
   document(query: StatusQuery, moment: Moment = this.moment()): StatusDocument {
-    return statusDocument(moment, query, formatPeer);
+    const { connection, showQueries } = query;
+    const shown = this.#options.limits.extendedStatus;
+    return statusDocument(moment, query, {
+      selection: shown ? selectConnections(this.#board, query) : null,
+      asked:
+        shown && connection !== null ? oneConnection(this.#board, connection, showQueries) : null,
+    });
   }
 }
-
-const formatPeer: FormatPeer = (peer) => formatAddress(peer, 0, AF_INET6);
