@@ -11,10 +11,12 @@ import { type Invocation, parseArguments, UsageError } from './cli/arguments.ts'
 import { configurationText } from './cli/check-config.ts';
 import { helpText } from './cli/help.ts';
 import { EXIT_DEFECT, EXIT_FAILED, fail, type Shell, serve } from './cli/serve.ts';
+import { processTerminal, status } from './cli/status.ts';
 import { packageVersion } from './cli/version.ts';
 import { ConfigError } from './config/directives.ts';
 import { thisMachine } from './config/machine.ts';
 import { loadConfiguration } from './config/sources.ts';
+import { adminUrl, statusUrl } from './terminal/client.ts';
 
 const EXIT_USAGE = 2;
 
@@ -41,7 +43,10 @@ async function run(invocation: Invocation): Promise<void> {
     return shell.print(helpText(packageVersion(), thisMachine()).trimEnd());
   }
   if (invocation.command === 'version') return shell.print(packageVersion());
-  const { command, entry, configFile, flags } = invocation;
+  const { command, entry, configFile, flags, once, json } = invocation;
+  if (command === 'status' && entry !== '') {
+    return status({ url: statusUrl(entry), once, json }, processTerminal());
+  }
   const configuration = await loadConfiguration({
     directory: process.cwd(),
     configFile,
@@ -49,6 +54,9 @@ async function run(invocation: Invocation): Promise<void> {
     flags,
   });
   if (command === 'check-config') return shell.print(configurationText(configuration).trimEnd());
+  if (command === 'status') {
+    return status({ url: adminUrl(configuration.directives.admin), once, json }, processTerminal());
+  }
   return serve(entry, configuration.directives, packageVersion(), shell);
 }
 

@@ -13,10 +13,11 @@ import { flagOf, nearest } from '../config/errors.ts';
 import { isSwitchWord } from '../config/kinds.ts';
 import { DIRECTIVES, type DirectiveName, NAMES, REFUSED } from '../config/table.ts';
 
-export const COMMANDS = ['serve', 'check-config'] as const;
+export const COMMANDS = ['serve', 'check-config', 'status'] as const;
+const CHOICE = `${COMMANDS.slice(0, -1).join(', ')} or ${COMMANDS.at(-1)}`;
 export type Command = (typeof COMMANDS)[number];
 
-/** What was asked for. `entry` is '' unless the command is serve. */
+/** What was asked for. `entry` is '' unless the command is serve, and the URL, if any, for status. */
 export type Invocation =
   | { readonly command: 'help' }
   | { readonly command: 'version' }
@@ -25,6 +26,10 @@ export type Invocation =
       readonly entry: string;
       readonly configFile: string | undefined;
       readonly flags: readonly Setting[];
+      /** Of status: print once. */
+      readonly once: boolean;
+      /** Of status: print the document. */
+      readonly json: boolean;
     };
 
 /** The command line makes no sense; its message is one line. Exit code 2. */
@@ -35,7 +40,8 @@ export class UsageError extends Error {
   }
 }
 
-const OWN_FLAGS = ['--config', '--help', '--version'];
+const OWN_FLAGS = ['--config', '--help', '--version', '--once', '--json'];
+const STATUS_FLAGS = ['--once', '--json'];
 const BY_FLAG = new Map<string, string>(
   [...NAMES, ...Object.keys(REFUSED)].map((name) => [flagOf(name), name]),
 );
@@ -57,6 +63,7 @@ export function parseArguments(argv: readonly string[]): Invocation {
   const rest: string[] = [];
   const values = new Map<string, { flag: string; given: string[] }>();
   let configFile: string | undefined;
+  const own = new Set<string>();
   for (let index = 0; index < argv.length; index++) {
     const argument = argv[index] as string;
     if (argument === '--') {
@@ -65,6 +72,10 @@ export function parseArguments(argv: readonly string[]): Invocation {
     }
     if (argument === '-h' || argument === '--help') return { command: 'help' };
     if (argument === '-v' || argument === '--version') return { command: 'version' };
+    if (STATUS_FLAGS.includes(argument)) {
+      own.add(argument);
+      continue;
+    }
     if (!argument.startsWith('-') || argument === '-') {
       rest.push(argument);
       continue;
@@ -101,22 +112,31 @@ export function parseArguments(argv: readonly string[]): Invocation {
       origin: { kind: 'flag', name: flag },
     }),
   );
-  return { ...commandOf(rest), configFile, flags };
+  const asked = commandOf(rest);
+  const [stray] = own;
+  if (stray !== undefined && asked.command !== 'status') {
+    throw new UsageError(`${stray} belongs to status, not to ${asked.command}`);
+  }
+  return { ...asked, configFile, flags, once: own.has('--once'), json: own.has('--json') };
 }
 
 function commandOf(rest: readonly string[]): { command: Command; entry: string } {
   const [word, entry, ...surplus] = rest;
-  if (word === undefined) throw new UsageError(`no command; use ${COMMANDS.join(' or ')}`);
+  if (word === undefined) throw new UsageError(`no command; use ${CHOICE}`);
   const command = COMMANDS.find((known) => known === word);
   if (command === undefined) {
     const near = nearest(word, COMMANDS);
     throw new UsageError(
-      `unknown command ${word}, ${near === null ? `use ${COMMANDS.join(' or ')}` : `did you mean ${near}?`}`,
+      `unknown command ${word}, ${near === null ? `use ${CHOICE}` : `did you mean ${near}?`}`,
     );
   }
   if (command === 'check-config') {
     if (entry !== undefined) throw new UsageError(`check-config takes no argument, got ${entry}`);
     return { command, entry: '' };
+  }
+  if (command === 'status') {
+    if (surplus.length > 0) throw new UsageError(`status takes one URL, got ${surplus[0]} as well`);
+    return { command, entry: entry ?? '' };
   }
   if (entry === undefined) {
     throw new UsageError('serve needs the module of the handler, or a folder of files to serve');
