@@ -5,7 +5,8 @@
  * event batch, so that no descriptor number is reused while tickets of the batch still name it.
  * Thread: the listener's.
  */
-import { nowTicks } from '../scoreboard/clock.ts';
+import { elapsedTicks, nowTicks } from '../scoreboard/clock.ts';
+import { observeHeader } from '../scoreboard/histograms.ts';
 import { CloseReason, HEADER, RestFlag, SLOT } from '../scoreboard/layout.ts';
 import { FilePart } from '../scoreboard/rest.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';
@@ -133,6 +134,7 @@ export class Closer {
   flush(): void {
     if (this.#closing.length === 0) return;
     const board = this.#board;
+    const now = nowTicks();
     for (const slot of this.#closing) {
       const word = board.word(slot);
       if (stateOf(word) !== ConnectionState.closing) {
@@ -142,6 +144,9 @@ export class Closer {
       this.releaseRest(slot);
       this.#native.close(board.slot(slot, SLOT.fd));
       this.onClosed(slot);
+      observeHeader(board, 'connectionRequests', board.slot(slot, SLOT.requests));
+      const openMs = elapsedTicks(board.slot(slot, SLOT.acceptedTicks), now);
+      observeHeader(board, 'connectionDuration', Math.max(0, openMs) / 1000);
       board.setSlot(slot, SLOT.fd, -1);
       this.#marked[slot] = 0;
       board.move(slot, word, ConnectionEvent.reclaimed);

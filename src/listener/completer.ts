@@ -164,6 +164,7 @@ export class Completer {
   #again(slot: number): void {
     this.#ready.push(slot);
     this.#next ??= setImmediate(() => {
+      this.#board.tick(performance.now());
       const ready = this.#ready;
       this.#next = null;
       this.#ready = [];
@@ -186,7 +187,9 @@ export class Completer {
     this.#closer.releaseRest(slot);
     this.#relay.close(slot);
     const took = this.#tookMs(slot);
-    countRequest(board, board.listenerCounters, board.slot(slot, SLOT.restStatus), took);
+    const status = board.slot(slot, SLOT.restStatus);
+    countRequest(board, board.listenerCounters, status, took, board.slot(slot, SLOT.restSeries));
+    board.requests?.end(slot, status, took);
     this.#targets.ended(slot, bodyBytes, took, Aborted.no);
     board.count(HEADER.completions);
     if ((flags & RestFlag.close) !== 0) {
@@ -221,6 +224,7 @@ export class Completer {
     // What the flags said has to be known to whoever reads next.
     if ((flagsOf(word) & (FLAG_END | FLAG_HANGUP)) !== 0) board.setSlot(slot, SLOT.endOfStream, 1);
     const now = performance.now();
+    board.tick(now);
     board.setSlot(slot, SLOT.sinceTicks, ticksOf(now));
     board.setSlot(slot, SLOT.queuedUs, microsecondsOf(now));
     return board.move(slot, word, event) === Outcome.moved;

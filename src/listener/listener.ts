@@ -10,6 +10,7 @@
 import type { Aborted } from '../scoreboard/aborted.ts';
 import { revokeAssignments } from '../scoreboard/assignment.ts';
 import { nowTicks, ticksOf } from '../scoreboard/clock.ts';
+import { observeHeader } from '../scoreboard/histograms.ts';
 import { takeInbox } from '../scoreboard/inbox.ts';
 import { CHILD, ChildStatus, CloseReason, HEADER, Phase, SLOT } from '../scoreboard/layout.ts';
 import { inheritLead } from '../scoreboard/leader.ts';
@@ -139,8 +140,10 @@ export class Listener {
     this.#poller.start(
       () => this.#onRequests(),
       (count) => {
+        const began = performance.now();
         this.#onTickets(count);
         this.#heartbeat();
+        this.#timeTurn(began);
       },
     );
   }
@@ -151,6 +154,7 @@ export class Listener {
 
   /** The request set has something: poll it, or, where a worker does, look after that one. */
   #onRequests(): void {
+    const began = performance.now();
     if (!this.#standby.leads) {
       this.#standby.watchLeader();
       return;
@@ -161,10 +165,16 @@ export class Listener {
       this.#onTickets(count);
     }
     this.#heartbeat();
+    this.#timeTurn(began);
+  }
+
+  #timeTurn(began: number): void {
+    observeHeader(this.#board, 'listenerTurn', (performance.now() - began) / 1000);
   }
 
   #onTickets(count: number): void {
     this.#router.now = performance.now();
+    this.#board.tick(this.#router.now);
     for (let index = 0; index < count; index++) this.#onTicket(index * 3);
     this.#dispatcher.wake();
     this.#closer.flush();
@@ -173,6 +183,7 @@ export class Listener {
   /** For turns that no batch began. */
   #endTurn(): void {
     this.#router.now = performance.now();
+    this.#board.tick(this.#router.now);
     this.#dispatcher.wake();
     this.#closer.flush();
     this.#heartbeat();

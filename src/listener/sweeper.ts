@@ -93,6 +93,7 @@ export class Sweeper {
 
   /** One pass. */
   sweep(): void {
+    this.#board.tick(performance.now());
     const now = nowTicks();
     const { watermark } = this.#slots;
     const ringEmpty = this.#board.queue.length === 0;

@@ -5,12 +5,15 @@
  * to it that a successor serves before its predecessor retires.
  * Thread: main. May not: be on the way of a request.
  */
+import type { EventLoopUtilization } from 'node:perf_hooks';
 import { fileURLToPath } from 'node:url';
+import type { Worker } from 'node:worker_threads';
 import { Piscina } from 'piscina';
 import type { Listener } from '../listener/listener.ts';
 import type { Native } from '../listener/native.ts';
 import { openAssignments } from '../scoreboard/assignment.ts';
 import { nowTicks } from '../scoreboard/clock.ts';
+import { observeHeader } from '../scoreboard/histograms.ts';
 import { CHILD, ChildCommand, ChildStatus, ExitReason, HEADER } from '../scoreboard/layout.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';
 import type { ChildMessage, ChildTask, LoadFailure } from '../workers/child.ts';
@@ -34,6 +37,8 @@ interface Child {
   state: 'starting' | 'ready' | 'awaiting-successor' | 'draining';
   /** Id of its thread, 0 before it is ready. */
   thread: number;
+  /** That thread and how busy its event loop had been at the last sample; null before it is ready. */
+  loop: { readonly worker: Worker; until: EventLoopUtilization } | null;
   /** Ends its thread. */
   readonly abort: AbortController;
   /** Bounds its retirement. */
@@ -123,6 +128,7 @@ export class Children {
       life,
       state: 'starting',
       thread: 0,
+      loop: null,
       abort,
       deadline: null,
       replaces,
@@ -162,6 +168,10 @@ export class Children {
     if (child === undefined || child.life !== message.life) return;
     if (message.kind === 'ready') {
       child.thread = message.thread;
+      const worker = this.#threadOf(child.thread);
+      if (worker !== undefined) {
+        child.loop = { worker, until: worker.performance.eventLoopUtilization() };
+      }
       this.#forgetWhenGone(child.thread);
       this.#onReady(child, message.handler);
     } else if (child.state === 'ready') this.#replace(child);
@@ -233,6 +243,7 @@ export class Children {
     const reason = (complete ? board.child(slot, CHILD.retireReason) : failure) as ExitReason;
     board.idle.remove(slot);
     board.count(HEADER.childExits, 1, reason);
+    this.#observeEnd(slot);
     const lost = this.#listener.reclaimChild(slot);
     for (const field of CLEARED) board.setChild(slot, field, 0);
     this.#children.delete(slot);
@@ -255,6 +266,15 @@ export class Children {
       process.stderr.write(`hybrid-mpm: worker ${slot} died${cost}: ${error.stack ?? error}\n`);
     }
     this.#scheduleRestart(state === 'starting');
+  }
+
+  #observeEnd(slot: number): void {
+    const board = this.#board;
+    const served = board.child(slot, CHILD.lifeConnections);
+    observeHeader(board, 'workerConnectionsAtExit', served);
+    const heapKb = board.child(slot, CHILD.heapUsedKb);
+    // One that died before its first sample says nothing about heaps.
+    if (heapKb > 0) observeHeader(board, 'workerHeapAtExit', heapKb * 1024);
   }
 
   #failStart(error: Error): void {
@@ -299,6 +319,7 @@ export class Children {
    */
   #maintain(): void {
     if (this.#stopping) return;
+    this.#sampleLoops();
     this.#retryReplacements();
     const board = this.#board;
     let demand = board.queue.length;
@@ -321,6 +342,17 @@ export class Children {
     }
     this.#spawnRate = 1;
     if (serving > wanted && idle > maxSpareThreads) this.#cullHighest();
+  }
+
+  /** Asked from here, since a worker that is stuck or asleep would not tell. */
+  #sampleLoops(): void {
+    for (const { slot, loop } of this.#children.values()) {
+      if (loop === null) continue;
+      const until = loop.worker.performance.eventLoopUtilization();
+      const { utilization } = loop.worker.performance.eventLoopUtilization(until, loop.until);
+      loop.until = until;
+      this.#board.setChild(slot, CHILD.loopUtilization, Math.round(utilization * 10_000));
+    }
   }
 
   #cullHighest(): void {
@@ -383,6 +415,9 @@ const CLEARED = [
   CHILD.lifeRequests,
   CHILD.pinned,
   CHILD.heapUsedKb,
+  CHILD.externalKb,
+  CHILD.handlingTicks,
+  CHILD.loopUtilization,
   CHILD.inLongHandler,
   CHILD.progress,
   CHILD.attention,

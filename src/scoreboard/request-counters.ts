@@ -8,15 +8,20 @@
 import { CHILD, DURATION_BUCKETS_MS } from './layout.ts';
 import type { Scoreboard } from './scoreboard.ts';
 
+/** For `countRequest`: extendedStatus is off. */
+export const NO_SERIES = -1;
+
 /**
  * Counts one request.
  * @param child record of the writer: a child slot, or `listenerCounters`
+ * @param series see `RouteSeries.seriesOf`
  */
 export function countRequest(
   board: Scoreboard,
   child: number,
   status: number,
   durationMs: number,
+  series: number,
 ): void {
   const { doubles } = board;
   const base = board.childIndex(child) >> 1;
@@ -28,7 +33,9 @@ export function countRequest(
   add(CHILD.durationMs, 0, durationMs);
   const statusClass = Math.floor(status / 100) - 1;
   if (statusClass >= 0 && statusClass < 5) add(CHILD.statuses, statusClass, 1);
-  add(CHILD.durations, bucketOf(durationMs), 1);
+  const bucket = bucketOf(durationMs);
+  add(CHILD.durations, bucket, 1);
+  if (series !== NO_SERIES) board.series?.count(child, series, bucket, durationMs);
 }
 
 /** Index of the first bucket whose upper bound is not below. */

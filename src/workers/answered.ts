@@ -7,8 +7,10 @@
 import { performance } from 'node:perf_hooks';
 import { Aborted } from '../scoreboard/aborted.ts';
 import { CHILD } from '../scoreboard/layout.ts';
-import { countRequest } from '../scoreboard/request-counters.ts';
+import { countRequest, NO_SERIES } from '../scoreboard/request-counters.ts';
 import type { WorkerContext } from './context.ts';
+import type { HttpExchange } from './http-exchange.ts';
+import type { Ownership } from './ownership.ts';
 import type { ResponseWriter } from './response-writer.ts';
 
 /** What the log needs of a response that has ended. */
@@ -23,23 +25,41 @@ interface Unlogged {
 export class Answered {
   readonly #context: WorkerContext;
   readonly #writer: ResponseWriter;
+  readonly #hold: Ownership;
   // Overwritten and not emptied: to set an array's length costs a call into the runtime.
   readonly #since: number[] = [];
   readonly #status: number[] = [];
+  readonly #series: number[] = [];
+  /** The newest is the request in the connection's record; false: one has begun since. */
+  #recorded = false;
   #length = 0;
   /** As many as the others where the access log is on. */
   readonly #unlogged: Unlogged[] = [];
 
-  constructor(context: WorkerContext, writer: ResponseWriter) {
+  constructor(context: WorkerContext, writer: ResponseWriter, hold: Ownership) {
     this.#context = context;
     this.#writer = writer;
+    this.#hold = hold;
+  }
+
+  /** Number of the series that the request counts in. */
+  seriesOf({ method, route, status }: HttpExchange): number {
+    const { series } = this.#context.board;
+    return series === null ? NO_SERIES : series.seriesOf(method, route, status);
+  }
+
+  /** The next request has begun, and been entered into the connection's record. */
+  begin(): void {
+    this.#recorded = false;
   }
 
   /** @param line what `RequestLog` began for it */
-  add(sinceMs: number, status: number, line: string): void {
+  add(sinceMs: number, status: number, series: number, line: string): void {
     this.#since[this.#length] = sinceMs;
     this.#status[this.#length] = status;
+    this.#series[this.#length] = series;
     this.#length++;
+    this.#recorded = true;
     if (this.#context.log === null) return;
     const { bodyStart, position, framing } = this.#writer;
     this.#unlogged.push({ line, bodyStart, end: position, framing });
@@ -54,6 +74,11 @@ export class Answered {
     return this.#status[0] as number;
   }
 
+  /** Series of the first; there must be one. */
+  get oldestSeries(): number {
+    return this.#series[0] as number;
+  }
+
   /** When the first of them began; there must be one. */
   get oldestMs(): number {
     return this.#since[0] as number;
@@ -66,9 +91,13 @@ export class Answered {
     const context = this.#context;
     const now = performance.now();
     context.now = now;
+    const { board, child } = context;
     for (let index = 0; index < count; index++) {
-      const since = this.#since[index] as number;
-      countRequest(context.board, context.child, this.#status[index] as number, now - since);
+      const tookMs = now - (this.#since[index] as number);
+      const status = this.#status[index] as number;
+      countRequest(board, child, status, tookMs, this.#series[index] as number);
+      if (index === count - 1 && this.#recorded)
+        board.requests?.end(this.#hold.slot, status, tookMs);
     }
     this.#countForLife();
     this.lose(Aborted.byClient);

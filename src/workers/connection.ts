@@ -9,7 +9,7 @@
  */
 import { performance } from 'node:perf_hooks';
 import { Aborted } from '../scoreboard/aborted.ts';
-import { monotonicOf, performanceOf } from '../scoreboard/clock.ts';
+import { monotonicOf, performanceOf, ticksOf } from '../scoreboard/clock.ts';
 import { CHILD, RestFlag, SLOT } from '../scoreboard/layout.ts';
 import { FLAG_END, FLAG_HANGUP } from '../scoreboard/transition.ts';
 import { Answered } from './answered.ts';
@@ -65,7 +65,7 @@ export class Connection implements ResponseCourse, BodyCourse {
     this.#tenure = new Tenure(context, loop, this, hold, reader, writer);
     this.#body = new RequestBody(reader, this);
     this.#exchange = new HttpExchange(context, hold, reader, writer, this.#body, this);
-    this.#answered = new Answered(context, writer);
+    this.#answered = new Answered(context, writer, hold);
   }
 
   get slot(): number {
@@ -95,7 +95,8 @@ export class Connection implements ResponseCourse, BodyCourse {
     this.#accounted = true;
     const since = hold.doubleField(SLOT.restStartedMs);
     const line = this.#context.board.restLines?.get(hold.slot) ?? '';
-    this.#answered.add(performanceOf(since), hold.field(SLOT.restStatus), line);
+    const series = hold.field(SLOT.restSeries);
+    this.#answered.add(performanceOf(since), hold.field(SLOT.restStatus), series, line);
     this.onEvent();
   }
 
@@ -124,8 +125,7 @@ export class Connection implements ResponseCourse, BodyCourse {
       if (read === Read.ready) return true;
       if (read === Read.refused) {
         this.#startedMs = this.#context.now;
-        const { log } = this.#context;
-        if (log !== null) this.#line = log.beginRefused(reader.requestLine(), this.#hold);
+        this.#recordRefused();
         this.#refuse(reader.refusalStatus, reader.refusalCode);
         return false;
       }
@@ -142,6 +142,17 @@ export class Connection implements ResponseCourse, BodyCourse {
       }
       if (this.#release(false)) return false;
     }
+  }
+
+  #recordRefused(): void {
+    // They are of the request before.
+    this.#exchange.method = '';
+    this.#exchange.route = '';
+    const { log, recorder, now } = this.#context;
+    if (log === null && recorder === null) return;
+    const line = this.#reader.requestLine();
+    if (log !== null) this.#line = log.beginRefused(line, this.#hold);
+    recorder?.beginRefused(this.#hold, now, line);
   }
 
   /** True: an idle worker answers this request, since it will take long and this worker polls. */
@@ -164,6 +175,11 @@ export class Connection implements ResponseCourse, BodyCourse {
     this.#loop.beforeHandler(this.#route);
     this.#startedMs = context.now;
     if (context.log !== null) this.#line = context.log.begin(exchange, this.#hold);
+    if (context.recorder !== null) {
+      context.recorder.begin(this.#hold, context.now);
+      this.#answered.begin();
+    }
+    context.setWord(CHILD.handlingTicks, ticksOf(context.now));
     context.setWord(CHILD.currentSlot, this.#hold.slot + 1);
     this.#invoking = true;
     context.handling = true;
@@ -176,6 +192,7 @@ export class Connection implements ResponseCourse, BodyCourse {
     context.handling = false;
     context.setWord(CHILD.currentSlot, 0);
     context.now = performance.now();
+    context.board.tick(context.now);
     this.#loop.afterHandler(this.#route, context.now - this.#startedMs);
   }
 
@@ -188,7 +205,8 @@ export class Connection implements ResponseCourse, BodyCourse {
       this.#closeNow();
       return false;
     }
-    this.#answered.add(this.#startedMs, exchange.status, this.#line);
+    const series = this.#answered.seriesOf(exchange);
+    this.#answered.add(this.#startedMs, exchange.status, series, this.#line);
     this.#line = '';
     this.#hold.setField(SLOT.requests, this.#hold.field(SLOT.requests) + 1);
     if (exchange.close || !reader.requestConsumed) {
@@ -238,6 +256,7 @@ export class Connection implements ResponseCourse, BodyCourse {
     while (this.#mayLeaveRest() && this.#writer.offer() && this.#answered.storeLine(hold.slot)) {
       hold.setDoubleField(SLOT.restPayload, this.#answered.payload);
       hold.setField(SLOT.restStatus, this.#answered.oldestStatus);
+      hold.setField(SLOT.restSeries, this.#answered.oldestSeries);
       hold.setDoubleField(SLOT.restStartedMs, monotonicOf(this.#answered.oldestMs));
       if (this.#tenure.complete(close)) {
         this.#answered.handOver();

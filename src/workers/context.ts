@@ -17,6 +17,7 @@ import { RequestParser } from './http1/request-parser.ts';
 import { ResponseHeads } from './http1/response-head.ts';
 import type { RawBuffer } from './raw-buffer.ts';
 import { RequestLog } from './request-log.ts';
+import { RequestRecorder } from './request-recorder.ts';
 
 /** Limits and switches a worker needs; from the directives. */
 export interface WorkerOptions {
@@ -70,6 +71,8 @@ export class WorkerContext {
   readonly buffers: BufferStore;
   /** Null: no access log. */
   readonly log: RequestLog | null;
+  /** Null: extendedStatus is off. */
+  readonly recorder: RequestRecorder | null;
   readonly out = Buffer.allocUnsafeSlow(OUT_BYTES) as RawBuffer;
   /** Bytes of `out` in use, and by whom. */
   outLength = 0;
@@ -106,6 +109,8 @@ export class WorkerContext {
     const { accessLog } = options;
     this.log =
       accessLog === null || board.log === null ? null : new RequestLog(this, board.log, accessLog);
+    const { requests } = board;
+    this.recorder = requests === null ? null : new RequestRecorder(board, requests, this.parser);
     native.attach(Region.board, board.bytes);
     native.attach(Region.buffers, board.buffers);
     native.attach(Region.out, this.out);

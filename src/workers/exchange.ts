@@ -150,6 +150,8 @@ export interface Exchange {
   /** Closes the connection at once without answering (res.destroy(), a stream that broke half way). */
   abort(): void;
 
+  /** Path pattern of the route that answers, for metrics; set before the end, '' where unknown. */
+  route: string;
   /** Called when all that was written has left after `write` or `writeRaw` answered false. */
   onDrain: (() => void) | null;
   /** Called once if the exchange is aborted from outside; never after it has ended. */

@@ -67,6 +67,7 @@ export class HttpExchange implements Exchange {
   clientCloses = false;
   bodyLength = 0;
   contentLength = -1;
+  route = '';
   onDrain: (() => void) | null = null;
   onAbort: ((reason: AbortReason) => void) | null = null;
 
@@ -107,6 +108,7 @@ export class HttpExchange implements Exchange {
     this.clientCloses = !parser.keepAlive;
     this.response = Response.none;
     this.status = 0;
+    this.route = '';
     this.close = false;
     this.#chunked = false;
     this.#bodyless = this.method === 'HEAD';

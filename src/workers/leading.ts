@@ -146,6 +146,7 @@ export class Leading {
     this.#lastBatch = count;
     context.now = performance.now();
     this.#router.now = context.now;
+    board.tick(context.now);
     for (let at = 0; at < count * 3; at += 3) {
       const slot = this.#batch[at] as number;
       const incarnation = this.#batch[at + 1] as number;

@@ -46,6 +46,11 @@ export class Ownership {
   #word = 0;
   #suspended = false;
 
+  /** Of the connection that is owned. */
+  get incarnation(): number {
+    return incarnationOf(this.#word);
+  }
+
   constructor(board: Scoreboard, native: Native, child: number) {
     this.#board = board;
     this.#native = native;
@@ -100,6 +105,7 @@ export class Ownership {
    */
   release(event: ReleaseEvent, now: number): boolean {
     this.setField(SLOT.sinceTicks, ticksOf(now));
+    this.#board.tick(now);
     if (event === ConnectionEvent.requeue) this.setField(SLOT.queuedUs, microsecondsOf(now));
     if (this.#board.move(this.slot, this.#word, event) !== Outcome.moved) return false;
     this.slot = -1;
@@ -122,7 +128,9 @@ export class Ownership {
 
   /** Waits for the socket without a thread; false: an event came, so `attend` instead. */
   suspend(): boolean {
-    this.setField(SLOT.sinceTicks, nowTicks());
+    const now = performance.now();
+    this.setField(SLOT.sinceTicks, ticksOf(now));
+    this.#board.tick(now);
     if (this.#board.move(this.slot, this.#word, ConnectionEvent.suspend) !== Outcome.moved) {
       return false;
     }
@@ -134,6 +142,7 @@ export class Ownership {
   /** Takes a suspended connection back; false: it is in the inbox and comes from there. */
   takeBack(): boolean {
     if (!this.#suspended) return true;
+    this.#board.tick(performance.now());
     if (this.#board.move(this.slot, this.#word, ConnectionEvent.resume) !== Outcome.moved) {
       return false;
     }

@@ -8,9 +8,11 @@
  * is emptied only before sleeping.
  */
 import { performance } from 'node:perf_hooks';
+import { getHeapStatistics } from 'node:v8';
 import { SHORT_SLICE_US, WatchAnswer } from '../listener/native.ts';
 import { assign, closeAssignments, takeAssigned } from '../scoreboard/assignment.ts';
 import { microsecondsOf } from '../scoreboard/clock.ts';
+import { observeQueueWait } from '../scoreboard/histograms.ts';
 import { NOBODY, nextInInbox, takeInbox } from '../scoreboard/inbox.ts';
 import { CHILD, ChildCommand, ChildStatus, ExitReason, SLOT } from '../scoreboard/layout.ts';
 import { ConnectionEvent, ConnectionState } from '../scoreboard/states.ts';
@@ -158,6 +160,7 @@ export class ServingLoop implements ConnectionHost {
     context.board.idle.remove(context.child);
     context.setWord(CHILD.progress, (context.getWord(CHILD.progress) + 1) | 0);
     context.now = performance.now();
+    context.board.tick(context.now);
     context.heads.tick(Date.now());
     const began = context.now;
     context.add(CHILD.turns, 1);
@@ -283,6 +286,7 @@ export class ServingLoop implements ConnectionHost {
     const queuedUs = context.board.slot(slot, SLOT.queuedUs);
     const waitedUs = (microsecondsOf(context.now) - queuedUs) | 0;
     context.add(CHILD.queueWaitMs, Math.max(0, waitedUs) / 1000);
+    observeQueueWait(context.board, context.child, Math.max(0, waitedUs) / 1e6);
     context.add(CHILD.claims, 1);
     if (this.#counted[slot] === incarnation + 1) return;
     this.#counted[slot] = incarnation + 1;
@@ -330,7 +334,13 @@ export class ServingLoop implements ConnectionHost {
   #sampleHeap(now: number): void {
     if (now - this.#heapSampledMs < HEAP_SAMPLE_MS) return;
     this.#heapSampledMs = now;
-    this.#context.setWord(CHILD.heapUsedKb, process.memoryUsage().heapUsed >> 10);
+    this.#storeHeap();
+  }
+
+  #storeHeap(): void {
+    const { used_heap_size: used, external_memory: external } = getHeapStatistics();
+    this.#context.setWord(CHILD.heapUsedKb, used / 1024);
+    this.#context.setWord(CHILD.externalKb, external / 1024);
   }
 
   #end(): void {
@@ -340,6 +350,7 @@ export class ServingLoop implements ConnectionHost {
     this.#leading?.end();
     this.#context.buffers.release();
     this.#context.log?.writer.close();
+    this.#storeHeap();
     const idle = this.#context.getWord(CHILD.command) === ChildCommand.retireIdle;
     const reason = this.#retireReason ?? (idle ? ExitReason.idle : ExitReason.drain);
     this.#context.setWord(CHILD.retireReason, reason);

@@ -56,6 +56,7 @@ export class FakeExchange implements Exchange {
   contentLength: number;
   headersSent = false;
   ended = false;
+  route = '';
   onDrain: (() => void) | null = null;
   onAbort: ((reason: AbortReason) => void) | null = null;
 

@@ -14,6 +14,13 @@ export interface FetchContext {
   /** The peer's port; 0 once the request has ended. */
   readonly remotePort: number;
   /**
+   * Path pattern of the route that answers, such as `/users/:id`, under which metrics count the
+   * request; '' at first. To be set before the response is returned; later it is ignored. Patterns
+   * should be few: beyond 256 sets of method, route and status class requests count together.
+   * @throws TypeError when set to anything but a string
+   */
+  route: string;
+  /**
    * Keeps the worker from retiring until the promise has settled, however long after the response.
    * A rejection is reported as a warning and harms nothing else.
    */
@@ -74,6 +81,17 @@ export class RequestContext implements FetchContext {
 
   get remotePort(): number {
     return this.#isGone() ? 0 : this.#exchange.remotePort;
+  }
+
+  get route(): string {
+    return this.#isGone() ? '' : this.#exchange.route;
+  }
+
+  set route(route: string) {
+    if (typeof route !== 'string') {
+      throw new TypeError(`context.route has to be a string, not ${typeof route}`);
+    }
+    if (!this.#isGone()) this.#exchange.route = route;
   }
 
   waitUntil(promise: PromiseLike<unknown>): void {

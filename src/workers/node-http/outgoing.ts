@@ -18,6 +18,7 @@ import { failExchange } from '../files/file-error.ts';
 import type { FileOffload } from '../files/offload.ts';
 import { namedFile } from './head-text.ts';
 import { connectionReset, detach, type IncomingRequest, keepBody } from './incoming.ts';
+import { type Routed, routeOf } from './route.ts';
 import type { ExchangeSocket } from './socket.ts';
 
 type WriteCallback = (error?: Error | null) => void;
@@ -317,6 +318,7 @@ export class OutgoingResponse extends ServerResponse<IncomingMessage> {
     if (this.#substitute instanceof FileBody) this.#substitute.release();
     this.#substitute = null;
     if (this.#isOurs()) {
+      this.#exchange.route = routeOf(this.#request as Routed);
       this.#exchange.onDrain = null;
       this.#exchange.onAbort = null;
     }
