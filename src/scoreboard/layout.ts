@@ -324,12 +324,14 @@ export const REQUEST = {
 } as const satisfies Record<string, Field>;
 export const REQUEST_BYTES = 256;
 
-/** Transitions kept of each connection; a power of two. */
+/** Transitions shown of each connection. */
 export const TRAIL_LENGTH = 8;
-/** The last transitions of a connection: 128 bytes a slot; the first seven share a line with the count. */
+/** Room for more, so that the one being written replaces none that is shown. */
+export const TRAIL_ROOM = 15;
+/** The last transitions of a connection: 128 bytes a slot. */
 export const TRAIL = {
-  count: f(0, 'mover', 'transitions of this connection so far'),
-  entries: f64(8, 'mover', 'time, state reached and child, see trail.ts', TRAIL_LENGTH),
+  count: f(0, 'mover', 'transitions of this connection so far, wraps'),
+  entries: f64(8, 'mover', 'time, state reached and child, see trail.ts', TRAIL_ROOM),
 } as const satisfies Record<string, Field>;
 export const TRAIL_BYTES = 128;
 

@@ -11,10 +11,10 @@
  * its swap: the state that it made is its own until it passes the connection on (the ticket or the
  * inbox entry comes later, and what the listener or a worker took for itself nobody else moves). The one
  * exception is a ticket that was put into the queue twice: then one entry may be missing. An entry is
- * one 64-bit store, so none is ever torn.
+ * one 64-bit store, so none is ever torn, and its place is none of those that a reader looks at.
  */
 import { elapsedTicks, ticksOf } from './clock.ts';
-import { TRAIL, TRAIL_BYTES, TRAIL_LENGTH } from './layout.ts';
+import { TRAIL, TRAIL_BYTES, TRAIL_LENGTH, TRAIL_ROOM } from './layout.ts';
 import { ConnectionState, type ConnectionStateName, STATE_NAMES } from './states.ts';
 
 /** One change of state. */
@@ -44,6 +44,8 @@ export const isHeldAlone = (state: ConnectionState): boolean => (HELD_ALONE & bi
 const TICKS_UNIT = 2 ** 15;
 const OWNER_UNIT = 2 ** 5;
 const ENTRIES = TRAIL.entries.offset >> 3;
+/** The count goes on behind the first round from here; both are where a round begins. */
+const COUNT_LIMIT = TRAIL_ROOM * 2 ** 26;
 
 export class Trail {
   readonly #counts: Int32Array;
@@ -51,8 +53,6 @@ export class Trail {
   readonly #patterns: BigInt64Array;
   /** `performance.now()` of this thread's present turn, the time that entries carry. */
   now = performance.now();
-  /** What the last entry of this thread has replaced. */
-  #replaced = 0;
 
   /** @param at where the records begin */
   constructor(memory: SharedArrayBuffer, at: number, connectionSlots: number) {
@@ -66,18 +66,15 @@ export class Trail {
   enter(slot: number, state: ConnectionState, owner: number): void {
     const at = slot * (TRAIL_BYTES >> 2);
     const count = this.#counts[at] as number;
-    const entry = (at >> 1) + ENTRIES + (count & (TRAIL_LENGTH - 1));
-    this.#replaced = this.#entries[entry] as number;
+    const entry = (at >> 1) + ENTRIES + (count % TRAIL_ROOM);
     this.#entries[entry] = (ticksOf(this.now) >>> 0) * TICKS_UNIT + owner * OWNER_UNIT + state;
-    this.#counts[at] = count + 1;
+    this.#counts[at] = count + 1 === COUNT_LIMIT ? TRAIL_ROOM : count + 1;
   }
 
   /** The transition of the last entry did not happen; whoever entered it, before anybody else can. */
   takeBack(slot: number): void {
     const at = slot * (TRAIL_BYTES >> 2);
-    const count = (this.#counts[at] as number) - 1;
-    this.#entries[(at >> 1) + ENTRIES + (count & (TRAIL_LENGTH - 1))] = this.#replaced;
-    this.#counts[at] = count;
+    this.#counts[at] = (this.#counts[at] as number) - 1;
   }
 
   /** The slot gets another connection. */
@@ -94,7 +91,7 @@ export class Trail {
     const count = Atomics.load(this.#counts, at);
     const entries: TrailEntry[] = [];
     for (let number = Math.max(0, count - TRAIL_LENGTH); number < count; number++) {
-      const index = (at >> 1) + ENTRIES + (number & (TRAIL_LENGTH - 1));
+      const index = (at >> 1) + ENTRIES + (number % TRAIL_ROOM);
       entries.push(entryOf(Atomics.load(this.#patterns, index), nowTicks));
     }
     // Entered by an owner that is about to let go.

@@ -133,7 +133,7 @@ describe('connections', () => {
       board.setChild(child, CHILD.status, ChildStatus.ready);
       board.setChild(child, CHILD.wakeFd, 3 + child);
     }
-    const world = new SharedArrayBuffer((3 + children + slots * 4) * 4);
+    const world = new SharedArrayBuffer((4 + children + slots * 4) * 4);
     const common = {
       shared: board.shared,
       world,

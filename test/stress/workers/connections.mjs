@@ -1,11 +1,14 @@
 // The network, the listener or a worker of a server whose sockets are words: accept, dispatch, claim,
 // notice, suspend, resume, release, hand-back, close, over a few slots that are reused all the time.
+// Where the board has room for them, workers record requests and an observer reads all there is.
 import { parentPort, workerData } from 'node:worker_threads';
 import { EventRouter, Routed } from '../../../dist/listener/event-router.js';
 import { NOBODY, nextInInbox, takeInbox } from '../../../dist/scoreboard/inbox.js';
-import { CHILD, ChildCommand } from '../../../dist/scoreboard/layout.js';
+import { CHILD, ChildCommand, HEADER, SLOT } from '../../../dist/scoreboard/layout.js';
+import { countRequest } from '../../../dist/scoreboard/request-counters.js';
 import { Scoreboard } from '../../../dist/scoreboard/scoreboard.js';
-import { ConnectionEvent, ConnectionState } from '../../../dist/scoreboard/states.js';
+import { connectionRows, takeSnapshot } from '../../../dist/scoreboard/snapshot.js';
+import { ConnectionEvent, ConnectionState, TRANSITIONS } from '../../../dist/scoreboard/states.js';
 import { incarnationOf, Outcome, stateOf, successor } from '../../../dist/scoreboard/transition.js';
 import {
   beginHandback,
@@ -42,6 +45,8 @@ const openOf = (slot) => socketOf(slot) + 2;
 /** Who owns it, child + 1: a second proof besides the state word. */
 const ownerOf = (slot) => socketOf(slot) + 3;
 const FIN = 0x4000_0000;
+/** Set by the observer: no further events are needed. */
+const ENOUGH = socketOf(slots);
 const signal = (fd) => signalWord(world, fd);
 
 const counts = {
@@ -63,6 +68,13 @@ const counts = {
   lostEvent: 0,
   wrongInbox: 0,
   crossed: 0,
+  snapshots: 0,
+  wrongSum: 0,
+  changes: 0,
+  requestsSeen: 0,
+  tornRequest: 0,
+  trailsSeen: 0,
+  brokenTrail: 0,
 };
 
 const receive = (slot) => {
@@ -96,7 +108,7 @@ function network() {
     Atomics.or(world, socketOf(slot), FIN);
     touch(slot, open);
   };
-  for (let event = 0; event < events; ) {
+  for (let event = 0; event < events && Atomics.load(world, ENOUGH) === 0; ) {
     const slot = random(slots);
     const open = Atomics.load(world, openOf(slot));
     if (open === 0 || finished[slot] === open) {
@@ -149,6 +161,7 @@ function listener() {
     accept(slot);
   };
   for (let slot = 0; slot < slots; slot++) accept(slot);
+  board.setHeader(HEADER.slotWatermark.offset, slots);
   while (open > 0 || Atomics.load(world, OVER) === 0) {
     let work = 0;
     for (let slot = 0; slot < slots; slot++) {
@@ -187,10 +200,107 @@ function listener() {
   }
 }
 
+/** A request of which each part tells of the others. */
+const partsOf = (slot, number) => ({
+  method: ['GET', 'DELETE', 'X'][number % 3],
+  target: `/${slot}/${number}/${'t'.repeat(number % 200)}`,
+  host: `${'h'.repeat(number % 60)}${number}`,
+  status: 200 + (number % 300),
+});
+
+function recorder(child) {
+  const { requests, series } = board;
+  const bytes = Buffer.alloc(1024);
+  const source = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  let number = child;
+  return (slot, word) => {
+    if (requests === null) return;
+    board.tick(performance.now());
+    const times = random(3);
+    for (let time = 0; time < times; time++) {
+      number += children;
+      const { method, target, host, status } = partsOf(slot, number);
+      const line = `${method} ${target} `;
+      bytes.write(`${line}${host}\r\n\r\n`, 'latin1');
+      const place = {
+        lineStart: 0,
+        methodBytes: method.length,
+        targetBytes: target.length,
+        hostStart: line.length,
+        hostBytes: host.length,
+        minorVersion: number & 1,
+      };
+      requests.begin(slot, incarnationOf(word), number | 0, source, place);
+      if (random(8) === 0) continue;
+      requests.end(slot, status, number % 10_000);
+      const named = series.seriesOf(method, `/route/${number % 30}`, status);
+      countRequest(board, child, status, 1, named);
+    }
+  };
+}
+
+/** What may follow a state. */
+const FOLLOWERS = new Map();
+for (const { from, to } of TRANSITIONS) {
+  for (const name of from) FOLLOWERS.set(name, (FOLLOWERS.get(name) ?? new Set()).add(to));
+}
+
+function requestIsWhole({ slot, request }) {
+  const [, place, number] = request.target.split('/');
+  const { method, target, host, status } = partsOf(slot, Number(number));
+  return (
+    Number(place) === slot &&
+    request.method === method &&
+    target.startsWith(request.target) &&
+    request.targetBytes === target.length &&
+    host.startsWith(request.host) &&
+    request.hostBytes === host.length &&
+    request.minorVersion === (Number(number) & 1) &&
+    (request.active
+      ? request.status === 0
+      : request.status === status && request.durationMs === Number(number) % 10_000)
+  );
+}
+
+/** One change leads to the next; the last one may not have been entered yet by who made it. */
+function trailIsWhole({ state, trail }) {
+  const states = trail.map((entry) => entry.state);
+  if (states.length === 0 || states.at(-1) !== state) states.push(state);
+  return states.every((each, at) => at === 0 || FOLLOWERS.get(states[at - 1]).has(each));
+}
+
+/** Takes snapshots while everything changes. */
+function observer() {
+  const wanted = workerData.snapshots;
+  let before = '';
+  while (counts.snapshots < wanted) {
+    const { connections, connectionsTotal } = takeSnapshot(board);
+    counts.snapshots++;
+    const figures = Object.values(connections);
+    if (figures.reduce((all, count) => all + count, 0) !== connectionsTotal) counts.wrongSum++;
+    const now = figures.join();
+    if (now !== before) counts.changes++;
+    before = now;
+    for (const row of connectionRows(board, slots)) {
+      if (row.request !== null) {
+        counts.requestsSeen++;
+        if (!requestIsWhole(row)) counts.tornRequest++;
+      }
+      counts.trailsSeen++;
+      if (!trailIsWhole(row)) counts.brokenTrail++;
+    }
+  }
+  Atomics.store(world, ENOUGH, 1);
+}
+
 function worker(child) {
   const pinned = new Map();
+  const record = recorder(child);
   const enter = (slot) => {
     if (Atomics.compareExchange(world, ownerOf(slot), 0, child + 1) !== 0) counts.twoOwners++;
+    // As Ownership does: snapshots go by it.
+    const sequence = board.slotIndex(slot) + (SLOT.sequence.offset >> 2);
+    board.words[sequence] = (board.words[sequence] + 1) | 0;
   };
   const leave = (slot) => {
     if (Atomics.compareExchange(world, ownerOf(slot), child + 1, 0) !== child + 1)
@@ -217,6 +327,7 @@ function worker(child) {
   const serve = (slot, word) => {
     enter(slot);
     for (;;) {
+      record(slot, word);
       const count = receive(slot);
       if (count > 0) {
         counts.received += count;
@@ -278,5 +389,6 @@ function worker(child) {
 
 if (role === 'network') network();
 else if (role === 'listener') listener();
+else if (role === 'observer') observer();
 else worker(number);
 parentPort.postMessage(counts);

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { nowTicks } from '../../../src/scoreboard/clock.ts';
 import { connectionRows } from '../../../src/scoreboard/connection-rows.ts';
-import { HEADER } from '../../../src/scoreboard/layout.ts';
+import { extendedSectionsFor, HEADER, TRAIL_ROOM } from '../../../src/scoreboard/layout.ts';
 import { Scoreboard } from '../../../src/scoreboard/scoreboard.ts';
 import { ConnectionEvent, ConnectionState, TRANSITIONS } from '../../../src/scoreboard/states.ts';
 import { isHeldAlone } from '../../../src/scoreboard/trail.ts';
@@ -71,6 +71,22 @@ describe('the trail', () => {
       'processing 0',
       'keepalive 0',
     ]);
+  });
+
+  it('goes on where its count wraps', () => {
+    const board = open();
+    const memory = board.shared.extended as SharedArrayBuffer;
+    const at = extendedSectionsFor(board.shared).trails >> 2;
+    const counts = new Int32Array(memory);
+    counts[at] = TRAIL_ROOM * 2 ** 26 - 4;
+    for (let turn = 0; turn < 4; turn++) {
+      move(board, E.readable);
+      move(board, E.claim, turn);
+      move(board, E.responseSent);
+      if (turn > 1) expect(states(board)).toHaveLength(8);
+    }
+    expect(counts[at]).toBeLessThan(100);
+    expect(trailOf(board).map(({ child }) => child)).toEqual([1, 1, -1, 2, 2, -1, 3, 3]);
   });
 
   it('says nothing of flags, and of a move that failed', () => {
