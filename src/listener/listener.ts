@@ -58,6 +58,7 @@ export class Listener {
   readonly #acceptor: Acceptor;
   readonly #dispatcher: Dispatcher;
   readonly #sweeper: Sweeper;
+  readonly #options: { -readonly [Key in keyof ListenerOptions]: ListenerOptions[Key] };
   readonly #router: EventRouter;
   readonly #standby: Standby;
   readonly #signal: (fd: number) => void;
@@ -79,8 +80,9 @@ export class Listener {
       native.eventfdSignal(fd);
     };
     this.#slots = new SlotPool(board.connectionSlots);
+    this.#options = { ...options };
     this.#closer = new Closer(board, native, this.#slots);
-    this.#acceptor = new Acceptor(board, native, poller, this.#slots, options);
+    this.#acceptor = new Acceptor(board, native, poller, this.#slots, this.#options);
     this.#dispatcher = new Dispatcher(board, this.#signal);
     this.#router = new EventRouter(board, poller, this.#signal);
     this.#standby = new Standby(board, poller, this.#signal, {
@@ -93,7 +95,7 @@ export class Listener {
       passed: () => this.#endTurn(),
     });
     const logs = new LogScheduler(board, (ticket) => this.#dispatcher.push(ticket));
-    this.#sweeper = new Sweeper(board, this.#closer, this.#slots, options, {
+    this.#sweeper = new Sweeper(board, this.#closer, this.#slots, this.#options, {
       expire: (slot, word) => {
         if (this.#completer.progressed(slot)) return;
         this.#router.resume(slot, word, ConnectionEvent.timeout);
@@ -329,6 +331,36 @@ export class Listener {
   /** Wakes one child to look at its slot, for a command. */
   wakeChild(child: number): void {
     wakeChild(this.#board, child, this.#signal);
+  }
+
+  /** Other limits from now on; what belongs to sockets that listen already stays as it is. */
+  configure(limits: Partial<ListenerOptions>): void {
+    Object.assign(this.#options, limits);
+    this.#acceptor.resume();
+  }
+
+  /**
+   * Ends one connection for an operator. One that a worker owns has its write side shut: its client sees
+   * the end, and the worker closes it when it next writes or the client does.
+   * @param incarnation of the connection that is meant
+   */
+  closeConnection(slot: number, incarnation: number): 'closed' | 'ending' | 'gone' {
+    const board = this.#board;
+    if (slot >= this.#slots.watermark) return 'gone';
+    for (;;) {
+      const word = board.word(slot);
+      const state = stateOf(word);
+      if (incarnationOf(word) !== incarnation) return 'gone';
+      if (state === ConnectionState.free || state === ConnectionState.closing) return 'gone';
+      if (ownerOf(word) >= 0) {
+        // Only this thread closes, so the descriptor is the connection's, whatever the worker does.
+        this.#native.shutdownWrite(board.slot(slot, SLOT.fd));
+        return 'ending';
+      }
+      if (!this.#closer.close(slot, word, ConnectionEvent.force, CloseReason.forced)) continue;
+      this.#endTurn();
+      return 'closed';
+    }
   }
 
   /** Lets a ready child see what waits in the queue. */

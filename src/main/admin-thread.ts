@@ -2,7 +2,8 @@
  * The admin thread: status, metrics and health over HTTP on a port of their own.
  *
  * Role: attaches the scoreboard and answers from it alone, so it answers when main or every worker is
- * busy, stuck or gone. Says to main only that it listens or why it cannot. What it answers is in admin/.
+ * busy, stuck or gone. Says to main that it listens or why it cannot, and what an operator asks for.
+ * What it answers is in admin/.
  * Thread: the admin thread; importing the file elsewhere starts nothing.
  * May not: write the scoreboard, wait for another thread, or use the process's thread pool, which the
  * application may have filled (so no asynchronous files and no look-ups after the start).
@@ -10,6 +11,8 @@
 import { createServer, type Server } from 'node:http';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { Scoreboard, type SharedScoreboard } from '../scoreboard/scoreboard.ts';
+import { type ActionDone, ActionEndpoint, type ActionRequest } from './admin/action-endpoint.ts';
+import type { AdminLimits } from './admin/document.ts';
 import { type Reply, send, text } from './admin/reply.ts';
 import { createRoutes } from './admin/routes.ts';
 import type { SourceOptions } from './admin/status-source.ts';
@@ -19,6 +22,8 @@ export interface AdminTask extends SourceOptions {
   readonly shared: SharedScoreboard;
   readonly host: string;
   readonly port: number;
+  /** See `tokenDigest`; null: no actions. */
+  readonly tokenDigest: string | null;
 }
 
 export type AdminMessage =
@@ -26,17 +31,21 @@ export type AdminMessage =
       readonly kind: 'listening';
       readonly address: { readonly host: string; readonly port: number; readonly family: 4 | 6 };
     }
-  | { readonly kind: 'failed'; readonly code: string; readonly message: string };
-export interface AdminStop {
-  readonly kind: 'stop';
-}
+  | { readonly kind: 'failed'; readonly code: string; readonly message: string }
+  | ActionRequest;
+export type AdminOrder =
+  | { readonly kind: 'stop' }
+  | { readonly kind: 'limits'; readonly limits: AdminLimits }
+  | ActionDone;
 
 /** Clients at the same time. */
 const MAX_CLIENTS = 100;
 
 /** Listens and answers until told to stop. */
 function run(port: MessagePort, task: AdminTask): void {
-  const routes = createRoutes(Scoreboard.attach(task.shared), task);
+  const tell = (message: AdminMessage) => port.postMessage(message);
+  const actions = new ActionEndpoint(task.tokenDigest, tell);
+  const routes = createRoutes(Scoreboard.attach(task.shared), task, actions);
   const server: Server = createServer((request, response) => {
     routes
       .reply(request)
@@ -44,7 +53,6 @@ function run(port: MessagePort, task: AdminTask): void {
       .then((reply) => send(response, reply, request.method !== 'HEAD'));
   });
   server.maxConnections = MAX_CLIENTS;
-  const tell = (message: AdminMessage) => port.postMessage(message);
   const onFailed = (error: NodeJS.ErrnoException) => {
     tell({ kind: 'failed', code: error.code ?? 'ERR_MPM_ADMIN', message: error.message });
     routes.stop();
@@ -59,12 +67,18 @@ function run(port: MessagePort, task: AdminTask): void {
     const family = address.family === 'IPv6' ? 6 : 4;
     tell({ kind: 'listening', address: { host: address.address, port: address.port, family } });
   });
-  port.on('message', ({ kind }: AdminStop) => {
-    if (kind !== 'stop') return;
-    routes.stop();
-    server.close();
-    server.closeAllConnections();
-    port.close();
+  port.on('message', (order: AdminOrder) => {
+    switch (order.kind) {
+      case 'done':
+        return actions.done(order);
+      case 'limits':
+        return routes.configure(order.limits);
+      case 'stop':
+        routes.stop();
+        server.close();
+        server.closeAllConnections();
+        port.close();
+    }
   });
 }
 

@@ -19,12 +19,18 @@ import type { Scoreboard } from '../scoreboard/scoreboard.ts';
 import type { ChildMessage, ChildTask, LoadFailure } from '../workers/child.ts';
 import type { WorkerOptions } from '../workers/context.ts';
 
-export interface ChildrenOptions {
+/** Limits that may change while the server runs. */
+export interface ChildLimits {
+  readonly minSpareThreads: number;
+  readonly maxSpareThreads: number;
+  /** 0: never. */
+  readonly maxConnectionsPerChild: number;
+}
+
+export interface ChildrenOptions extends Omit<ChildLimits, 'maxConnectionsPerChild'> {
   readonly entry: string;
   readonly worker: WorkerOptions;
   readonly startServers: number;
-  readonly minSpareThreads: number;
-  readonly maxSpareThreads: number;
   readonly maxRequestWorkers: number;
   readonly asyncRequestWorkerFactor: number;
   /** Bound on retirement, 0: none. */
@@ -59,7 +65,7 @@ export const childSlotsFor = (maxRequestWorkers: number): number => maxRequestWo
 export class Children {
   readonly #board: Scoreboard;
   readonly #listener: Listener;
-  readonly #options: ChildrenOptions;
+  #options: ChildrenOptions;
   readonly #pool: Piscina;
   readonly #children = new Map<number, Child>();
   readonly #usedThreads = new Set<number>();
@@ -77,6 +83,7 @@ export class Children {
     this.#board = board;
     this.#listener = listener;
     this.#options = options;
+    this.#setConnectionLimit(options.worker.maxConnectionsPerChild);
     for (let slot = 0; slot < board.childSlots; slot++) {
       const fd = native.eventfdCreate();
       if (fd < 0) throw new Error(`eventfd: errno ${-fd}`);
@@ -200,6 +207,25 @@ export class Children {
     }
     if (this.#stopping) this.#retire(child);
     this.#listener.kick();
+  }
+
+  /** Has the child in this slot replaced as if it had reached a limit; false: none serves there. */
+  recycle(slot: number): boolean {
+    const child = this.#children.get(slot);
+    if (child?.state !== 'ready' || this.#stopping) return false;
+    this.#replace(child);
+    return this.#children.get(slot)?.state === 'awaiting-successor';
+  }
+
+  /** Other limits from now on. */
+  configure(limits: Partial<ChildLimits>): void {
+    this.#options = { ...this.#options, ...limits };
+    this.#setConnectionLimit(limits.maxConnectionsPerChild);
+    if (this.#everReady) this.#maintain();
+  }
+
+  #setConnectionLimit(limit = this.#board.header(HEADER.maxConnectionsPerChild.offset)): void {
+    this.#board.setHeader(HEADER.maxConnectionsPerChild.offset, limit);
   }
 
   /** A child reached a limit: it goes on serving until its successor is ready. */

@@ -7,6 +7,7 @@
 
 import { lookup } from 'node:dns/promises';
 import { EventEmitter } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
@@ -14,15 +15,17 @@ import type { ListenAddress } from '../listener/acceptor.ts';
 import { Listener } from '../listener/listener.ts';
 import { loadNative, type Native, Region } from '../listener/native.ts';
 import { EpollPoller } from '../listener/poller.ts';
-import { HEADER, Phase } from '../scoreboard/layout.ts';
+import { CHILD, HEADER, Phase } from '../scoreboard/layout.ts';
 import { Scoreboard } from '../scoreboard/scoreboard.ts';
 import { STDOUT } from '../workers/access-log/log-file.ts';
 import type { LogSettings } from '../workers/access-log/log-writer.ts';
 import type { WorkerOptions } from '../workers/context.ts';
+import { type ActionTargets, perform } from './admin/actions.ts';
 import { startAdmin } from './admin.ts';
 import { Children, childSlotsFor } from './children.ts';
 import { openFilesFor } from './config/capacity.ts';
 import type { Directives } from './config/directives.ts';
+import { isSecret, LEAST_SECRET_CHARACTERS } from './config/kinds.ts';
 import { thisMachine } from './config/machine.ts';
 import { checkLog, ListenerLog } from './listener-log.ts';
 import { VERSION } from './version.ts';
@@ -45,8 +48,8 @@ export interface MpmServer extends EventEmitter {
   /**
    * Resolves when the sockets listen and the first child is ready.
    * @throws an Error with code ERR_MPM_ADDRESS_IN_USE, ERR_MPM_ADDRESS, ERR_MPM_ENTRY_NOT_FOUND,
-   *   ERR_MPM_ENTRY_FAILED, ERR_MPM_ENTRY_SHAPE, ERR_MPM_NO_EPOLL, ERR_MPM_ADMIN_IN_USE or
-   *   ERR_MPM_ACCESS_LOG
+   *   ERR_MPM_ENTRY_FAILED, ERR_MPM_ENTRY_SHAPE, ERR_MPM_NO_EPOLL, ERR_MPM_ADMIN_IN_USE,
+   *   ERR_MPM_ADMIN_TOKEN or ERR_MPM_ACCESS_LOG
    */
   listen(): Promise<readonly ListenAddress[]>;
   readonly addresses: readonly ListenAddress[];
@@ -73,7 +76,7 @@ type Admin = Awaited<ReturnType<typeof startAdmin>>;
 
 class Server extends EventEmitter implements MpmServer {
   readonly #entry: string;
-  readonly #directives: Directives;
+  #directives: Directives;
   #native: Native | null = null;
   #listener: Listener | null = null;
   #children: Children | null = null;
@@ -177,8 +180,30 @@ class Server extends EventEmitter implements MpmServer {
       port,
       version: VERSION,
       limits: directives,
+      token: readToken(directives.adminToken),
+      act: (action) => perform(action, this.#actionTargets(board)),
       onError: (error: Error) => process.stderr.write(`hybrid-mpm: admin: ${error.message}\n`),
     });
+  }
+
+  /** Before the server serves and while it ends there is nothing to act upon. */
+  #actionTargets(board: Scoreboard): ActionTargets {
+    return {
+      directives: () => this.#directives,
+      apply: async (directives) => this.#configure(directives),
+      recycle: (slot) => this.#closing === null && this.#children?.recycle(slot) === true,
+      hasWorker: (slot) => slot < board.childSlots && board.child(slot, CHILD.life) !== 0,
+      close: (slot, incarnation) => this.#listener?.closeConnection(slot, incarnation) ?? 'gone',
+    };
+  }
+
+  #configure(directives: Directives): void {
+    this.#directives = directives;
+    const { keepAliveTimeoutMs } = directives;
+    this.#listener?.configure({ keepAliveTimeoutMs });
+    const { minSpareThreads, maxSpareThreads, maxConnectionsPerChild } = directives;
+    this.#children?.configure({ minSpareThreads, maxSpareThreads, maxConnectionsPerChild });
+    this.#admin?.configure(directives);
   }
 
   reopenLogs(): void {
@@ -237,6 +262,24 @@ function bindEverywhere(listener: Listener, port: number): void {
     if ((error as { code?: string }).code !== 'ERR_MPM_ADDRESS') throw error;
     listener.listen('0.0.0.0', port, false);
   }
+}
+
+/** @throws an Error with code ERR_MPM_ADMIN_TOKEN */
+function readToken(given: string | null): string | null {
+  if (given === null || !given.startsWith('@')) return given;
+  const file = resolve(given.slice(1));
+  let first: string;
+  try {
+    first = (readFileSync(file, 'utf8').split('\n', 1)[0] as string).trim();
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    throw coded('ERR_MPM_ADMIN_TOKEN', `adminToken: ${file}: ${code ?? message}`);
+  }
+  if (isSecret(first)) return first;
+  throw coded(
+    'ERR_MPM_ADMIN_TOKEN',
+    `adminToken: the first line of ${file} must have at least ${LEAST_SECRET_CHARACTERS} printable ASCII characters, without blanks`,
+  );
 }
 
 function logSettings({ accessLog, logFormat }: Directives): LogSettings | null {

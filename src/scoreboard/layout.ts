@@ -83,6 +83,7 @@ export const HEADER = {
   spilledKb: f(72, 'cas', 'KiB of response bodies kept in memory files'),
   handbackSignalled: f(64, 'cas', '1 while a wake-up of the listener is under way'),
   accepted: f64(128, 'main', 'connections accepted'),
+  maxConnectionsPerChild: f(136, 'main', 'connections after which a child retires, 0: never'),
   staleEvents: f64(200, 'main', 'poll events for a slot that had another connection by then'),
   dispatched: f64(208, 'main', 'connections put into the queue'),
   acceptPauses: f64(216, 'main', 'times accepting was paused'),

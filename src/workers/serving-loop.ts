@@ -14,7 +14,14 @@ import { assign, closeAssignments, takeAssigned } from '../scoreboard/assignment
 import { microsecondsOf } from '../scoreboard/clock.ts';
 import { observeQueueWait } from '../scoreboard/histograms.ts';
 import { NOBODY, nextInInbox, takeInbox } from '../scoreboard/inbox.ts';
-import { CHILD, ChildCommand, ChildStatus, ExitReason, SLOT } from '../scoreboard/layout.ts';
+import {
+  CHILD,
+  ChildCommand,
+  ChildStatus,
+  ExitReason,
+  HEADER,
+  SLOT,
+} from '../scoreboard/layout.ts';
 import { ConnectionEvent, ConnectionState } from '../scoreboard/states.ts';
 import { flagsOf, incarnationOf, Outcome, stateOf, successor } from '../scoreboard/transition.ts';
 import { goIdle, hasWaiting, wakeLowestIdle } from '../scoreboard/wake.ts';
@@ -314,10 +321,12 @@ export class ServingLoop implements ConnectionHost {
 
   #checkLimits(): void {
     if (this.#retireReason !== null) return;
-    const { options } = this.#context;
+    const { board, options } = this.#context;
     const connections = this.#context.getWord(CHILD.lifeConnections);
     const requests = this.#context.getWord(CHILD.lifeRequests);
-    if (options.maxConnectionsPerChild > 0 && connections >= options.maxConnectionsPerChild) {
+    // May change while the server runs.
+    const limit = board.header(HEADER.maxConnectionsPerChild.offset);
+    if (limit > 0 && connections >= limit) {
       this.#wantRetire(ExitReason.maxConnections);
     } else if (options.maxRequestsPerChild > 0 && requests >= options.maxRequestsPerChild) {
       this.#wantRetire(ExitReason.maxRequests);

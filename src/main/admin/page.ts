@@ -7,6 +7,7 @@
 import { createHash } from 'node:crypto';
 import { OPEN_STATES } from '../../scoreboard/snapshot.ts';
 import { type Html, html, trusted } from './html.ts';
+import { actionForms } from './page-actions.ts';
 import { connectionDetail } from './page-detail.ts';
 import type { PageModel } from './page-diff.ts';
 import { pageModel, WORKER_COLUMNS } from './page-model.ts';
@@ -19,6 +20,8 @@ import type { StatusDocument } from './schema.ts';
 export interface PagePlace {
   /** Path of the event stream; null: there is none, and the page stays as it is. */
   readonly eventsPath: string | null;
+  /** Path that actions are posted to; null: there are none. */
+  readonly actionsPath: string | null;
   /** Links to the other pages of the admin server, by name. */
   readonly links: readonly (readonly [name: string, href: string])[];
 }
@@ -157,7 +160,7 @@ ${
 <tbody data-table="connections">${rowsOf(model, 'connections')}</tbody></table></div></section>
 <div class="two"><section aria-labelledby="h-exits"><h2 id="h-exits">Children that ended</h2><div data-part="exits">${part('exits')}</div></section>
 <section aria-labelledby="h-closed"><h2 id="h-closed">Connections that were closed</h2><div data-part="closed">${part('closed')}</div></section></div>
-</main>
+${place.actionsPath === null ? html`` : actionForms(place.actionsPath, document)}</main>
 <footer>Also as ${place.links.map(([text, href], index) => html`${index > 0 ? ', ' : ''}<a href="${href}">${text}</a>`)}</footer>
 ${live ? html`<script>${trusted(SCRIPT)}</script>` : html``}</body></html>
 `.html;

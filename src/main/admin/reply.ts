@@ -24,7 +24,8 @@ export const text = (status: number, body: string, headers = {}): Reply => ({
 export const COMMON_HEADERS: Readonly<Record<string, string>> = {
   'Cache-Control': 'no-store',
   'X-Content-Type-Options': 'nosniff',
-  'Referrer-Policy': 'no-referrer',
+  // Not `no-referrer`, which would have forms of the page itself come without an origin.
+  'Referrer-Policy': 'same-origin',
 };
 
 export function send(response: ServerResponse, reply: Reply, withBody: boolean): void {

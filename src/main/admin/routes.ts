@@ -8,6 +8,8 @@ import { HEADER, Phase } from '../../scoreboard/layout.ts';
 import { createMetrics } from '../../scoreboard/metrics.ts';
 import type { Scoreboard } from '../../scoreboard/scoreboard.ts';
 import { type Snapshot, takeSnapshot } from '../../scoreboard/snapshot.ts';
+import type { ActionEndpoint } from './action-endpoint.ts';
+import type { AdminLimits } from './document.ts';
 import { EventStreams } from './event-streams.ts';
 import type { PagePlace } from './page.ts';
 import type { StatusQuery } from './query.ts';
@@ -17,21 +19,29 @@ import { SAMPLE_MS, type SourceOptions, StatusSource } from './status-source.ts'
 
 const STATUS_PATH = '/server-status';
 const EVENTS_PATH = `${STATUS_PATH}/events`;
+const ACTIONS_PATH = `${STATUS_PATH}/actions`;
 
 type Answer = (query: URLSearchParams) => Reply | Promise<Reply>;
 
 export interface Routes {
   reply(request: IncomingMessage): Promise<Reply>;
+  /** Limits to show from now on. */
+  configure(limits: AdminLimits): void;
   /** Ends the sampling. */
   stop(): void;
 }
 
-export function createRoutes(board: Scoreboard, options: SourceOptions): Routes {
+export function createRoutes(
+  board: Scoreboard,
+  options: SourceOptions,
+  actions: ActionEndpoint,
+): Routes {
   const metrics = createMetrics(board, { ...options.limits, version: options.version });
   const source = new StatusSource(board, options);
   const streams = new EventStreams(source);
   const place = (query: StatusQuery): PagePlace => ({
     eventsPath: EVENTS_PATH,
+    actionsPath: actions.enabled ? ACTIONS_PATH : null,
     links: [...formLinks(query), ['metrics', '/metrics']],
   });
   const timer = sampling(source, streams);
@@ -59,7 +69,16 @@ export function createRoutes(board: Scoreboard, options: SourceOptions): Routes 
     ],
     ['/readyz', () => readiness(takeSnapshot(board))],
   ]);
-  return { reply: (request) => replyTo(paths, request), stop: () => clearInterval(timer) };
+  return {
+    reply: (request) => {
+      const isAction = request.url === ACTIONS_PATH;
+      if (!isAction) return replyTo(paths, request);
+      if (request.method === 'POST') return actions.reply(request);
+      return Promise.resolve(text(405, 'method not allowed', { Allow: 'POST' }));
+    },
+    configure: (limits) => source.configure(limits),
+    stop: () => clearInterval(timer),
+  };
 }
 
 function sampling(source: StatusSource, streams: EventStreams): NodeJS.Timeout {

@@ -34,11 +34,18 @@ export class StatusSource {
   readonly #options: SourceOptions;
   readonly #history = new History();
   readonly #builtAt: Date;
+  #limits: AdminLimits;
 
   constructor(board: Scoreboard, options: SourceOptions) {
     this.#board = board;
     this.#options = options;
+    this.#limits = options.limits;
     this.#builtAt = statSync(fileURLToPath(import.meta.url)).mtime;
+  }
+
+  /** Limits to show from now on. */
+  configure(limits: AdminLimits): void {
+    this.#limits = limits;
   }
 
   /** To be called once a second. */
@@ -69,21 +76,20 @@ export class StatusSource {
   /** One look at everything; several documents may be made from it. */
   moment(): Moment {
     const board = this.#board;
-    const { limits } = this.#options;
     return {
       snapshot: takeSnapshot(board),
       grid: connectionGrid(board, GRID_CONNECTIONS),
       figures: this.figures(),
       history: this.#history,
       nowMs: monotonicMs(),
-      limits,
+      limits: this.#limits,
       pid: process.pid,
     };
   }
 
   document(query: StatusQuery, moment: Moment = this.moment()): StatusDocument {
     const { connection, showQueries } = query;
-    const shown = this.#options.limits.extendedStatus;
+    const shown = this.#limits.extendedStatus;
     return statusDocument(moment, query, {
       selection: shown ? selectConnections(this.#board, query) : null,
       asked:

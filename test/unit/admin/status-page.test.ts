@@ -18,7 +18,11 @@ import {
   queryOf,
 } from '../../support/status-view.ts';
 
-const PLACE = { eventsPath: '/server-status/events', links: [['JSON', '?json']] } as const;
+const PLACE = {
+  eventsPath: '/server-status/events',
+  actionsPath: null,
+  links: [['JSON', '?json']],
+} as const;
 const pageOf = (shown: Scoreboard, query = '', changes: Parameters<typeof documentOf>[2] = {}) =>
   statusPage(documentOf(shown, query, changes), queryOf(query), PLACE);
 

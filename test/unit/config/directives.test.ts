@@ -49,6 +49,7 @@ describe('defaults', () => {
       connectionBufferBytes: 16_384,
       indexes: false,
       sendFileRoot: null,
+      adminToken: null,
       extendedStatus: true,
       admin: { host: '127.0.0.1', port: 8081 },
       serverTokens: 'off',
@@ -142,6 +143,9 @@ describe('values', () => {
     ['admin', '[::1]:9000', 'admin', { host: '::1', port: 9000 }],
     ['sendFileRoot', '/srv/files/', 'sendFileRoot', '/srv/files'],
     ['sendFileRoot', 'Off', 'sendFileRoot', null],
+    ['adminToken', 'off', 'adminToken', null],
+    ['adminToken', '@token.txt', 'adminToken', '@token.txt'],
+    ['adminToken', '0123456789abcdef', 'adminToken', '0123456789abcdef'],
     ['sendFileRoot', false, 'sendFileRoot', null],
     ['listen', 80, 'listen', [{ host: '::', port: 80 }]],
     ['listen', '*:80', 'listen', [{ host: '::', port: 80 }]],
@@ -170,6 +174,7 @@ describe('values', () => {
     ['maxRequestWorkers', [0, 512, '0x10', '1e1', 1.5, '']],
     ['keepAlive', ['maybe', 1, '', null]],
     ['serverTokens', ['minimal', true, 3]],
+    ['adminToken', ['short', '', '@', 'with a blank in it', true, 1234567890123456]],
     ['sendFileRoot', ['files', './files', '', true, 5, '/a\0b']],
     ['admin', ['127.0.0.1', true, 65_536, ':80', '::1:80']],
     [
@@ -208,6 +213,7 @@ describe('values', () => {
       asyncRequestWorkerFactor: 1.25,
       admin: 'off',
       sendFileRoot: '/srv/my files',
+      adminToken: '@/etc/token',
       requestReadTimeout: 'header=0 body=500ms-1500ms,MinRate=10',
     });
     for (const directives of [written1, resolved({}), resolved({}, LARGE)]) {
