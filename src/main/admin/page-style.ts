@@ -17,7 +17,7 @@ button,input,select{font:inherit;color:inherit;background:var(--card);border:1px
 button{cursor:pointer}
 .cards{display:grid;gap:.75rem;grid-template-columns:repeat(auto-fit,minmax(10.5rem,1fr));margin-top:.5rem}@media(min-width:800px){.cards{grid-template-columns:repeat(3,1fr)}}@media(min-width:1600px){.cards{grid-template-columns:repeat(6,1fr)}}
 .card{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:.7rem .9rem .6rem;min-width:0}
-.big{font-size:1.6rem;line-height:1.25;font-variant-numeric:tabular-nums;margin:.1rem 0}.big small{font-size:.85rem;color:var(--dim)}
+.big{font-size:1.6rem;line-height:1.25;font-variant-numeric:tabular-nums;margin:.1rem 0}.big small{font-size:.85rem;color:var(--dim)}.big .bad{font-size:.85rem}
 .card{display:flex;flex-direction:column}.card>div{flex:1;display:flex;flex-direction:column}.card p{font-variant-numeric:tabular-nums}
 .spark{display:block;width:100%;height:36px;margin-top:auto;padding-top:.2rem}.spark polyline{fill:none;stroke:var(--accent);stroke-width:1.5;vector-effect:non-scaling-stroke;stroke-linejoin:round}
 meter{width:100%;height:.7rem;display:block;margin:.2rem 0}

@@ -5,6 +5,7 @@ import { syncBuiltinESMExports } from 'node:module';
 import { createServer } from 'node:net';
 import workerThreads, { type Worker } from 'node:worker_threads';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { PageChange } from '../../../src/main/admin/page-diff.ts';
 import type { Admin, AdminOptions } from '../../../src/main/admin.ts';
 import { CHILD, ChildStatus, HEADER, Phase, SLOT } from '../../../src/scoreboard/layout.ts';
 import { Scoreboard } from '../../../src/scoreboard/scoreboard.ts';
@@ -111,6 +112,36 @@ describe('the admin thread', () => {
     expect(await refresh('refresh=999999')).toBe('3600');
     expect(await refresh('auto&refresh=2')).toBe('2');
     expect(await refresh('auto')).toBeUndefined();
+  });
+
+  it('sends what changed, as server-sent events', async () => {
+    const { host, port } = admin.address;
+    const response = await fetch(`http://${host}:${port}/server-status/events?sort=slot`, {
+      signal: AbortSignal.timeout(10_000),
+    });
+    expect(response.headers.get('content-type')).toMatch(/^text\/event-stream/);
+    const reader = (response.body as ReadableStream<Uint8Array>).getReader();
+    let text = '';
+    while ((text.match(/^data: .*\n\n/gm)?.length ?? 0) < 2) {
+      const { value, done } = await reader.read();
+      if (done) break;
+      text += Buffer.from(value).toString();
+    }
+    await reader.cancel();
+    const [first, second] = [...text.matchAll(/^data: (.*)$/gm)].map(
+      ([, data]) => JSON.parse(data ?? '') as PageChange,
+    );
+    expect(first?.tables?.connections?.order).toEqual(['c0']);
+    expect(Object.keys(first?.parts ?? {})).toContain('queue');
+    expect(Object.keys(second?.parts ?? {})).toContain('requests');
+    expect(Object.keys(second?.parts ?? {})).not.toContain('workerKey');
+    expect(second?.tables?.connections?.order).toBeUndefined();
+  });
+
+  it('refuses what makes no sense in the URL, and actions without a token', async () => {
+    const { status, body } = await ask('/server-status?limit=many');
+    expect([status, body]).toEqual([400, 'limit=many: must be a whole number from 1 to 20000\n']);
+    expect((await ask('/server-status/actions', 'POST')).status).toBe(403);
   });
 
   it('serves metrics', async () => {
