@@ -367,6 +367,30 @@ export class Listener {
     this.#acceptor.resume();
   }
 
+  /**
+   * Ends one connection for an operator. One that a worker owns has its write side shut: its client sees
+   * the end, and the worker closes it when it next writes or the client does.
+   * @param incarnation of the connection that is meant
+   */
+  closeConnection(slot: number, incarnation: number): 'closed' | 'ending' | 'gone' {
+    const board = this.#board;
+    if (slot >= this.#slots.watermark) return 'gone';
+    for (;;) {
+      const word = board.word(slot);
+      const state = stateOf(word);
+      if (incarnationOf(word) !== incarnation) return 'gone';
+      if (state === ConnectionState.free || state === ConnectionState.closing) return 'gone';
+      if (ownerOf(word) >= 0) {
+        // Only this thread closes, so the descriptor is the connection's, whatever the worker does.
+        this.#native.shutdownWrite(board.slot(slot, SLOT.fd));
+        return 'ending';
+      }
+      if (!this.#closer.close(slot, word, ConnectionEvent.force, CloseReason.forced)) continue;
+      this.#endTurn();
+      return 'closed';
+    }
+  }
+
   /** Lets a ready child see what waits in the queue. */
   kick(): void {
     this.#dispatcher.wake();

@@ -8,7 +8,10 @@
 import { Worker } from 'node:worker_threads';
 import { monotonicMs } from '../scoreboard/clock.ts';
 import type { SharedScoreboard } from '../scoreboard/scoreboard.ts';
-import type { AdminLimits, AdminMessage, AdminStop, AdminTask } from './admin-thread.ts';
+import type { Action, ActionResult } from './admin/action.ts';
+import { type ActionRequest, tokenDigest } from './admin/action-endpoint.ts';
+import type { AdminLimits } from './admin/document.ts';
+import type { AdminMessage, AdminOrder, AdminTask } from './admin-thread.ts';
 import { formatHostPort } from './config/kinds.ts';
 
 /** A thread that ends later than this is ended. */
@@ -35,12 +38,18 @@ export interface AdminOptions {
   readonly limits: AdminLimits;
   /** BroadcastChannel on which children give the application's own metrics. */
   readonly metricsChannel: string;
+  /** Secret for actions; null or left out: there are none. */
+  readonly token?: string | null;
+  /** Does what an operator asked for. */
+  readonly act?: (action: Action) => Promise<ActionResult>;
   /** The thread died and will be replaced, or its replacement could not start. */
   readonly onError?: (error: Error) => void;
 }
 
 export interface Admin {
   readonly address: AdminAddress;
+  /** Limits to show from now on. */
+  configure(limits: AdminLimits): void;
   /** Resolves when the thread is gone. */
   stop(): Promise<void>;
 }
@@ -52,12 +61,16 @@ export interface Admin {
 export async function startAdmin(options: AdminOptions): Promise<Admin> {
   const supervisor = new Supervisor(options);
   const address = await supervisor.start();
-  return { address, stop: () => supervisor.stop() };
+  return {
+    address,
+    configure: (limits) => supervisor.configure(limits),
+    stop: () => supervisor.stop(),
+  };
 }
 
 class Supervisor {
   readonly #options: AdminOptions;
-  readonly #task: AdminTask;
+  #task: AdminTask;
   /** Where it listens from the first time on, so that a port once chosen stays. */
   #address: AdminAddress | null = null;
   #worker: Worker | null = null;
@@ -67,24 +80,16 @@ class Supervisor {
 
   constructor(options: AdminOptions) {
     this.#options = options;
-    const { shared, host, port, version, limits, metricsChannel } = options;
-    const { startServers, maxRequestWorkers, queueLimit, maxConnectionsPerChild, extendedStatus } =
-      limits;
+    const { shared, host, port, version, limits, metricsChannel, token = null } = options;
     this.#task = {
       shared,
       host,
       port,
       version,
-      // Only these: whatever else the caller's object holds might not be clonable.
-      limits: {
-        startServers,
-        maxRequestWorkers,
-        queueLimit,
-        maxConnectionsPerChild,
-        extendedStatus,
-      },
+      limits: plainLimits(limits),
       metricsChannel,
       startedMs: monotonicMs(),
+      tokenDigest: token === null ? null : tokenDigest(token),
     };
   }
 
@@ -108,6 +113,10 @@ class Supervisor {
           fault = listenFault(message, task);
           return;
         }
+        if (message.kind === 'action') {
+          this.#act(worker, message);
+          return;
+        }
         listening = true;
         this.#address = message.address;
         sinceMs = monotonicMs();
@@ -127,6 +136,20 @@ class Supervisor {
         if (!this.#stopping) this.#replace(error);
       });
     });
+  }
+
+  #act(worker: Worker, { id, action }: ActionRequest): void {
+    const { act } = this.#options;
+    const refused: ActionResult = { status: 409, message: 'nobody takes actions' };
+    const failed = (error: unknown): ActionResult => ({ status: 409, message: String(error) });
+    (act?.(action) ?? Promise.resolve(refused)).catch(failed).then((result) => {
+      worker.postMessage({ kind: 'done', id, result } satisfies AdminOrder);
+    });
+  }
+
+  configure(limits: AdminLimits): void {
+    this.#task = { ...this.#task, limits: plainLimits(limits) };
+    this.#worker?.postMessage({ kind: 'limits', limits: this.#task.limits } satisfies AdminOrder);
   }
 
   #replace(error: Error): void {
@@ -152,10 +175,22 @@ class Supervisor {
         clearTimeout(timer);
         resolve();
       });
-      worker.postMessage({ kind: 'stop' } satisfies AdminStop);
+      worker.postMessage({ kind: 'stop' } satisfies AdminOrder);
     });
   }
 }
+
+/** Only what is to be shown: whatever else the caller's object holds might not be clonable. */
+const plainLimits = (limits: AdminLimits): AdminLimits => ({
+  startServers: limits.startServers,
+  minSpareThreads: limits.minSpareThreads,
+  maxSpareThreads: limits.maxSpareThreads,
+  maxRequestWorkers: limits.maxRequestWorkers,
+  queueLimit: limits.queueLimit,
+  maxConnectionsPerChild: limits.maxConnectionsPerChild,
+  keepAliveTimeoutMs: limits.keepAliveTimeoutMs,
+  extendedStatus: limits.extendedStatus,
+});
 
 function listenFault(
   { code, message }: { readonly code: string; readonly message: string },

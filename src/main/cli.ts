@@ -11,10 +11,12 @@ import { type Invocation, parseArguments, UsageError } from './cli/arguments.ts'
 import { configurationText } from './cli/check-config.ts';
 import { helpText } from './cli/help.ts';
 import { EXIT_DEFECT, EXIT_FAILED, fail, type Shell, serve } from './cli/serve.ts';
+import { processTerminal, status } from './cli/status.ts';
 import { packageVersion } from './cli/version.ts';
 import { ConfigError } from './config/directives.ts';
 import { thisMachine } from './config/machine.ts';
 import { loadConfiguration } from './config/sources.ts';
+import { adminUrl, statusUrl } from './terminal/client.ts';
 
 const EXIT_USAGE = 2;
 
@@ -41,12 +43,18 @@ async function run(invocation: Invocation): Promise<void> {
     return shell.print(helpText(packageVersion(), thisMachine()).trimEnd());
   }
   if (invocation.command === 'version') return shell.print(packageVersion());
-  const { command, entry, parameters, configFile, flags } = invocation;
+  const { command, entry, parameters, configFile, flags, once, json } = invocation;
+  if (command === 'status' && entry !== '') {
+    return status({ url: statusUrl(entry), once, json }, processTerminal());
+  }
   const directory = process.cwd();
   const load = () => loadConfiguration({ directory, configFile, environment: process.env, flags });
   const configuration = await load();
   if (command === 'check-config') return shell.print(configurationText(configuration).trimEnd());
   const { directives, origins } = configuration;
+  if (command === 'status') {
+    return status({ url: adminUrl(directives.admin), once, json }, processTerminal());
+  }
   const ownAddress = origins.get('listen')?.kind === 'default';
   const script = command === 'run' ? { arguments: parameters, ownAddress } : undefined;
   const reload = async () => (await load()).directives;

@@ -8,6 +8,7 @@
 import { randomUUID } from 'node:crypto';
 import { lookup } from 'node:dns/promises';
 import { EventEmitter } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
@@ -17,11 +18,12 @@ import { Listener } from '../listener/listener.ts';
 import { loadNative, type Native, Region } from '../listener/native.ts';
 import type { ListenerOptions } from '../listener/options.ts';
 import { EpollPoller } from '../listener/poller.ts';
-import { HEADER, Phase } from '../scoreboard/layout.ts';
+import { CHILD, HEADER, Phase } from '../scoreboard/layout.ts';
 import { Scoreboard } from '../scoreboard/scoreboard.ts';
 import { STDOUT } from '../workers/access-log/log-file.ts';
 import type { LogSettings } from '../workers/access-log/log-writer.ts';
 import type { WorkerOptions } from '../workers/context.ts';
+import { type ActionTargets, perform } from './admin/actions.ts';
 import { startAdmin } from './admin.ts';
 import { AdoptedListens } from './adopted-listens.ts';
 import { bindAddress } from './bind-address.ts';
@@ -29,6 +31,7 @@ import { Children, childSlotsFor } from './children/children.ts';
 import type { ChildDeath } from './children/obituary.ts';
 import { openFilesFor } from './config/capacity.ts';
 import type { Directives } from './config/directives.ts';
+import { isSecret, LEAST_SECRET_CHARACTERS } from './config/kinds.ts';
 import { thisMachine } from './config/machine.ts';
 import { changesBetween, type Reloaded, withOlder } from './config/reload.ts';
 import { checkLog, ListenerLog } from './listener-log.ts';
@@ -70,7 +73,8 @@ export interface MpmServer extends EventEmitter {
    * Resolves when the sockets listen and the first child is ready.
    * @throws an Error with code ERR_MPM_ADDRESS_IN_USE, ERR_MPM_ADDRESS, ERR_MPM_ENTRY_NOT_FOUND,
    *   ERR_MPM_ENTRY_FAILED, ERR_MPM_ENTRY_SHAPE, ERR_MPM_ENTRY_TYPESCRIPT, ERR_MPM_NO_LISTEN,
-   *   ERR_MPM_NO_EPOLL, ERR_MPM_ADMIN_IN_USE, ERR_MPM_ACCESS_LOG or ERR_MPM_SPILL_FOLDER
+   *   ERR_MPM_NO_EPOLL, ERR_MPM_ADMIN_IN_USE, ERR_MPM_ADMIN_TOKEN, ERR_MPM_ACCESS_LOG or
+   *   ERR_MPM_SPILL_FOLDER
    */
   listen(): Promise<readonly ListenAddress[]>;
   readonly addresses: readonly ListenAddress[];
@@ -218,8 +222,29 @@ class Server extends EventEmitter implements MpmServer {
       version: VERSION,
       limits: directives,
       metricsChannel: this.#metricsChannel,
+      token: readToken(directives.adminToken),
+      act: (action) => perform(action, this.#actionTargets(board)),
       onError: (error: Error) => process.stderr.write(`hybrid-mpm: admin: ${error.message}\n`),
     });
+  }
+
+  /** Before the server serves and while it ends there is nothing to act upon. */
+  #actionTargets(board: Scoreboard): ActionTargets {
+    return {
+      directives: () => this.#directives,
+      apply: async (directives) => this.#configure(directives),
+      recycle: (slot) => this.#closing === null && this.#children?.recycle(slot) === true,
+      hasWorker: (slot) => slot < board.childSlots && board.child(slot, CHILD.life) !== 0,
+      close: (slot, incarnation) => this.#listener?.closeConnection(slot, incarnation) ?? 'gone',
+    };
+  }
+
+  /** What takes effect at once does. */
+  #configure(directives: Directives): void {
+    this.#directives = directives;
+    this.#listener?.configure(listenerOptions(directives));
+    this.#children?.configure(directives);
+    this.#admin?.configure(directives);
   }
 
   reopenLogs(): void {
@@ -227,7 +252,7 @@ class Server extends EventEmitter implements MpmServer {
   }
 
   async reload(directives: Directives = this.#directives): Promise<Reloaded> {
-    const { listener, children } = this.#running();
+    const { children } = this.#running();
     this.reopenLogs();
     const { accepted, ...changes } = changesBetween(
       this.#directives,
@@ -235,9 +260,7 @@ class Server extends EventEmitter implements MpmServer {
       this.#mostWorkers,
     );
     const before = this.#directives;
-    this.#directives = accepted;
-    listener.configure(listenerOptions(accepted));
-    children.configure(accepted);
+    this.#configure(accepted);
     if (changes.restarted.length > 0) {
       try {
         await children.restartAll(workerOptions(accepted, logSettings(accepted)));
@@ -334,6 +357,24 @@ function checkSpillFolder(native: Native, folder: string): void {
     );
   }
   native.close(fd);
+}
+
+/** @throws an Error with code ERR_MPM_ADMIN_TOKEN */
+function readToken(given: string | null): string | null {
+  if (given === null || !given.startsWith('@')) return given;
+  const file = resolve(given.slice(1));
+  let first: string;
+  try {
+    first = (readFileSync(file, 'utf8').split('\n', 1)[0] as string).trim();
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    throw coded('ERR_MPM_ADMIN_TOKEN', `adminToken: ${file}: ${code ?? message}`);
+  }
+  if (isSecret(first)) return first;
+  throw coded(
+    'ERR_MPM_ADMIN_TOKEN',
+    `adminToken: the first line of ${file} must have at least ${LEAST_SECRET_CHARACTERS} printable ASCII characters, without blanks`,
+  );
 }
 
 function logSettings({ accessLog, logFormat }: Directives): LogSettings | null {

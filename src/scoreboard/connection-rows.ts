@@ -107,6 +107,16 @@ export function connectionRows(
   return rows;
 }
 
+/** The connection in this slot; null where it is free or there is no such slot. */
+export function connectionAt(
+  board: Scoreboard,
+  slot: number,
+  now: number = nowTicks(),
+): ConnectionRow | null {
+  if (slot >= board.header(HEADER.slotWatermark.offset)) return null;
+  return connectionRow(board, new BigInt64Array(board.shared.board), slot, now);
+}
+
 /**
  * The connections that match, sorted, as rows. Filters and order go by one look at each slot; rows are
  * copied later, so one may have gone on since. One that no longer has a state that is asked for is

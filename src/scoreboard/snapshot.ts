@@ -33,6 +33,7 @@ export {
   type ConnectionList,
   type ConnectionQuery,
   type ConnectionRow,
+  connectionAt,
   connectionRows,
   findConnections,
   type OpenStateName,
@@ -139,6 +140,8 @@ export interface ChildRow {
   readonly eventLoopUtilization: number;
   /** Generation it was started with. */
   readonly generation: number;
+  /** Connections after which this life ends, 0: none. */
+  readonly connectionLimit: number;
   /** Mean time it holds a connection, milliseconds. */
   readonly meanServiceMs: number;
   /** Connection buffers it keeps at hand. */
@@ -294,6 +297,7 @@ function readChild(board: Scoreboard, slot: number, life: number, now: number): 
     externalBytes: word(CHILD.externalKb) * 1024,
     eventLoopUtilization: word(CHILD.loopUtilization) / 10_000,
     generation: word(CHILD.generation),
+    connectionLimit: word(CHILD.connectionLimit),
     meanServiceMs: word(CHILD.meanServiceUs) / 1000,
     spareBuffers: held(CHILD.spareBuffer0) + held(CHILD.spareBuffer1),
     counters: readCounters(board, slot),

@@ -13,10 +13,14 @@ import { flagOf, nearest } from '../config/errors.ts';
 import { isSwitchWord } from '../config/kinds.ts';
 import { DIRECTIVES, type DirectiveName, NAMES, REFUSED } from '../config/table.ts';
 
-export const COMMANDS = ['serve', 'run', 'check-config'] as const;
+export const COMMANDS = ['serve', 'run', 'check-config', 'status'] as const;
+const CHOICE = `${COMMANDS.slice(0, -1).join(', ')} or ${COMMANDS.at(-1)}`;
 export type Command = (typeof COMMANDS)[number];
 
-/** What was asked for. `entry` is '' for check-config; `parameters` are those of a script that is run. */
+/**
+ * What was asked for. `entry` is '' for check-config, and the URL, if any, for status; `parameters` are
+ * those of a script that is run.
+ */
 export type Invocation =
   | { readonly command: 'help' }
   | { readonly command: 'version' }
@@ -26,6 +30,10 @@ export type Invocation =
       readonly parameters: readonly string[];
       readonly configFile: string | undefined;
       readonly flags: readonly Setting[];
+      /** Of status: print once. */
+      readonly once: boolean;
+      /** Of status: print the document. */
+      readonly json: boolean;
     };
 
 /** The command line makes no sense; its message is one line. Exit code 2. */
@@ -36,7 +44,8 @@ export class UsageError extends Error {
   }
 }
 
-const OWN_FLAGS = ['--config', '--help', '--version'];
+const OWN_FLAGS = ['--config', '--help', '--version', '--once', '--json'];
+const STATUS_FLAGS = ['--once', '--json'];
 const BY_FLAG = new Map<string, string>(
   [...NAMES, ...Object.keys(REFUSED)].map((name) => [flagOf(name), name]),
 );
@@ -58,6 +67,7 @@ export function parseArguments(argv: readonly string[]): Invocation {
   const rest: string[] = [];
   const values = new Map<string, { flag: string; given: string[] }>();
   let configFile: string | undefined;
+  const own = new Set<string>();
   for (let index = 0; index < argv.length; index++) {
     const argument = argv[index] as string;
     if (argument === '--') {
@@ -66,6 +76,10 @@ export function parseArguments(argv: readonly string[]): Invocation {
     }
     if (argument === '-h' || argument === '--help') return { command: 'help' };
     if (argument === '-v' || argument === '--version') return { command: 'version' };
+    if (STATUS_FLAGS.includes(argument)) {
+      own.add(argument);
+      continue;
+    }
     if (!argument.startsWith('-') || argument === '-') {
       rest.push(argument);
       continue;
@@ -102,10 +116,13 @@ export function parseArguments(argv: readonly string[]): Invocation {
       origin: { kind: 'flag', name: flag },
     }),
   );
-  return { ...commandOf(rest), configFile, flags };
+  const asked = commandOf(rest);
+  const [stray] = own;
+  if (stray !== undefined && asked.command !== 'status') {
+    throw new UsageError(`${stray} belongs to status, not to ${asked.command}`);
+  }
+  return { ...asked, configFile, flags, once: own.has('--once'), json: own.has('--json') };
 }
-
-const CHOICE = 'serve, run or check-config';
 
 function commandOf(rest: readonly string[]): {
   command: Command;
@@ -128,6 +145,10 @@ function commandOf(rest: readonly string[]): {
   if (command === 'run') {
     if (entry === undefined) throw new UsageError('run needs the script to run');
     return { command, entry, parameters: surplus };
+  }
+  if (command === 'status') {
+    if (surplus.length > 0) throw new UsageError(`status takes one URL, got ${surplus[0]} as well`);
+    return { command, entry: entry ?? '', parameters: [] };
   }
   if (entry === undefined) {
     throw new UsageError('serve needs the module of the handler, or a folder of files to serve');

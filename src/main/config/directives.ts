@@ -129,6 +129,8 @@ export interface Directives {
   readonly extendedStatus: boolean;
   /** Where status and metrics are served; null: nowhere. */
   readonly admin: HostPort | null;
+  /** Secret for actions, or `@` and the file that holds it; null: no actions. */
+  readonly adminToken: string | null;
   readonly serverTokens: ServerTokens;
   /** Where a line for each request goes: a path, or `stdout`; null: nowhere. */
   readonly accessLog: string | null;

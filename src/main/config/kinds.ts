@@ -290,6 +290,33 @@ export function addressOrOff(
   };
 }
 
+export const LEAST_SECRET_CHARACTERS = 16;
+
+/** A secret, or `@` and the file that holds it; `off`. A secret itself is never shown. */
+export function secretOrOff(): Kind<string | null, string | false | null> {
+  const form = `must be @ and the path of a file, at least ${LEAST_SECRET_CHARACTERS} printable ASCII characters without blanks, or off`;
+  return {
+    type: 'secret',
+    unit: '',
+    range: '@file, text, off',
+    form,
+    placeholder: '<@file|text|off>',
+    schema: z
+      .union([z.string(), z.literal(false), z.null()], { error: form })
+      .transform((value, context) => {
+        const text = String(value === null || value === false ? 'off' : value).trim();
+        if (/^(off|false|no)$/i.test(text)) return null;
+        if (/^@[^\0]+$/.test(text) || isSecret(text)) return text;
+        context.addIssue(form);
+        return z.NEVER;
+      }),
+    format: (value) => (value === null ? 'off' : value.startsWith('@') ? value : '(not shown)'),
+  };
+}
+
+export const isSecret = (text: string): boolean =>
+  text.length >= LEAST_SECRET_CHARACTERS && /^[\x21-\x7e]+$/.test(text) && !text.startsWith('@');
+
 /** The absolute path of a folder, or `off`. */
 export function folderOrOff(): Kind<string | null, string | false | null> {
   const form = 'must be the absolute path of a folder, or off';

@@ -53,6 +53,7 @@ export const EFFECTS: Readonly<Record<DirectiveName, Effect>> = {
   sendFileRoot: 'workers',
   extendedStatus: 'start',
   admin: 'start',
+  adminToken: 'start',
   serverTokens: 'workers',
   accessLog: 'start',
   logFormat: 'start',

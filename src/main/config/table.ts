@@ -496,6 +496,18 @@ export const DIRECTIVES = {
     change: 'where health checks or a scraper come from another machine: `[::]:8081`.',
     source: 'none; Apache serves /server-status from its own workers',
   }),
+  adminToken: directive({
+    group: 'observation',
+    key: 'adminToken',
+    kind: kinds.secretOrOff(),
+    initial: () => null,
+    summary: 'Secret for actions by POST at the admin server; off: there are none',
+    meaning:
+      'Lets whoever knows this secret act on the server by POST to /server-status/actions at the admin address: replace a worker, close a connection, change maxConnectionsPerChild, minSpareThreads, maxSpareThreads or keepAliveTimeout until the next start. `@/path` is a file whose first line is the secret, read at start; a secret on a command line can be seen by every user of the machine. At least 16 characters. `off`: whatever is posted is refused. See docs/status.md.',
+    change:
+      'where operators should act without a restart; give it a random one, e.g. of `openssl rand -hex 24`.',
+    source: 'none; mod_proxy_balancer has balancer-manager',
+  }),
   serverTokens: directive({
     group: 'observation',
     key: 'serverTokens',

@@ -1,7 +1,7 @@
 // What /metrics answers to the headers a client may send.
 import { gunzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { acceptsGzip, metricsReply } from '../../../src/main/admin-metrics.ts';
+import { acceptsGzip, metricsReply } from '../../../src/main/admin/metrics-reply.ts';
 import { createMetrics } from '../../../src/scoreboard/metrics.ts';
 import { Scoreboard } from '../../../src/scoreboard/scoreboard.ts';
 
@@ -38,7 +38,7 @@ describe('/metrics', () => {
 
   it('is compressed for who takes it', async () => {
     const { body, headers } = await ask('', { 'accept-encoding': 'gzip' });
-    expect(headers['Content-Encoding']).toBe('gzip');
+    expect(headers?.['Content-Encoding']).toBe('gzip');
     const text = gunzipSync(body as Buffer).toString();
     expect(text).toContain('\nmpm_connections_max 8\n');
     expect(body.length).toBeLessThan(text.length / 3);

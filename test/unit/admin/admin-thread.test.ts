@@ -1,24 +1,16 @@
-// The page, and the admin thread over HTTP. The thread runs from dist, which `npm run build` makes.
+// The admin thread over HTTP. The thread runs from dist, which `npm run build` makes.
 import { existsSync } from 'node:fs';
 import { request } from 'node:http';
 import { syncBuiltinESMExports } from 'node:module';
 import { createServer } from 'node:net';
 import workerThreads, { type Worker } from 'node:worker_threads';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { PageChange } from '../../../src/main/admin/page-diff.ts';
 import type { Admin, AdminOptions } from '../../../src/main/admin.ts';
-import { type AdminLimits, type PageView, statusPage } from '../../../src/main/admin-thread.ts';
 import { CHILD, ChildStatus, HEADER, Phase, SLOT } from '../../../src/scoreboard/layout.ts';
 import { Scoreboard } from '../../../src/scoreboard/scoreboard.ts';
-import { connectionRows, takeSnapshot } from '../../../src/scoreboard/snapshot.ts';
 import { ConnectionEvent } from '../../../src/scoreboard/states.ts';
-
-const LIMITS: AdminLimits = {
-  startServers: 1,
-  maxRequestWorkers: 4,
-  queueLimit: 64,
-  maxConnectionsPerChild: 0,
-  extendedStatus: true,
-};
+import { LIMITS } from '../../support/status-view.ts';
 
 function makeBoard(): Scoreboard {
   const board = Scoreboard.create({ connectionSlots: 64, childSlots: 4, bufferBytes: 4096 });
@@ -30,54 +22,6 @@ function makeBoard(): Scoreboard {
   board.bytes.set([0x20, 1, 0xd, 0xb8], board.slotIndex(0) * 4 + SLOT.peerAddress.offset);
   return board;
 }
-
-describe('statusPage', () => {
-  const board = makeBoard();
-  const view: PageView = {
-    snapshot: takeSnapshot(board),
-    rows: connectionRows(board, 10),
-    figures: {
-      serverName: '"><img src=x onerror=alert(1)>&amp;',
-      version: "1'2",
-      nodeVersion: '20',
-      platform: 'Li\u0000\u001b[31m\u202enux',
-      builtAt: new Date(0),
-      now: new Date(0),
-      uptimeMs: 1000,
-      loadAverages: [0, 0, 0],
-      cpuUserSeconds: 1,
-      cpuSystemSeconds: 1,
-    },
-    limits: LIMITS,
-  };
-
-  it('escapes whatever it shows', () => {
-    const page = statusPage(view, () => '<script>alert(2)</script>');
-    expect(page).not.toMatch(/<img|<script/);
-    expect(page).toContain('&lt;script&gt;alert(2)&lt;/script&gt;:4711');
-    expect(page).toContain('&quot;&gt;&lt;img src=x onerror=alert(1)&gt;&amp;amp;');
-    expect(page).toContain('1&#39;2');
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not be there
-    expect(page).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u202e]/);
-  });
-
-  it('balances its tags and needs nothing from outside', () => {
-    const page = statusPage(view, () => '192.0.2.1');
-    for (const tag of ['table', 'tr', 'td', 'th', 'dl', 'dd', 'body', 'html']) {
-      const opened = page.match(new RegExp(`<${tag}[ >]`, 'g'))?.length;
-      expect(page.match(new RegExp(`</${tag}>`, 'g'))?.length, tag).toBe(opened);
-    }
-    expect(page).not.toMatch(/<[^>]*\b(src|href)\s*=|\burl\(|@import/);
-    expect(page).not.toContain('undefined');
-    expect(page).not.toContain('[object');
-  });
-
-  it('shows no clients where extendedStatus is off', () => {
-    const page = statusPage({ ...view, rows: null }, () => '192.0.2.1');
-    expect(page).not.toContain('192.0.2.1');
-    expect(page).toContain('extendedStatus is off');
-  });
-});
 
 const BUILT = new URL('../../../dist/main/admin.js', import.meta.url);
 if (!existsSync(BUILT)) throw new Error('dist/main/admin.js is missing: npm run build:ts');
@@ -169,6 +113,36 @@ describe('the admin thread', () => {
     expect(await refresh('refresh=999999')).toBe('3600');
     expect(await refresh('auto&refresh=2')).toBe('2');
     expect(await refresh('auto')).toBeUndefined();
+  });
+
+  it('sends what changed, as server-sent events', async () => {
+    const { host, port } = admin.address;
+    const response = await fetch(`http://${host}:${port}/server-status/events?sort=slot`, {
+      signal: AbortSignal.timeout(10_000),
+    });
+    expect(response.headers.get('content-type')).toMatch(/^text\/event-stream/);
+    const reader = (response.body as ReadableStream<Uint8Array>).getReader();
+    let text = '';
+    while ((text.match(/^data: .*\n\n/gm)?.length ?? 0) < 2) {
+      const { value, done } = await reader.read();
+      if (done) break;
+      text += Buffer.from(value).toString();
+    }
+    await reader.cancel();
+    const [first, second] = [...text.matchAll(/^data: (.*)$/gm)].map(
+      ([, data]) => JSON.parse(data ?? '') as PageChange,
+    );
+    expect(first?.tables?.connections?.order).toEqual(['c0']);
+    expect(Object.keys(first?.parts ?? {})).toContain('queue');
+    expect(Object.keys(second?.parts ?? {})).toContain('requests');
+    expect(Object.keys(second?.parts ?? {})).not.toContain('workerKey');
+    expect(second?.tables?.connections?.order).toBeUndefined();
+  });
+
+  it('refuses what makes no sense in the URL, and actions without a token', async () => {
+    const { status, body } = await ask('/server-status?limit=many');
+    expect([status, body]).toEqual([400, 'limit=many: must be a whole number from 1 to 20000\n']);
+    expect((await ask('/server-status/actions', 'POST')).status).toBe(403);
   });
 
   it('serves metrics', async () => {

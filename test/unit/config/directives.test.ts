@@ -57,6 +57,7 @@ describe('defaults', () => {
       connectionBufferBytes: 16_384,
       indexes: false,
       sendFileRoot: null,
+      adminToken: null,
       extendedStatus: true,
       admin: { host: '127.0.0.1', port: 8081 },
       serverTokens: 'off',
@@ -157,6 +158,9 @@ describe('values', () => {
     ['admin', '[::1]:9000', 'admin', { host: '::1', port: 9000 }],
     ['sendFileRoot', '/srv/files/', 'sendFileRoot', '/srv/files'],
     ['sendFileRoot', 'Off', 'sendFileRoot', null],
+    ['adminToken', 'off', 'adminToken', null],
+    ['adminToken', '@token.txt', 'adminToken', '@token.txt'],
+    ['adminToken', '0123456789abcdef', 'adminToken', '0123456789abcdef'],
     ['sendFileRoot', false, 'sendFileRoot', null],
     ['trustProxy', 'Loopback, 10.0.0.0/8', 'trustProxy', ['loopback', '10.0.0.0/8']],
     ['trustProxy', ['private', '2001:DB8::/32'], 'trustProxy', ['private', '2001:db8::/32']],
@@ -204,6 +208,7 @@ describe('values', () => {
       ],
     ],
     ['trustProxyHeader', ['x-real-ip', true]],
+    ['adminToken', ['short', '', '@', 'with a blank in it', true, 1234567890123456]],
     ['sendFileRoot', ['files', './files', '', true, 5, '/a\0b']],
     ['admin', ['127.0.0.1', true, 65_536, ':80', '::1:80']],
     [
@@ -243,6 +248,7 @@ describe('values', () => {
       admin: 'off',
       trustProxy: ['loopback', '192.0.2.0/24'],
       sendFileRoot: '/srv/my files',
+      adminToken: '@/etc/token',
       requestReadTimeout: 'header=0 body=500ms-1500ms,MinRate=10',
     });
     for (const directives of [written1, resolved({}), resolved({}, LARGE)]) {

@@ -7,20 +7,14 @@
  */
 import type { IncomingHttpHeaders } from 'node:http';
 import { constants, gzipSync } from 'node:zlib';
-import { formatFor, type Metrics } from '../scoreboard/metrics.ts';
-import type { StatusFigures } from '../scoreboard/status-auto.ts';
+import { formatFor, type Metrics } from '../../scoreboard/metrics.ts';
+import type { StatusFigures } from '../../scoreboard/status-auto.ts';
+import type { Reply } from './reply.ts';
 
 /** Less than this fits into one packet anyway. */
 const COMPRESS_FROM_BYTES = 1_400;
 /** Text of metrics repeats itself; more effort takes several times as long and saves little. */
 const LEVEL = constants.Z_BEST_SPEED;
-
-export interface MetricsReply {
-  readonly status: number;
-  readonly type: string;
-  readonly body: string | Buffer;
-  readonly headers: Readonly<Record<string, string>>;
-}
 
 /**
  * One scrape. `?compat=apache` adds the names of apache_exporter; another value is an error of the
@@ -31,7 +25,7 @@ export async function metricsReply(
   query: URLSearchParams,
   headers: IncomingHttpHeaders,
   figures: () => StatusFigures,
-): Promise<MetricsReply> {
+): Promise<Reply> {
   const compat = query.get('compat');
   if (compat !== null && compat !== 'apache') {
     const body = "compat: 'apache' is the only value there is\n";
