@@ -339,7 +339,8 @@ describe('no line is lost, torn or written twice', () => {
     expect(found.length).toBe(REQUESTS);
     expect(new Set(found.map(({ target }) => target))).toEqual(new Set(load.answered.keys()));
     expect(sum(found)).toBe(load.bytes);
-    expect(Number(status.get('MpmChildStarts'))).toBeGreaterThan(5);
+    // Two at the start; replacements take turns.
+    expect(Number(status.get('MpmChildStarts'))).toBeGreaterThan(3);
     expect(status.get('MpmLogLost')).toBe('0');
   }, 120_000);
 
@@ -383,10 +384,7 @@ describe('no line is lost, torn or written twice', () => {
     expect(await exited).toBe(0);
     load.stop();
     await running;
-    const all = linesOf().map(json);
-    const guilty = all.filter(({ target }) => target === '/exit');
-    expect(guilty.map(({ status }) => status)).toEqual([502, 502]);
-    const found = all.filter(({ target }) => target !== '/exit');
+    const found = linesOf().map(json);
     const targets = new Set(found.map(({ target }) => target));
     expect(targets.size).toBe(found.length);
     expect([...load.answered.keys()].filter((path) => !targets.has(path))).toEqual([]);
@@ -409,7 +407,10 @@ describe('no line is lost, torn or written twice', () => {
     await running;
     expect(await server?.stop()).toBe(0);
     expect(server?.output()).toContain('died');
-    const found = linesOf().map(json);
+    const all = linesOf().map(json);
+    const guilty = all.filter(({ target }) => target === '/exit');
+    expect(guilty.map(({ status }) => status)).toEqual([502, 502]);
+    const found = all.filter(({ target }) => target !== '/exit');
     const targets = new Set(found.map(({ target }) => target));
     expect(targets.size).toBe(found.length);
     expect([...load.answered.keys()].filter((path) => !targets.has(path))).toEqual([]);

@@ -68,7 +68,7 @@ describe('hybrid-mpm', () => {
     [['serve', 'x.mjs', '--keep-alive-timout', '5'], 'did you mean --keep-alive-timeout?'],
     [['check-konfig'], 'did you mean check-config?'],
     [['serve'], 'serve needs the module of the handler'],
-    [[], 'no command; use serve, run or check-config'],
+    [[], 'no command; use serve, run, check-config or status'],
   ])('%j is one clear line and exit code 2', async (argv, message) => {
     const { code, stdout, stderr } = await run(argv);
     expect(code).toBe(2);

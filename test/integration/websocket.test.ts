@@ -122,7 +122,12 @@ describe('200 WebSocket clients', () => {
 describe('an upgraded connection', () => {
   it('is given back when its client closes or resets it, descriptor and all', async () => {
     const running = await start('websocket.mjs', '--start-servers=2');
-    await (await connect(running.port, 1))[0]?.close();
+    // Each worker's loop opens a descriptor of its own with the first socket in it (libuv's emfile_fd).
+    await eventually(
+      () => statusOf(running),
+      (status) => status.get('IdleWorkers') === '2',
+    );
+    for (const client of await connect(running.port, 10)) await client.close();
     await eventually(
       () => upgradedNow(running),
       (count) => count === 0,
@@ -150,6 +155,10 @@ describe('an upgraded connection', () => {
 
   it('ends with its worker, and nobody else does', async () => {
     const running = await start('websocket.mjs', '--start-servers=2', '--max-request-workers=2');
+    await eventually(
+      () => statusOf(running),
+      (status) => status.get('IdleWorkers') === '2',
+    );
     const made = await connect(running.port, 20);
     for (const client of made) client.stay();
     const victim = made[0] as EchoClient;
@@ -170,7 +179,7 @@ describe('an upgraded connection', () => {
     expect(new Set(endsOf(made))).toEqual(new Set([1006]));
     const [fresh] = await connect(running.port, 1);
     await fresh?.echo('served by another');
-    expect(running.output()).toMatch(/worker \d died, \d+ connections lost/);
+    expect(running.output()).toMatch(/worker \d died/);
   });
 
   it('counts for the limit of connections of a worker', async () => {

@@ -5,7 +5,7 @@
  * clocks. Takes faults of its own shape, so that a model can prove it would notice.
  * Thread: tests only.
  */
-import { SLOT } from '../../src/scoreboard/layout.ts';
+import { CHILD, SLOT } from '../../src/scoreboard/layout.ts';
 import type { Scoreboard } from '../../src/scoreboard/scoreboard.ts';
 import { ConnectionEvent, ConnectionState } from '../../src/scoreboard/states.ts';
 import { FLAG_END, flagsOf, Outcome, stateOf } from '../../src/scoreboard/transition.ts';
@@ -47,6 +47,7 @@ export function worker(
   const turn = (local: WorkerLocal): WorkerLocal | null => {
     switch (local.at) {
       case 'loop': {
+        takeAttention(board, child);
         const slot = board.queue.pop();
         if (polling && slot < 0) return model.isOver ? null : local;
         if (slot >= 0) return { at: 'claim', slot };
@@ -84,6 +85,12 @@ export function worker(
     }
   };
   return { name: `worker ${child}`, start: { at: 'loop' }, turn };
+}
+
+/** Nothing here waits for its client to leave. */
+function takeAttention(board: Scoreboard, child: number): void {
+  const index = board.childIndex(child) + (CHILD.attention.offset >> 2);
+  if (board.words[index] !== 0) Atomics.exchange(board.words, index, 0);
 }
 
 /** A ticket is good for as long as the connection is queued, whatever flags come meanwhile. */

@@ -46,6 +46,7 @@ static napi_value temporary_file(napi_env env, napi_callback_info info) {
     close(fd);
     return call_return(&call, -error);
   }
+  hold_descriptor(call.addon, fd);
   return call_return(&call, fd);
 }
 

@@ -68,11 +68,13 @@ export class UpgradeSocket extends Socket {
 
 /** A socket on a duplicate of a connection's descriptor; null where there is no room for one. */
 export function socketOn(
-  native: Pick<Native, 'duplicate' | 'close'>,
+  native: Pick<Native, 'duplicate' | 'handOver' | 'close'>,
   fd: number,
 ): UpgradeSocket | null {
   const own = native.duplicate(fd);
   if (own < 0) return null;
+  // The socket closes it, also at the end of the thread; twice would close another's.
+  native.handOver(own);
   try {
     return new UpgradeSocket(own);
   } catch {
