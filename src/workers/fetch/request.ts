@@ -27,6 +27,7 @@ import { requestUrl, secureUrl } from './url.ts';
 
 /** The runtime's own class; kept because `installGlobals` replaces the global one. */
 export const NativeRequest = globalThis.Request;
+const NativeResponse = globalThis.Response;
 
 const INSPECT = Symbol.for('nodejs.util.inspect.custom');
 const ABORT_MESSAGES: Readonly<Record<AbortReason, string>> = {
@@ -135,7 +136,10 @@ export class ExchangeRequest {
     return rare.headers;
   }
 
-  /** Aborted when the exchange is aborted before the response was complete; made on demand. */
+  /**
+   * Aborted when the exchange is aborted before the response was complete; made on demand. Whoever asks
+   * for it wants to know that the client has left: one that has shut its side counts as gone then.
+   */
   get signal(): AbortSignal {
     const rare = this.#more();
     if (rare.controller === null) {
@@ -150,6 +154,7 @@ export class ExchangeRequest {
   #listenForAbort(): void {
     const exchange = this.#exchange;
     exchange.onAbort ??= (reason) => abortRequest(this, reason);
+    exchange.heedPeerEnd();
   }
 
   get bodyUsed(): boolean {
@@ -177,7 +182,10 @@ export class ExchangeRequest {
   /** The next piece of a streamed body, refused once the exchange has gone. */
   async #readPiece(): Promise<Uint8Array | null> {
     if (this.#isGone()) throw ended();
-    return this.#exchange.readBody();
+    const piece = await this.#exchange.readBody();
+    // An end of the peer's stream that came before the body's is no leaving until here.
+    if (piece === null && this.#rare?.controller && !this.#isGone()) this.#exchange.heedPeerEnd();
+    return piece;
   }
 
   #streamOfExchange(): ReadableStream<Uint8Array> {
@@ -250,11 +258,19 @@ export class ExchangeRequest {
   }
 
   async blob(): Promise<Blob> {
-    return this.#toNative().blob();
+    const native = this.#rare?.native;
+    if (native) return native.blob();
+    const type = this.headers.get('content-type') ?? '';
+    return new Blob([await this.bytes()], { type });
   }
 
+  /** The multipart or form parser is the runtime's own. */
   async formData(): Promise<FormData> {
-    return this.#toNative().formData();
+    const native = this.#rare?.native;
+    if (native) return native.formData();
+    const type = this.headers.get('content-type') ?? '';
+    const headers = type === '' ? [] : [['content-type', type] as [string, string]];
+    return new NativeResponse(await this.bytes(), { headers }).formData();
   }
 
   /** A native copy; both can be read from then on. */
