@@ -11,10 +11,12 @@
  */
 import type { AbortReason, Exchange, Forwarded } from '../exchange.ts';
 import {
+  blobOf,
   Collector,
   collect,
   copyOf,
   decodeText,
+  formDataOf,
   isDisturbed,
   spentStream,
   streamOfBytes,
@@ -27,7 +29,6 @@ import { requestUrl, secureUrl } from './url.ts';
 
 /** The runtime's own class; kept because `installGlobals` replaces the global one. */
 export const NativeRequest = globalThis.Request;
-const NativeResponse = globalThis.Response;
 
 const INSPECT = Symbol.for('nodejs.util.inspect.custom');
 const ABORT_MESSAGES: Readonly<Record<AbortReason, string>> = {
@@ -260,17 +261,13 @@ export class ExchangeRequest {
   async blob(): Promise<Blob> {
     const native = this.#rare?.native;
     if (native) return native.blob();
-    const type = this.headers.get('content-type') ?? '';
-    return new Blob([await this.bytes()], { type });
+    return blobOf(await this.bytes(), this.headers.get('content-type'));
   }
 
-  /** The multipart or form parser is the runtime's own. */
   async formData(): Promise<FormData> {
     const native = this.#rare?.native;
     if (native) return native.formData();
-    const type = this.headers.get('content-type') ?? '';
-    const headers = type === '' ? [] : [['content-type', type] as [string, string]];
-    return new NativeResponse(await this.bytes(), { headers }).formData();
+    return formDataOf(await this.bytes(), this.headers.get('content-type'));
   }
 
   /** A native copy; both can be read from then on. */
