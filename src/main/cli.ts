@@ -43,7 +43,7 @@ async function run(invocation: Invocation): Promise<void> {
     return shell.print(helpText(packageVersion(), thisMachine()).trimEnd());
   }
   if (invocation.command === 'version') return shell.print(packageVersion());
-  const { command, entry, parameters, configFile, flags, once, json } = invocation;
+  const { command, entry, parameters, configFile, flags, once, json, watch } = invocation;
   if (command === 'status' && entry !== '') {
     return status({ url: statusUrl(entry), once, json }, processTerminal());
   }
@@ -58,7 +58,7 @@ async function run(invocation: Invocation): Promise<void> {
   const ownAddress = origins.get('listen')?.kind === 'default';
   const script = command === 'run' ? { arguments: parameters, ownAddress } : undefined;
   const reload = async () => (await load()).directives;
-  return serve({ entry, directives, script }, packageVersion(), shell, undefined, reload);
+  return serve({ entry, directives, script, watch }, packageVersion(), shell, undefined, reload);
 }
 
 try {

@@ -127,7 +127,7 @@ export class Connection implements ResponseCourse, BodyCourse {
         }
         if (this.#writer.blocked) this.#tenure.park(true);
         // It came with the request, so no event will tell of it.
-        if (this.#hold.field(SLOT.endOfStream) === 1) this.#checkPeerEndLater();
+        if (this.#hold.field(SLOT.endOfStream) === 1) this.checkPeerEndLater();
         return;
       }
       if (!this.#afterResponse()) return;
@@ -401,7 +401,7 @@ export class Connection implements ResponseCourse, BodyCourse {
     // A response that ended while it lay in the inbox was not too slow.
     if (!timedOut || (ended && !this.#writer.blocked)) {
       this.onEvent();
-      if ((flags & FLAG_END) !== 0 && !ended) this.#checkPeerEndLater();
+      if ((flags & FLAG_END) !== 0 && !ended) this.checkPeerEndLater();
     } else if (ended) {
       this.#cause = Aborted.byServer;
       this.#closeNow();
@@ -451,7 +451,7 @@ export class Connection implements ResponseCourse, BodyCourse {
     }
   }
 
-  #checkPeerEndLater(): void {
+  checkPeerEndLater(): void {
     const exchange = this.#exchange;
     const { serial } = exchange;
     setImmediate(() => {

@@ -31,7 +31,7 @@ export async function handlerOf(
 ): Promise<Handler> {
   let candidate: unknown;
   try {
-    candidate = await settledExport(module);
+    candidate = (await settledExport(module)).value;
   } catch (cause) {
     const message = `${entry}: its default export rejected: ${messageOf(cause)}`;
     throw new EntryError('ERR_MPM_ENTRY_FAILED', message, { cause });
@@ -65,13 +65,19 @@ export async function handlerOf(
   );
 }
 
-/** The default export; that of a module compiled to CommonJS is one level further down. */
-export async function settledExport(module: Record<string, unknown>): Promise<unknown> {
+/**
+ * The default export; that of a module compiled to CommonJS is one level further down. In an object,
+ * since an application may have a `then` that is none of a promise's: to itty-router any name is a
+ * method, and to wait for that one is to wait for ever.
+ */
+export async function settledExport(
+  module: Record<string, unknown>,
+): Promise<{ readonly value: unknown }> {
   const value = module.default;
   const nested = typeof value === 'object' && value !== null && '__esModule' in value;
   const candidate = nested && 'default' in value ? value.default : value;
   // Only a promise: a Fastify instance has a `then` as well, by which it gets ready.
-  return candidate instanceof Promise ? await candidate : candidate;
+  return { value: candidate instanceof Promise ? await candidate : candidate };
 }
 
 /** Frameworks whose application is an object; null: it is none of these. */

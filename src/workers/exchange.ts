@@ -190,6 +190,11 @@ export interface Exchange {
    * is aborted.
    */
   onPeerEnd: (() => boolean) | null;
+  /**
+   * A peer that has shut its side counts as gone from now on, whatever `onPeerEnd` would say; one that
+   * has done so before is found in the next turn.
+   */
+  heedPeerEnd(): void;
 }
 
 /** What a loaded entry is to the connection code. May answer before it returns, or later. */

@@ -46,7 +46,7 @@ export async function loadHandler(
   const module = (await loaded(entry, () => import(pathToFileURL(path).href))) as Exports;
   const shape = await handlerOf(module, entry, offload, adopted);
   const own = adopted?.any !== true || shape === adopted ? shape : adopted.besides(shape);
-  const target = upgradeTargetOf(module, await settledExport(module), adopted);
+  const target = upgradeTargetOf(module, (await settledExport(module)).value, adopted);
   const handler: Handler = target === null ? own : new UpgradingHandler(own, target);
   try {
     handler.deadlines = RouteDeadlines.from(await deadlinesOf(module));
@@ -60,9 +60,12 @@ export async function loadHandler(
 /** `export const deadlines`, or the same on the default export. */
 async function deadlinesOf(module: Record<string, unknown>): Promise<unknown> {
   if (module.deadlines !== undefined) return module.deadlines;
-  const value = await settledExport(module);
+  const { value } = await settledExport(module);
   const holds = (typeof value === 'object' || typeof value === 'function') && value !== null;
-  return holds ? (value as Record<string, unknown>).deadlines : undefined;
+  // Its own: a router may have a method of any name.
+  return holds && Object.hasOwn(value, 'deadlines')
+    ? (value as Record<string, unknown>).deadlines
+    : undefined;
 }
 
 /**

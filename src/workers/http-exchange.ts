@@ -32,12 +32,15 @@ export interface ResponseCourse {
   push(): boolean;
   responseEnded(): void;
   abort(reason: AbortReason | null): void;
+  /** The peer has shut its side; `onPeerEnd` is asked once the present turn is over. */
+  checkPeerEndLater(): void;
 }
 
 const REFUSAL_HEADERS = Object.freeze(['Content-Type', 'text/plain;charset=UTF-8']);
 const HEAD_END = Buffer.from('\r\n\r\n', 'latin1');
 /** Bytes of an address as the native part leaves it: family, port, 16 bytes. */
 const NAME_BYTES = 24;
+const countsAsGone = (): boolean => true;
 
 export class HttpExchange implements Exchange {
   readonly #context: WorkerContext;
@@ -312,6 +315,14 @@ export class HttpExchange implements Exchange {
   abort(): void {
     if (this.ended) return;
     this.#course.abort(null);
+  }
+
+  heedPeerEnd(): void {
+    if (this.ended) return;
+    this.onPeerEnd = countsAsGone;
+    const hold = this.#hold;
+    // Its event was told while nobody wanted to know.
+    if (hold.peerEnded || hold.field(SLOT.endOfStream) === 1) this.#course.checkPeerEndLater();
   }
 
   /** Answers in the handler's stead that the request cannot be read; the connection ends with it. */

@@ -79,3 +79,35 @@ it('takes a whole body from a client that reads the response only afterwards', a
     (outcome) => outcome === `took ${bytes}\n`,
   );
 });
+
+it.each([
+  'at-once',
+  'late',
+  'any',
+])('aborts a signal, asked for %s, when the client has shut its side', async (asked) => {
+  const client = await open();
+  client.socket.end(get(`/signal?ask=${asked}`));
+  await client.ended();
+  await eventually(
+    () => ask('/outcome'),
+    (outcome) => outcome === 'waiting, AbortError\n',
+  );
+});
+
+it('aborts the signal when the client leaves behind a body that was streamed', async () => {
+  const client = await open();
+  const bytes = 1024 * 1024;
+  client.send(`POST /signal?ask=body HTTP/1.1\r\nHost: a\r\nContent-Length: ${bytes}\r\n\r\n`);
+  client.socket.end(Buffer.alloc(bytes, 97));
+  await client.ended();
+  await eventually(
+    () => ask('/outcome'),
+    (outcome) => outcome === `read ${bytes}, AbortError\n`,
+  );
+});
+
+it('answers a client that has shut its side where nobody asks for the signal', async () => {
+  const client = await open();
+  client.socket.end(get('/wait?ms=100'));
+  expect((await client.response()).body.toString()).toBe('waited\n');
+});

@@ -307,6 +307,13 @@ export class FakeExchange implements Exchange {
     onDrain?.();
   }
 
+  /** How often a shut peer was said to count as gone. */
+  heeds = 0;
+  heedPeerEnd(): void {
+    this.heeds++;
+    this.onPeerEnd = () => true;
+  }
+
   /** The peer leaves. */
   leave(reason: AbortReason = 'peer-gone'): void {
     const { onAbort } = this;

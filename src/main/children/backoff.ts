@@ -27,6 +27,11 @@ export class Backoff {
     return news;
   }
 
+  /** There is other code, which has not failed yet. */
+  forgive(): void {
+    this.#failures = 0;
+  }
+
   get delayMs(): number {
     if (this.#failures === 0) return 0;
     return Math.min(LAST_MS, FIRST_MS * 2 ** Math.min(20, this.#failures - 1));

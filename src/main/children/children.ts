@@ -142,6 +142,12 @@ export class Children {
   restartAll(worker: WorkerOptions = this.#worker): Promise<void> {
     this.#worker = worker;
     const done = this.#restarts.begin();
+    if (this.#restart !== null) {
+      clearTimeout(this.#restart);
+      this.#restart = null;
+      this.#backoff.forgive();
+      this.#scheduleRestart();
+    }
     this.#succeed();
     return done;
   }

@@ -34,6 +34,8 @@ export type Invocation =
       readonly once: boolean;
       /** Of status: print the document. */
       readonly json: boolean;
+      /** Of serve and run: fresh workers whenever a source file changes. */
+      readonly watch: boolean;
     };
 
 /** The command line makes no sense; its message is one line. Exit code 2. */
@@ -44,8 +46,13 @@ export class UsageError extends Error {
   }
 }
 
-const OWN_FLAGS = ['--config', '--help', '--version', '--once', '--json'];
-const STATUS_FLAGS = ['--once', '--json'];
+const OWN_FLAGS = ['--config', '--help', '--version', '--once', '--json', '--watch'];
+/** Switches of the command line alone, with the commands they belong to. */
+const SWITCHES: Readonly<Record<string, readonly Command[]>> = {
+  '--once': ['status'],
+  '--json': ['status'],
+  '--watch': ['serve', 'run'],
+};
 const BY_FLAG = new Map<string, string>(
   [...NAMES, ...Object.keys(REFUSED)].map((name) => [flagOf(name), name]),
 );
@@ -76,7 +83,7 @@ export function parseArguments(argv: readonly string[]): Invocation {
     }
     if (argument === '-h' || argument === '--help') return { command: 'help' };
     if (argument === '-v' || argument === '--version') return { command: 'version' };
-    if (STATUS_FLAGS.includes(argument)) {
+    if (Object.hasOwn(SWITCHES, argument)) {
       own.add(argument);
       continue;
     }
@@ -117,11 +124,19 @@ export function parseArguments(argv: readonly string[]): Invocation {
     }),
   );
   const asked = commandOf(rest);
-  const [stray] = own;
-  if (stray !== undefined && asked.command !== 'status') {
-    throw new UsageError(`${stray} belongs to status, not to ${asked.command}`);
+  for (const flag of own) {
+    const commands = SWITCHES[flag] ?? [];
+    if (commands.includes(asked.command)) continue;
+    throw new UsageError(`${flag} belongs to ${commands.join(' and ')}, not to ${asked.command}`);
   }
-  return { ...asked, configFile, flags, once: own.has('--once'), json: own.has('--json') };
+  return {
+    ...asked,
+    configFile,
+    flags,
+    once: own.has('--once'),
+    json: own.has('--json'),
+    watch: own.has('--watch'),
+  };
 }
 
 function commandOf(rest: readonly string[]): {

@@ -77,6 +77,10 @@ export function helpText(version: string, machine: Machine): string {
     '',
     'Options',
     row('--config <file>', `read it instead of ${CONFIG_FILE_NAMES.join(', ')} in this folder`),
+    row(
+      '--watch',
+      'serve, run: fresh workers whenever a source file in the folder of the entry changes',
+    ),
     row('--once', 'status: print once and end'),
     row('--json', 'status: print the document (docs/server-status.schema.json) and end'),
     row('-h, --help', 'print this'),

@@ -12,6 +12,7 @@ import { inspect } from 'node:util';
 import { ConfigError, type Directives } from '../config/directives.ts';
 import { formatDuration, formatHostPort } from '../config/kinds.ts';
 import type { createServer, ListenAddress, MpmServer, Reloaded, ScriptOptions } from '../server.ts';
+import { WatchMode } from './watch.ts';
 
 /** What a process may do; an argument, so that tests need no process. */
 export interface Shell {
@@ -54,7 +55,7 @@ export function fail(error: unknown, shell: Shell): void {
 }
 
 /** SIGTERM and SIGINT: the first drains and ends with 0, the second forces and ends with 128 + n. */
-function endBySignals(server: MpmServer, directives: Directives, shell: Shell) {
+function endBySignals(server: () => MpmServer | null, directives: Directives, shell: Shell) {
   const ending = { begun: false, code: 0 };
   const end = (promise: Promise<void>) =>
     promise.then(
@@ -63,17 +64,20 @@ function endBySignals(server: MpmServer, directives: Directives, shell: Shell) {
       (error: unknown) => fail(error, shell),
     );
   const onSignal = (signal: NodeJS.Signals) => {
+    const current = server();
+    // Nothing serves while a change is waited for.
+    if (current === null) return shell.exit(0);
     if (!ending.begun) {
       ending.begun = true;
       const { gracefulShutdownTimeoutMs: bound } = directives;
       const within = bound === 0 ? '' : ` within ${formatDuration(bound)}`;
       shell.print(`${signal}: finishing requests${within}; once more ends at once`);
-      void end(server.close());
+      void end(current.close());
       return;
     }
     ending.code = 128 + constants.signals[signal];
     shell.print(`${signal}: ending at once`);
-    void end(server.close({ force: true }));
+    void end(current.close({ force: true }));
     // A stop that was forced must not depend on the part that may be stuck.
     setTimeout(() => shell.exit(ending.code), FORCED_END_MS);
   };
@@ -102,14 +106,24 @@ function reloadLine({ applied, restarted, kept }: Reloaded): string {
 }
 
 /** SIGHUP reloads, SIGUSR2 restarts the workers, SIGTTIN and SIGTTOU ask for one more and one fewer. */
-function heedOtherSignals(server: MpmServer, load: LoadDirectives, shell: Shell): void {
+function heedOtherSignals(current: () => MpmServer, load: LoadDirectives, shell: Shell): void {
   let reloading = Promise.resolve();
+  const attempt = (act: () => void, refused: string): boolean => {
+    try {
+      act();
+      return true;
+    } catch (error) {
+      for (const line of linesOf(error)) shell.complain(`${refused}: ${line}`);
+      return false;
+    }
+  };
   shell.onSignal('SIGHUP', (signal) => {
     // The logs at once, since whoever has renamed them waits; the rest in turn.
-    server.reopenLogs();
+    const reopened = attempt(() => current().reopenLogs(), `${signal} refused`);
+    if (!reopened) return;
     reloading = reloading.then(async () => {
       try {
-        shell.print(`${signal}: ${reloadLine(await server.reload(await load()))}`);
+        shell.print(`${signal}: ${reloadLine(await current().reload(await load()))}`);
       } catch (error) {
         for (const line of linesOf(error)) shell.complain(`${signal} refused: ${line}`);
       }
@@ -119,7 +133,7 @@ function heedOtherSignals(server: MpmServer, load: LoadDirectives, shell: Shell)
     shell.print(`${signal}: restarting the workers`);
     void (async () => {
       try {
-        await server.restartWorkers();
+        await current().restartWorkers();
         shell.print(`${signal}: the workers are new`);
       } catch (error) {
         for (const line of linesOf(error)) {
@@ -129,11 +143,10 @@ function heedOtherSignals(server: MpmServer, load: LoadDirectives, shell: Shell)
     })();
   });
   const adjust = (by: 1 | -1) => (signal: NodeJS.Signals) => {
-    try {
-      shell.print(`${signal}: ${server.adjustWorkers(by)} workers`);
-    } catch (error) {
-      for (const line of linesOf(error)) shell.complain(`${signal} refused: ${line}`);
-    }
+    attempt(
+      () => shell.print(`${signal}: ${current().adjustWorkers(by)} workers`),
+      `${signal} refused`,
+    );
   };
   shell.onSignal('SIGTTIN', adjust(1));
   shell.onSignal('SIGTTOU', adjust(-1));
@@ -144,7 +157,17 @@ export interface Served {
   readonly entry: string;
   readonly directives: Directives;
   readonly script?: ScriptOptions | undefined;
+  /** Fresh workers whenever a source file changes. */
+  readonly watch?: boolean;
 }
+
+/** What a change of the application's code may mend. */
+const MENDABLE: readonly string[] = [
+  'ERR_MPM_ENTRY_FAILED',
+  'ERR_MPM_ENTRY_SHAPE',
+  'ERR_MPM_NO_LISTEN',
+];
+const isMendable = (error: unknown): boolean => isCoded(error) && MENDABLE.includes(error.code);
 
 /**
  * Runs until a signal or a fatal error.
@@ -154,7 +177,7 @@ export interface Served {
  * @param reload the configuration as it is when SIGHUP comes
  */
 export async function serve(
-  { entry, directives, script }: Served,
+  { entry, directives, script, watch = false }: Served,
   version: string,
   shell: Shell,
   load: () => Promise<ServerModule> = loadServer,
@@ -166,25 +189,43 @@ export async function serve(
     shell.complain(`ERR_MPM_ENTRY_NOT_FOUND: ${entry} does not exist (${path})`);
     return shell.exit(EXIT_FAILED);
   }
-  let server: MpmServer;
+  let server: MpmServer | null = null;
+  const ending = endBySignals(() => server, directives, shell);
+  const running = (): MpmServer => {
+    if (server !== null) return server;
+    throw Object.assign(new Error('nothing serves yet'), { code: 'ERR_MPM_NOT_RUNNING' });
+  };
+  heedOtherSignals(running, reload, shell);
+  const watching =
+    watch && !found.isDirectory() ? new WatchMode(path, { ...shell, linesOf }) : null;
+  if (watch && watching === null) {
+    shell.print(`watch: the files in ${entry} are served as they are; nothing to restart`);
+  }
+  let addresses: readonly ListenAddress[] | null = null;
   try {
-    const options = { entry: path, directives };
-    server = (await load()).createServer(script === undefined ? options : { ...options, script });
+    await watching?.start();
+    const { createServer } = await load();
+    const options = { entry: path, directives, ...(script === undefined ? {} : { script }) };
+    while (addresses === null) {
+      watching?.forget();
+      const made = createServer(options);
+      server = made;
+      made.on('error', (error: unknown) => fail(error, shell));
+      try {
+        addresses = await made.listen();
+      } catch (error) {
+        // A signal during the start ends it; what the start says then is of no use.
+        if (ending.begun) return;
+        if (watching === null || !isMendable(error)) throw error;
+        server = null;
+        await watching.changeAfter(error);
+      }
+    }
   } catch (error) {
     return fail(error, shell);
   }
-  const ending = endBySignals(server, directives, shell);
-  heedOtherSignals(server, reload, shell);
-  server.on('error', (error: unknown) => fail(error, shell));
-  let addresses: readonly ListenAddress[];
-  try {
-    addresses = await server.listen();
-  } catch (error) {
-    // A signal during the start ends it; what the start says then is of no use.
-    if (ending.begun) return;
-    return fail(error, shell);
-  }
-  if (ending.begun) return;
+  if (server === null || ending.begun) return;
+  watching?.restarts(server);
   const handler = script === undefined ? 'handler' : 'script';
   const kind = found.isDirectory() ? 'files in' : handler;
   const about = `pid ${process.pid}, ${directives.startServers} .. ${directives.maxRequestWorkers} workers, ${kind} ${entry}`;

@@ -10,11 +10,16 @@ import { Readable } from 'node:stream';
 /** Anything that yields chunks over time. */
 export type ChunkSource = ReadableStream<Uint8Array> | AsyncIterable<Uint8Array | string>;
 
+/** The runtime's own class; kept because `installGlobals` replaces the global one. */
+export const NativeResponse = globalThis.Response;
+
 const encoder = new TextEncoder();
 
 /** Up to this much is set aside for a declared length before a byte of it has come. */
 const MAX_TRUSTED_LENGTH = 1 << 20;
 const MIN_CAPACITY = 4096;
+/** Has no UTF-8 form. */
+const LONE_SURROGATE = /\p{Surrogate}/gu;
 
 /** The error of reading a body twice (Fetch, "unusable"). */
 export function unusable(): TypeError {
@@ -30,6 +35,32 @@ export function isDisturbed(stream: ReadableStream): boolean {
 export function decodeText(bytes: Uint8Array): string {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
   return text.charCodeAt(0) === 0xfeff ? text.slice(1) : text;
+}
+
+/** What decoding the UTF-8 form of a string would give. */
+export function decodedText(body: string): string {
+  const text = body.replace(LONE_SURROGATE, '\ufffd');
+  return text.charCodeAt(0) === 0xfeff ? text.slice(1) : text;
+}
+
+/** A whole body with its content type, read by the runtime's own Response. */
+function nativeOf(bytes: Uint8Array, type: string | null): globalThis.Response {
+  const headers: [string, string][] = type === null ? [] : [['content-type', type]];
+  return new NativeResponse(bytes, { headers });
+}
+
+/** A body as a Blob; its type is serialised (MIME Sniffing, section 4.5). */
+export function blobOf(bytes: Uint8Array, type: string | null): Promise<Blob> {
+  return nativeOf(bytes, type).blob();
+}
+
+/**
+ * A body as a form.
+ * @param type Content-Type: multipart/form-data or application/x-www-form-urlencoded
+ * @throws TypeError for another type, or a body that does not parse
+ */
+export function formDataOf(bytes: Uint8Array, type: string | null): Promise<FormData> {
+  return nativeOf(bytes, type).formData();
 }
 
 /** A copy in an ArrayBuffer of exactly its size, also from shared memory. */

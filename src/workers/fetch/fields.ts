@@ -29,7 +29,7 @@ export function normalName(name: string): string {
 }
 
 function admitName(raw: string): string {
-  const name = String(raw);
+  const name = `${raw}`;
   if (!TOKEN.test(name)) throw new TypeError(`Invalid header name: ${JSON.stringify(name)}`);
   const normal = name.toLowerCase();
   if (normalNames.size < MAX_CACHED_NAMES && name.length <= MAX_CACHED_NAME_LENGTH) {
@@ -44,7 +44,8 @@ function admitName(raw: string): string {
  * @throws TypeError where it holds NUL, CR, LF or a character above U+00FF
  */
 export function normalValue(name: string, raw: string): string {
-  let value = typeof raw === 'string' ? raw : String(raw);
+  // Not String(): a symbol has no string value here (Web IDL, "ByteString").
+  let value = typeof raw === 'string' ? raw : `${raw as unknown}`;
   const length = value.length;
   if (length > 0 && (value.charCodeAt(0) <= 0x20 || value.charCodeAt(length - 1) <= 0x20)) {
     value = value.replace(OUTER_WHITE_SPACE, '');

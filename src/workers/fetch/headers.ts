@@ -67,7 +67,7 @@ export class LightHeaders {
   }
 
   /** @throws TypeError for an invalid name or value, or an init of the wrong shape */
-  constructor(init?: HeadersSource) {
+  constructor(init: HeadersSource | undefined = undefined) {
     this.#list = NO_HEADERS;
     this.#shared = true;
     this.#head = '';
@@ -130,12 +130,16 @@ export class LightHeaders {
   }
 
   append(name: string, value: string): void {
+    // biome-ignore lint/complexity/noArguments: a value of undefined is one, a missing one is not
+    if (value === undefined && arguments.length < 2) throw missing('append');
     const normal = normalName(name);
     const checked = normalValue(normal, value);
     this.#change().push(normal, checked);
   }
 
   set(name: string, value: string): void {
+    // biome-ignore lint/complexity/noArguments: as above
+    if (value === undefined && arguments.length < 2) throw missing('set');
     const normal = normalName(name);
     const checked = normalValue(normal, value);
     const list = this.#change();
@@ -153,6 +157,7 @@ export class LightHeaders {
   }
 
   forEach(callback: Callback, thisArg?: unknown): void {
+    if (typeof callback !== 'function') throw new TypeError('Headers.forEach takes a function');
     for (const [name, value] of this.#sorted()) callback.call(thisArg, value, name, this);
   }
 
@@ -204,6 +209,9 @@ Object.defineProperty(LightHeaders.prototype, Symbol.iterator, {
   configurable: true,
 });
 standInFor(LightHeaders, NativeHeaders, 'Headers');
+
+const missing = (method: string): TypeError =>
+  new TypeError(`Headers.${method} takes a name and a value`);
 
 function removeFrom(list: string[], from: number, name: string): void {
   let kept = from;

@@ -11,10 +11,12 @@
  */
 import type { AbortReason, Exchange, Forwarded } from '../exchange.ts';
 import {
+  blobOf,
   Collector,
   collect,
   copyOf,
   decodeText,
+  formDataOf,
   isDisturbed,
   spentStream,
   streamOfBytes,
@@ -135,7 +137,10 @@ export class ExchangeRequest {
     return rare.headers;
   }
 
-  /** Aborted when the exchange is aborted before the response was complete; made on demand. */
+  /**
+   * Aborted when the exchange is aborted before the response was complete; made on demand. Whoever asks
+   * for it wants to know that the client has left: one that has shut its side counts as gone then.
+   */
   get signal(): AbortSignal {
     const rare = this.#more();
     if (rare.controller === null) {
@@ -150,6 +155,7 @@ export class ExchangeRequest {
   #listenForAbort(): void {
     const exchange = this.#exchange;
     exchange.onAbort ??= (reason) => abortRequest(this, reason);
+    exchange.heedPeerEnd();
   }
 
   get bodyUsed(): boolean {
@@ -177,7 +183,10 @@ export class ExchangeRequest {
   /** The next piece of a streamed body, refused once the exchange has gone. */
   async #readPiece(): Promise<Uint8Array | null> {
     if (this.#isGone()) throw ended();
-    return this.#exchange.readBody();
+    const piece = await this.#exchange.readBody();
+    // An end of the peer's stream that came before the body's is no leaving until here.
+    if (piece === null && this.#rare?.controller && !this.#isGone()) this.#exchange.heedPeerEnd();
+    return piece;
   }
 
   #streamOfExchange(): ReadableStream<Uint8Array> {
@@ -250,11 +259,15 @@ export class ExchangeRequest {
   }
 
   async blob(): Promise<Blob> {
-    return this.#toNative().blob();
+    const native = this.#rare?.native;
+    if (native) return native.blob();
+    return blobOf(await this.bytes(), this.headers.get('content-type'));
   }
 
   async formData(): Promise<FormData> {
-    return this.#toNative().formData();
+    const native = this.#rare?.native;
+    if (native) return native.formData();
+    return formDataOf(await this.bytes(), this.headers.get('content-type'));
   }
 
   /** A native copy; both can be read from then on. */

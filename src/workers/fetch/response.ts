@@ -11,12 +11,16 @@
  */
 import { FileBody } from '../files/file-body.ts';
 import {
+  blobOf,
   type ChunkSource,
   collect,
   copyOf,
+  decodedText,
   decodeText,
   encodeText,
+  formDataOf,
   isDisturbed,
+  NativeResponse,
   spentStream,
   stopIteration,
   streamOfBytes,
@@ -32,8 +36,7 @@ import {
 import { standInFor } from './prototype.ts';
 import type { BodyInit } from './types.ts';
 
-/** The runtime's own class; kept because `installGlobals` replaces the global one. */
-export const NativeResponse = globalThis.Response;
+export { NativeResponse };
 
 /** What a light response holds as its body after construction. */
 export type LightBody = string | Uint8Array | Blob | FileBody | ChunkSource | null;
@@ -132,6 +135,9 @@ export class LightResponse {
   }
 
   #initialise(init: globalThis.ResponseInit): void {
+    if (typeof init !== 'object' && typeof init !== 'function') {
+      throw new TypeError('Response init has to be an object');
+    }
     const { status, statusText, headers } = init;
     if (status !== undefined) {
       const code = Number(status) & 0xffff;
@@ -261,7 +267,7 @@ export class LightResponse {
   }
 
   async text(): Promise<string> {
-    if (typeof this.#body === 'string') return this.#take() as string;
+    if (typeof this.#body === 'string') return decodedText(this.#take() as string);
     if (this.#body instanceof Uint8Array) return decodeText(this.#take() as Uint8Array);
     return decodeText(await this.#bytes());
   }
@@ -280,14 +286,11 @@ export class LightResponse {
   }
 
   async blob(): Promise<Blob> {
-    const type = this.headers.get('content-type') ?? '';
-    return new Blob([await this.#bytes()], { type });
+    return blobOf(await this.#bytes(), this.headers.get('content-type'));
   }
 
-  /** The multipart or form parser is the runtime's own. */
   async formData(): Promise<FormData> {
-    const headers = [...this.headers.entries()];
-    return new NativeResponse(await this.#bytes(), { headers }).formData();
+    return formDataOf(await this.#bytes(), this.headers.get('content-type'));
   }
 
   /** @throws TypeError where the body was read or is being read */

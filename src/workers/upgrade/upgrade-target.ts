@@ -67,6 +67,8 @@ function serverOf(candidate: unknown): Server | null {
   if (typeof candidate !== 'object' || candidate === null) return null;
   const { server, getHttpServer } = candidate as { server?: unknown; getHttpServer?: unknown };
   if (server instanceof Server) return server;
+  // A router of fetch may take any name for a method of HTTP.
+  if (Object.hasOwn(candidate, 'fetch')) return null;
   const made: unknown = typeof getHttpServer === 'function' ? getHttpServer.call(candidate) : null;
   return made instanceof Server ? made : null;
 }

@@ -64,6 +64,11 @@ describe('loadHandler', () => {
       'node',
       'let word; export default { init: async () => { word = "GET"; }, close() {}, getHttpAdapter: () => ({ getInstance: () => (req, res, next) => res.end(word) }) };',
     ],
+    // To itty-router any name is a method, `then` among them.
+    [
+      'fetch',
+      'const any = new Proxy({}, { get: () => () => any }); export default { __proto__: any, fetch: () => new Response("GET") };',
+    ],
     ['node', 'export default Promise.resolve((req, res) => res.end("GET"));'],
   ])('takes a %s handler: %s', async (kind, text) => {
     expect(await answer(module(text))).toEqual([kind, 'GET']);
