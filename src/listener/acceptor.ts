@@ -2,8 +2,8 @@
  * Listening sockets: open, accept in batches, pause, close.
  *
  * Role: admission. Accepts while slots are free and the queue is below its bound; otherwise the
- * sockets leave the poll set and clients wait in the backlog. EMFILE and ENFILE pause for a while
- * instead of spinning on a socket that stays readable.
+ * sockets leave the poll set and clients wait in the backlog, while idle connections are let go for
+ * them. EMFILE and ENFILE pause for a while instead of spinning on a socket that stays readable.
  * Thread: the listener's.
  */
 import { nowTicks } from '../scoreboard/clock.ts';
@@ -41,6 +41,7 @@ export class Acceptor {
   readonly #poller: Poller;
   readonly #slots: SlotPool;
   readonly #options: ListenerOptions;
+  readonly #makeRoom: (clients: number) => void;
   readonly #sockets: ListeningSocket[] = [];
   readonly #slotOffsets = new Uint32Array(ACCEPT_BATCH);
   #open = false;
@@ -48,18 +49,21 @@ export class Acceptor {
   #closed = false;
   #retry: NodeJS.Timeout | null = null;
 
+  /** @param makeRoom so many clients wait, and there is no slot or no descriptor for them */
   constructor(
     board: Scoreboard,
     native: Native,
     poller: Poller,
     slots: SlotPool,
     options: ListenerOptions,
+    makeRoom: (clients: number) => void = () => {},
   ) {
     this.#board = board;
     this.#native = native;
     this.#poller = poller;
     this.#slots = slots;
     this.#options = options;
+    this.#makeRoom = makeRoom;
     native.attach(Region.accept, new Uint8Array(this.#slotOffsets.buffer));
   }
 
@@ -102,6 +106,10 @@ export class Acceptor {
     this.resume();
   }
 
+  get isOpen(): boolean {
+    return this.#open;
+  }
+
   isToken(token: number): boolean {
     return token <= TOKEN_BASE;
   }
@@ -113,6 +121,8 @@ export class Acceptor {
     const wanted = Math.min(ACCEPT_BATCH, this.#slots.available);
     if (wanted === 0 || board.waiting >= this.#options.queueLimit) {
       this.#pause(FULL_PAUSE_MS);
+      // More connections than slots can be helped, more requests than workers cannot.
+      if (wanted === 0) this.#makeRoom(this.#unaccepted());
       return;
     }
     for (let index = 0; index < wanted; index++) {
@@ -157,6 +167,7 @@ export class Acceptor {
     this.#board.count(HEADER.acceptErrors);
     if (error === EMFILE || error === ENFILE || error === ENOBUFS || error === ENOMEM) {
       this.#pause(ERROR_PAUSE_MS);
+      this.#makeRoom(this.#unaccepted());
     }
   }
 
@@ -173,9 +184,18 @@ export class Acceptor {
     this.#retry ??= setTimeout(() => {
       this.#retry = null;
       this.resume();
+      if (!this.#paused || this.#closed) return;
       // Nobody else may have a reason to look again.
-      if (this.#paused && !this.#closed) this.#retryAfter(FULL_PAUSE_MS);
+      this.#retryAfter(FULL_PAUSE_MS);
+      if (this.#slots.available > 0) return;
+      const clients = this.#unaccepted();
+      if (clients > 0) this.#makeRoom(clients);
     }, milliseconds);
+  }
+
+  /** Clients that wait in the backlogs. */
+  #unaccepted(): number {
+    return this.#sockets.reduce((sum, { fd }) => sum + this.#native.unaccepted(fd), 0);
   }
 
   /** Accepts again if it had paused and there is room; called whenever room may have come. */

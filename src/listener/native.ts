@@ -96,6 +96,8 @@ export interface Native {
   setSlice(microseconds: number): number;
   /** Bytes that the peer has not acknowledged yet (tcp(7), SIOCOUTQ). */
   unsent(fd: number): number;
+  /** Connections that wait in the backlog of a listening socket. */
+  unaccepted(fd: number): number;
   shutdownWrite(fd: number): number;
   /** `close` resets the connection, so that the peer cannot take the end for a proper one. */
   resetOnClose(fd: number): number;

@@ -80,7 +80,8 @@ export interface MpmServer extends EventEmitter {
   readonly addresses: readonly ListenAddress[];
   readonly adminAddress: ListenAddress | null;
   /**
-   * Drains: no new clients, idle ones are let go, requests finish, within gracefulShutdownTimeout.
+   * Drains: it is not ready any more, new clients are served for another drainDelay; then no new
+   * clients, idle ones are let go, requests finish, within gracefulShutdownTimeout.
    * A further call with `force` ends at once.
    */
   close(options?: CloseOptions): Promise<void>;
@@ -306,6 +307,10 @@ class Server extends EventEmitter implements MpmServer {
     const forced = new Promise<void>((resolveForced) => {
       this.#force = resolveForced;
     });
+    const running = listener.isOpen;
+    listener.announceStop();
+    // Whoever sends clients here takes a while to notice; a server that never was ready has none.
+    if (running) await elapsed(this.#directives.drainDelayMs, forced);
     const bound = this.#directives.gracefulShutdownTimeoutMs;
     let timer: NodeJS.Timeout | null = null;
     const expired =
@@ -335,6 +340,17 @@ class Server extends EventEmitter implements MpmServer {
   }
 }
 
+/** Resolves after so long, or before with `sooner`. */
+async function elapsed(milliseconds: number, sooner: Promise<void>): Promise<void> {
+  if (milliseconds === 0) return;
+  let timer: NodeJS.Timeout | undefined;
+  const over = new Promise<void>((resolveOver) => {
+    timer = setTimeout(resolveOver, milliseconds);
+  });
+  await Promise.race([over, sooner]);
+  clearTimeout(timer);
+}
+
 function listenerOptions(directives: Directives): ListenerOptions {
   return {
     keepAliveTimeoutMs: directives.keepAliveTimeoutMs,
@@ -344,6 +360,7 @@ function listenerOptions(directives: Directives): ListenerOptions {
     listenBacklog: directives.listenBacklog,
     reusePort: directives.reusePort,
     queueLimit: directives.queueLimit,
+    queueTimeoutMs: directives.queueTimeoutMs,
   };
 }
 

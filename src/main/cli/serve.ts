@@ -65,9 +65,10 @@ function endBySignals(server: MpmServer, directives: Directives, shell: Shell) {
   const onSignal = (signal: NodeJS.Signals) => {
     if (!ending.begun) {
       ending.begun = true;
-      const { gracefulShutdownTimeoutMs: bound } = directives;
+      const { drainDelayMs: delay, gracefulShutdownTimeoutMs: bound } = directives;
+      const after = delay === 0 ? '' : ` serving on for ${formatDuration(delay)}, then`;
       const within = bound === 0 ? '' : ` within ${formatDuration(bound)}`;
-      shell.print(`${signal}: finishing requests${within}; once more ends at once`);
+      shell.print(`${signal}:${after} finishing requests${within}; once more ends at once`);
       void end(server.close());
       return;
     }
