@@ -11,7 +11,7 @@ import { HEADER, SLOT } from '../scoreboard/layout.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';
 import { ConnectionEvent } from '../scoreboard/states.ts';
 import { incarnationOf } from '../scoreboard/transition.ts';
-import { EAGAIN, EMFILE, ENFILE, ENOBUFS, ENOMEM, type Native, Region } from './native.ts';
+import { EAGAIN, EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM, type Native, Region } from './native.ts';
 import type { ListenerOptions } from './options.ts';
 import type { Poller } from './poller.ts';
 import type { SlotPool } from './slots.ts';
@@ -79,11 +79,28 @@ export class Acceptor {
     const fd = native.listenTcp(host, port, this.#options.listenBacklog, flags);
     const where = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
     if (fd < 0) throw listenError(fd, where);
-    const address: ListenAddress = {
+    return this.#add(fd, {
       host,
       port: port === 0 ? this.#localPort(fd) : port,
       family: host.includes(':') ? 6 : 4,
-    };
+    });
+  }
+
+  /**
+   * Takes an inherited socket, which listens already.
+   * @param name what messages call it
+   * @throws an Error with ERR_MPM_INHERITED
+   */
+  adopt(fd: number, name: string): ListenAddress {
+    const result = this.#native.adoptListening(fd);
+    if (result < 0) throw inheritedError(result, fd, name);
+    const port = this.#localPort(fd);
+    const family = this.#slotOffsets[0] === this.#native.familyIpv6 ? 6 : 4;
+    const bytes = Buffer.from(this.#slotOffsets.buffer, 8, family === 6 ? 16 : 4);
+    return this.#add(fd, { host: addressText(bytes), port, family });
+  }
+
+  #add(fd: number, address: ListenAddress): ListenAddress {
     const index = this.#sockets.push({ fd, address }) - 1;
     // Before `open`, and during a pause, `resume` adds it with the others.
     if (this.#open && !this.#paused && !this.#closed) this.#addSource(fd, index);
@@ -241,6 +258,21 @@ const CLEARED = [
   SLOT.clientFamily,
   SLOT.proxyDone,
 ];
+
+/** As the URL parser writes it, which shortens IPv6 (RFC 5952). */
+function addressText(bytes: Buffer): string {
+  if (bytes.length === 4) return bytes.join('.');
+  const groups = Array.from({ length: 8 }, (_, group) =>
+    bytes.readUInt16BE(group * 2).toString(16),
+  );
+  return new URL(`http://[${groups.join(':')}]`).hostname.slice(1, -1);
+}
+
+function inheritedError(errno: number, fd: number, name: string): Error & { code: string } {
+  const what = errno === EINVAL ? 'does not listen' : 'is no TCP socket';
+  const message = `inherited descriptor ${fd} (${name}) ${what}`;
+  return Object.assign(new Error(message), { code: 'ERR_MPM_INHERITED' });
+}
 
 function listenError(errno: number, where: string): Error & { code: string } {
   const [code, message] =

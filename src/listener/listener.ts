@@ -154,6 +154,11 @@ export class Listener {
     return this.#acceptor.listen(host, port, v6Only);
   }
 
+  /** See `Acceptor.adopt`. */
+  adopt(fd: number, name: string): ListenAddress {
+    return this.#acceptor.adopt(fd, name);
+  }
+
   get addresses(): readonly ListenAddress[] {
     return this.#acceptor.addresses;
   }

@@ -50,6 +50,15 @@ export interface ServerOptions {
    * interest.
    */
   readonly script?: ScriptOptions;
+  /** Sockets that listen already; they are served in place of `directives.listen`. */
+  readonly inherited?: readonly InheritedSocket[];
+}
+
+/** A listening TCP socket that this process was started with; the server owns it from `listen` on. */
+export interface InheritedSocket {
+  readonly fd: number;
+  /** What messages call it. */
+  readonly name: string;
 }
 
 export interface ScriptOptions {
@@ -71,7 +80,7 @@ export interface CloseOptions {
 export interface MpmServer extends EventEmitter {
   /**
    * Resolves when the sockets listen and the first child is ready.
-   * @throws an Error with code ERR_MPM_ADDRESS_IN_USE, ERR_MPM_ADDRESS, ERR_MPM_ENTRY_NOT_FOUND,
+   * @throws an Error with code ERR_MPM_ADDRESS_IN_USE, ERR_MPM_ADDRESS, ERR_MPM_INHERITED, ERR_MPM_ENTRY_NOT_FOUND,
    *   ERR_MPM_ENTRY_FAILED, ERR_MPM_ENTRY_SHAPE, ERR_MPM_ENTRY_TYPESCRIPT, ERR_MPM_NO_LISTEN,
    *   ERR_MPM_NO_EPOLL, ERR_MPM_ADMIN_IN_USE, ERR_MPM_ADMIN_TOKEN, ERR_MPM_ACCESS_LOG or
    *   ERR_MPM_SPILL_FOLDER
@@ -121,6 +130,7 @@ class Server extends EventEmitter implements MpmServer {
   readonly #entry: string;
   #directives: Directives;
   readonly #script: ScriptOptions | null;
+  readonly #inherited: readonly InheritedSocket[];
   /** That there are slots for. */
   #mostWorkers = 0;
   /** Servers of one process do not hear each other's children. */
@@ -134,11 +144,12 @@ class Server extends EventEmitter implements MpmServer {
   #force: (() => void) | null = null;
   #forced = false;
 
-  constructor({ entry, directives, script }: ServerOptions) {
+  constructor({ entry, directives, script, inherited = [] }: ServerOptions) {
     super();
     this.#entry = resolve(entry);
     this.#directives = directives;
     this.#script = script ?? null;
+    this.#inherited = inherited;
   }
 
   get addresses(): readonly ListenAddress[] {
@@ -180,7 +191,9 @@ class Server extends EventEmitter implements MpmServer {
     const listener = new Listener(board, native, poller, listenerOptions(directives), this.#log);
     this.#listener = listener;
     try {
-      if (this.#script?.ownAddress !== true) await this.#bind(listener);
+      if (this.#inherited.length > 0) {
+        for (const { fd, name } of this.#inherited) listener.adopt(fd, name);
+      } else if (this.#script?.ownAddress !== true) await this.#bind(listener);
       if (directives.admin !== null) await this.#startAdmin(board, directives.admin);
       listener.start();
       this.#children = new Children(board, listener, native, {

@@ -11,7 +11,14 @@ import { resolve } from 'node:path';
 import { inspect } from 'node:util';
 import { ConfigError, type Directives } from '../config/directives.ts';
 import { formatDuration, formatHostPort } from '../config/kinds.ts';
-import type { createServer, ListenAddress, MpmServer, Reloaded, ScriptOptions } from '../server.ts';
+import type {
+  createServer,
+  InheritedSocket,
+  ListenAddress,
+  MpmServer,
+  Reloaded,
+  ScriptOptions,
+} from '../server.ts';
 
 /** What a process may do; an argument, so that tests need no process. */
 export interface Shell {
@@ -20,6 +27,14 @@ export interface Shell {
   readonly exit: (code: number) => void;
   readonly onSignal: (signal: NodeJS.Signals, handler: (signal: NodeJS.Signals) => void) => void;
 }
+
+/** Whoever started the process and wants to know how it is; see service-manager.ts. */
+export interface Manager {
+  ready(status: string): void;
+  reloading(): void;
+  stopping(status: string): void;
+}
+const NOBODY: Manager = { ready() {}, reloading() {}, stopping() {} };
 
 /** The server could not start or go on, or the configuration is invalid. */
 export const EXIT_FAILED = 1;
@@ -54,7 +69,7 @@ export function fail(error: unknown, shell: Shell): void {
 }
 
 /** SIGTERM and SIGINT: the first drains and ends with 0, the second forces and ends with 128 + n. */
-function endBySignals(server: MpmServer, directives: Directives, shell: Shell) {
+function endBySignals(server: MpmServer, directives: Directives, manager: Manager, shell: Shell) {
   const ending = { begun: false, code: 0 };
   const end = (promise: Promise<void>) =>
     promise.then(
@@ -69,11 +84,13 @@ function endBySignals(server: MpmServer, directives: Directives, shell: Shell) {
       const after = delay === 0 ? '' : ` serving on for ${formatDuration(delay)}, then`;
       const within = bound === 0 ? '' : ` within ${formatDuration(bound)}`;
       shell.print(`${signal}:${after} finishing requests${within}; once more ends at once`);
+      manager.stopping('finishing requests');
       void end(server.close());
       return;
     }
     ending.code = 128 + constants.signals[signal];
     shell.print(`${signal}: ending at once`);
+    manager.stopping('ending at once');
     void end(server.close({ force: true }));
     // A stop that was forced must not depend on the part that may be stuck.
     setTimeout(() => shell.exit(ending.code), FORCED_END_MS);
@@ -103,16 +120,27 @@ function reloadLine({ applied, restarted, kept }: Reloaded): string {
 }
 
 /** SIGHUP reloads, SIGUSR2 restarts the workers, SIGTTIN and SIGTTOU ask for one more and one fewer. */
-function heedOtherSignals(server: MpmServer, load: LoadDirectives, shell: Shell): void {
+function heedOtherSignals(
+  server: MpmServer,
+  load: LoadDirectives,
+  manager: Manager,
+  shell: Shell,
+): void {
   let reloading = Promise.resolve();
   shell.onSignal('SIGHUP', (signal) => {
     // The logs at once, since whoever has renamed them waits; the rest in turn.
     server.reopenLogs();
     reloading = reloading.then(async () => {
+      manager.reloading();
       try {
-        shell.print(`${signal}: ${reloadLine(await server.reload(await load()))}`);
+        const line = reloadLine(await server.reload(await load()));
+        shell.print(`${signal}: ${line}`);
+        manager.ready(line);
       } catch (error) {
-        for (const line of linesOf(error)) shell.complain(`${signal} refused: ${line}`);
+        const lines = linesOf(error);
+        for (const line of lines) shell.complain(`${signal} refused: ${line}`);
+        // It goes on as before, so it is ready.
+        manager.ready(`reload refused: ${lines[0]}`);
       }
     });
   });
@@ -145,6 +173,9 @@ export interface Served {
   readonly entry: string;
   readonly directives: Directives;
   readonly script?: ScriptOptions | undefined;
+  /** Sockets that the process was started with. */
+  readonly inherited?: readonly InheritedSocket[];
+  readonly manager?: Manager | undefined;
 }
 
 /**
@@ -155,7 +186,7 @@ export interface Served {
  * @param reload the configuration as it is when SIGHUP comes
  */
 export async function serve(
-  { entry, directives, script }: Served,
+  { entry, directives, script, inherited = [], manager = NOBODY }: Served,
   version: string,
   shell: Shell,
   load: () => Promise<ServerModule> = loadServer,
@@ -169,13 +200,13 @@ export async function serve(
   }
   let server: MpmServer;
   try {
-    const options = { entry: path, directives };
+    const options = { entry: path, directives, inherited };
     server = (await load()).createServer(script === undefined ? options : { ...options, script });
   } catch (error) {
     return fail(error, shell);
   }
-  const ending = endBySignals(server, directives, shell);
-  heedOtherSignals(server, reload, shell);
+  const ending = endBySignals(server, directives, manager, shell);
+  heedOtherSignals(server, reload, manager, shell);
   server.on('error', (error: unknown) => fail(error, shell));
   let addresses: readonly ListenAddress[];
   try {
@@ -192,6 +223,7 @@ export async function serve(
   for (const address of addresses) {
     shell.print(`hybrid-mpm ${version} listening on ${url(address)} (${about})`);
   }
+  manager.ready(`serving on ${addresses.map(url).join(', ')}`);
   const { adminAddress } = server;
   if (adminAddress !== null) shell.print(`status on ${url(adminAddress)}/server-status`);
 }
