@@ -7,6 +7,7 @@
         "src/listener/native/memory.c",
         "src/listener/native/epoll.c",
         "src/listener/native/file.c",
+        "src/listener/native/service.c",
         "src/listener/native/socket.c",
         "src/listener/native/thread.c",
         "src/listener/native/watch.c"

@@ -2,8 +2,8 @@
  * Listening sockets: open, accept in batches, pause, close.
  *
  * Role: admission. Accepts while slots are free and the queue is below its bound; otherwise the
- * sockets leave the poll set and clients wait in the backlog. EMFILE and ENFILE pause for a while
- * instead of spinning on a socket that stays readable.
+ * sockets leave the poll set and clients wait in the backlog, while idle connections are let go for
+ * them. EMFILE and ENFILE pause for a while instead of spinning on a socket that stays readable.
  * Thread: the listener's.
  */
 import { nowTicks } from '../scoreboard/clock.ts';
@@ -11,7 +11,7 @@ import { HEADER, SLOT } from '../scoreboard/layout.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';
 import { ConnectionEvent } from '../scoreboard/states.ts';
 import { incarnationOf } from '../scoreboard/transition.ts';
-import { EAGAIN, EMFILE, ENFILE, ENOBUFS, ENOMEM, type Native, Region } from './native.ts';
+import { EAGAIN, EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM, type Native, Region } from './native.ts';
 import type { ListenerOptions } from './options.ts';
 import type { Poller } from './poller.ts';
 import type { SlotPool } from './slots.ts';
@@ -41,6 +41,7 @@ export class Acceptor {
   readonly #poller: Poller;
   readonly #slots: SlotPool;
   readonly #options: ListenerOptions;
+  readonly #makeRoom: (clients: number) => void;
   readonly #sockets: ListeningSocket[] = [];
   readonly #slotOffsets = new Uint32Array(ACCEPT_BATCH);
   #open = false;
@@ -48,18 +49,21 @@ export class Acceptor {
   #closed = false;
   #retry: NodeJS.Timeout | null = null;
 
+  /** @param makeRoom so many clients wait, and there is no slot or no descriptor for them */
   constructor(
     board: Scoreboard,
     native: Native,
     poller: Poller,
     slots: SlotPool,
     options: ListenerOptions,
+    makeRoom: (clients: number) => void = () => {},
   ) {
     this.#board = board;
     this.#native = native;
     this.#poller = poller;
     this.#slots = slots;
     this.#options = options;
+    this.#makeRoom = makeRoom;
     native.attach(Region.accept, new Uint8Array(this.#slotOffsets.buffer));
   }
 
@@ -75,11 +79,28 @@ export class Acceptor {
     const fd = native.listenTcp(host, port, this.#options.listenBacklog, flags);
     const where = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
     if (fd < 0) throw listenError(fd, where);
-    const address: ListenAddress = {
+    return this.#add(fd, {
       host,
       port: port === 0 ? this.#localPort(fd) : port,
       family: host.includes(':') ? 6 : 4,
-    };
+    });
+  }
+
+  /**
+   * Takes an inherited socket, which listens already.
+   * @param name what messages call it
+   * @throws an Error with ERR_MPM_INHERITED
+   */
+  adopt(fd: number, name: string): ListenAddress {
+    const result = this.#native.adoptListening(fd);
+    if (result < 0) throw inheritedError(result, fd, name);
+    const port = this.#localPort(fd);
+    const family = this.#slotOffsets[0] === this.#native.familyIpv6 ? 6 : 4;
+    const bytes = Buffer.from(this.#slotOffsets.buffer, 8, family === 6 ? 16 : 4);
+    return this.#add(fd, { host: addressText(bytes), port, family });
+  }
+
+  #add(fd: number, address: ListenAddress): ListenAddress {
     const index = this.#sockets.push({ fd, address }) - 1;
     // Before `open`, and during a pause, `resume` adds it with the others.
     if (this.#open && !this.#paused && !this.#closed) this.#addSource(fd, index);
@@ -102,6 +123,10 @@ export class Acceptor {
     this.resume();
   }
 
+  get isOpen(): boolean {
+    return this.#open;
+  }
+
   isToken(token: number): boolean {
     return token <= TOKEN_BASE;
   }
@@ -113,6 +138,8 @@ export class Acceptor {
     const wanted = Math.min(ACCEPT_BATCH, this.#slots.available);
     if (wanted === 0 || board.waiting >= this.#options.queueLimit) {
       this.#pause(FULL_PAUSE_MS);
+      // More connections than slots can be helped, more requests than workers cannot.
+      if (wanted === 0) this.#makeRoom(this.#unaccepted());
       return;
     }
     for (let index = 0; index < wanted; index++) {
@@ -157,6 +184,7 @@ export class Acceptor {
     this.#board.count(HEADER.acceptErrors);
     if (error === EMFILE || error === ENFILE || error === ENOBUFS || error === ENOMEM) {
       this.#pause(ERROR_PAUSE_MS);
+      this.#makeRoom(this.#unaccepted());
     }
   }
 
@@ -173,9 +201,18 @@ export class Acceptor {
     this.#retry ??= setTimeout(() => {
       this.#retry = null;
       this.resume();
+      if (!this.#paused || this.#closed) return;
       // Nobody else may have a reason to look again.
-      if (this.#paused && !this.#closed) this.#retryAfter(FULL_PAUSE_MS);
+      this.#retryAfter(FULL_PAUSE_MS);
+      if (this.#slots.available > 0) return;
+      const clients = this.#unaccepted();
+      if (clients > 0) this.#makeRoom(clients);
     }, milliseconds);
+  }
+
+  /** Clients that wait in the backlogs. */
+  #unaccepted(): number {
+    return this.#sockets.reduce((sum, { fd }) => sum + this.#native.unaccepted(fd), 0);
   }
 
   /** Accepts again if it had paused and there is room; called whenever room may have come. */
@@ -221,6 +258,21 @@ const CLEARED = [
   SLOT.clientFamily,
   SLOT.proxyDone,
 ];
+
+/** As the URL parser writes it, which shortens IPv6 (RFC 5952). */
+function addressText(bytes: Buffer): string {
+  if (bytes.length === 4) return bytes.join('.');
+  const groups = Array.from({ length: 8 }, (_, group) =>
+    bytes.readUInt16BE(group * 2).toString(16),
+  );
+  return new URL(`http://[${groups.join(':')}]`).hostname.slice(1, -1);
+}
+
+function inheritedError(errno: number, fd: number, name: string): Error & { code: string } {
+  const what = errno === EINVAL ? 'does not listen' : 'is no TCP socket';
+  const message = `inherited descriptor ${fd} (${name}) ${what}`;
+  return Object.assign(new Error(message), { code: 'ERR_MPM_INHERITED' });
+}
 
 function listenError(errno: number, where: string): Error & { code: string } {
   const [code, message] =

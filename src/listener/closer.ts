@@ -8,6 +8,7 @@
 import { elapsedTicks, nowTicks } from '../scoreboard/clock.ts';
 import { observeHeader } from '../scoreboard/histograms.ts';
 import { CloseReason, HEADER, RestFlag, SLOT } from '../scoreboard/layout.ts';
+import { countRequest, NO_SERIES } from '../scoreboard/request-counters.ts';
 import { FilePart } from '../scoreboard/rest.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';
 import { ConnectionEvent, ConnectionState } from '../scoreboard/states.ts';
@@ -22,14 +23,23 @@ const DISCARD_TURNS = 16;
 const REASON_PHRASES = {
   408: 'Request Timeout',
   502: 'Bad Gateway',
+  503: 'Service Unavailable',
   504: 'Gateway Timeout',
 } as const;
 export type ListenerStatus = keyof typeof REASON_PHRASES;
 
+/**
+ * Seconds for Retry-After (RFC 9110, 10.2.3): within five ticks the ramp has started 31 workers, where so
+ * many are allowed.
+ */
+const RETRY_AFTER = 5;
+const MORE_FIELDS: Readonly<Record<string, string>> = { 503: `Retry-After: ${RETRY_AFTER}\r\n` };
+
 const ANSWERS = new Map<number, { readonly offset: number; readonly length: number }>();
 const ANSWER_BYTES = Buffer.concat(
   Object.entries(REASON_PHRASES).map(([status, phrase]) => {
-    const head = `HTTP/1.1 ${status} ${phrase}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`;
+    const more = MORE_FIELDS[status] ?? '';
+    const head = `HTTP/1.1 ${status} ${phrase}\r\n${more}Connection: close\r\nContent-Length: 0\r\n\r\n`;
     const offset = [...ANSWERS.values()].reduce((sum, { length }) => sum + length, 0);
     ANSWERS.set(Number(status), { offset, length: head.length });
     return Buffer.from(head, 'latin1');
@@ -101,6 +111,26 @@ export class Closer {
     // First the move: until it succeeded a poller may still give the connection to a worker.
     if (board.move(slot, word, event) !== Outcome.moved) return false;
     this.#linger(slot, reason, status);
+    return true;
+  }
+
+  /**
+   * Ends a connection that waited in the queue for too long: 503 where it has a request. False: a worker
+   * took it first.
+   */
+  refuse(slot: number, word: number): boolean {
+    const board = this.#board;
+    if (board.move(slot, word, ConnectionEvent.timeout) !== Outcome.moved) return false;
+    const began = board.slot(slot, SLOT.sinceTicks);
+    // The time of the one before is still there.
+    board.setSlot(slot, SLOT.requestSinceTicks, began);
+    // It may be the client's end that has waited.
+    const hasRequest = this.#native.pending(board.slot(slot, SLOT.fd)) > 0;
+    if (hasRequest) {
+      const took = Math.max(0, elapsedTicks(began, nowTicks()));
+      countRequest(board, board.listenerCounters, 503, took, NO_SERIES);
+    }
+    this.#linger(slot, CloseReason.queueTimeout, hasRequest ? 503 : null);
     return true;
   }
 

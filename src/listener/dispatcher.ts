@@ -8,6 +8,8 @@
  */
 import { HEADER } from '../scoreboard/layout.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';
+import { ConnectionState } from '../scoreboard/states.ts';
+import { stateOf } from '../scoreboard/transition.ts';
 import type { Signal } from '../scoreboard/wake.ts';
 import { wakeForBacklog, wakeMany } from './waker.ts';
 
@@ -43,6 +45,20 @@ export class Dispatcher {
   requeueOrphan(slot: number): void {
     this.#board.count(HEADER.requeuedOrphans);
     this.push(slot);
+  }
+
+  /**
+   * Takes out tickets at the head of the ring whose connections are no longer queued, so that they count
+   * for nothing. Others may be further back; workers pass over them.
+   */
+  forgetStale(): void {
+    const board = this.#board;
+    for (let left = board.queue.capacity; left > 0; left--) {
+      const ticket = board.queue.peek();
+      if (ticket < 0 || ticket === board.logTicket) return;
+      if (stateOf(board.word(ticket)) === ConnectionState.queued) return;
+      if (!board.queue.popIf(ticket)) return;
+    }
   }
 
   get #backlog(): number {

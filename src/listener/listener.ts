@@ -30,6 +30,7 @@ import { EAGAIN, ENOENT, type Native, SHORT_SLICE_US } from './native.ts';
 import type { ListenerOptions } from './options.ts';
 import { type LostRequest, type Orphaned, Orphans } from './orphans.ts';
 import type { Poller } from './poller.ts';
+import { Shedder } from './shedder.ts';
 import { SlotPool } from './slots.ts';
 import { Standby } from './standby.ts';
 import { Sweeper } from './sweeper.ts';
@@ -92,7 +93,10 @@ export class Listener {
     this.#closer = new Closer(board, native, this.#slots);
     this.#orphans = new Orphans(board, this.#closer);
     this.#deadlines = new DeadlineWatch(board, this.#signal, (child) => this.onStuck(child));
-    this.#acceptor = new Acceptor(board, native, poller, this.#slots, this.#options);
+    const shedder = new Shedder(board, native, this.#closer, this.#slots);
+    this.#acceptor = new Acceptor(board, native, poller, this.#slots, this.#options, (clients) =>
+      shedder.makeRoom(clients),
+    );
     this.#dispatcher = new Dispatcher(board, this.#signal, () => this.onBacklog());
     this.#router = new EventRouter(board, poller, this.#signal);
     this.#standby = new Standby(board, poller, this.#signal, {
@@ -116,6 +120,7 @@ export class Listener {
       sample: (slot) => this.#completer.sample(slot),
       expireWrite: (slot) => this.#completer.expire(slot),
       requeueOrphan: (slot) => this.#dispatcher.requeueOrphan(slot),
+      forgetTickets: () => this.#dispatcher.forgetStale(),
       overdue: (slot, word) => this.#deadlines.overdue(slot, word),
       passed: (began) => {
         logging?.flush();
@@ -149,6 +154,11 @@ export class Listener {
     return this.#acceptor.listen(host, port, v6Only);
   }
 
+  /** See `Acceptor.adopt`. */
+  adopt(fd: number, name: string): ListenAddress {
+    return this.#acceptor.adopt(fd, name);
+  }
+
   get addresses(): readonly ListenAddress[] {
     return this.#acceptor.addresses;
   }
@@ -170,6 +180,11 @@ export class Listener {
 
   open(): void {
     this.#acceptor.open();
+  }
+
+  /** It has let clients in. */
+  get isOpen(): boolean {
+    return this.#acceptor.isOpen;
   }
 
   /** The request set has something: poll it, or, where a worker does, look after that one. */
@@ -396,9 +411,17 @@ export class Listener {
     this.#dispatcher.wake();
   }
 
+  /**
+   * Says that the server is about to stop, and still serves: it is no longer ready, and responses end
+   * their connections.
+   */
+  announceStop(): void {
+    this.#board.setHeader(HEADER.phase.offset, Phase.draining);
+  }
+
   /** Refuses new clients, lets idle ones go, and resolves when the last connection is closed. */
   drain(): Promise<void> {
-    this.#board.setHeader(HEADER.phase.offset, Phase.draining);
+    this.announceStop();
     this.#acceptor.close();
     this.#sweeper.draining = true;
     const empty = new Promise<void>((resolve) => {

@@ -52,6 +52,13 @@ export interface Native {
   resume(watch: number): number;
   unwatch(watch: number): number;
   listenTcp(address: string, port: number, backlog: number, flags: number): number;
+  /**
+   * Prepares an inherited listening TCP socket; -EINVAL: it does not listen, -EPROTONOSUPPORT: it is
+   * none.
+   */
+  adoptListening(fd: number): number;
+  /** One datagram to a unix socket, without waiting; `@` begins an abstract address. */
+  notify(address: string, message: string): number;
   /** The region holds `count` byte offsets (uint32) of free slots; fd and peer go into them. */
   accept(listening: number, region: Region, count: number): number;
   recv(fd: number, region: Region, offset: number, length: number): number;
@@ -96,6 +103,8 @@ export interface Native {
   setSlice(microseconds: number): number;
   /** Bytes that the peer has not acknowledged yet (tcp(7), SIOCOUTQ). */
   unsent(fd: number): number;
+  /** Connections that wait in the backlog of a listening socket. */
+  unaccepted(fd: number): number;
   shutdownWrite(fd: number): number;
   /** `close` resets the connection, so that the peer cannot take the end for a proper one. */
   resetOnClose(fd: number): number;
@@ -123,6 +132,7 @@ export const SHORT_SLICE_US = 100;
 export const ENOENT = -2;
 export const EAGAIN = -11;
 export const EEXIST = -17;
+export const EINVAL = -22;
 export const EMFILE = -24;
 export const ENFILE = -23;
 export const ENOBUFS = -105;

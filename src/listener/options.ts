@@ -18,6 +18,8 @@ export interface ListenerOptions {
   readonly reusePort: boolean;
   /** Connections waiting for a worker above which accepting pauses. */
   readonly queueLimit: number;
+  /** Wait in the queue after which a request that nobody has read is answered 503, 0: never. */
+  readonly queueTimeoutMs: number;
 }
 
 /** Apache's MAX_SECS_TO_LINGER and SECONDS_TO_LINGER. */

@@ -47,6 +47,8 @@ export interface SweepTargets {
   /** A client took nothing of what is left of its response. */
   expireWrite(slot: number): void;
   requeueOrphan(slot: number): void;
+  /** Tickets of connections that were taken out of the queue are in the ring. */
+  forgetTickets(): void;
   /** A child owns it, and its response should have begun by now. */
   overdue(slot: number, word: number): void;
   /** Once a pass, also when nothing was found; it began at this `performance.now()`. */
@@ -63,6 +65,7 @@ export class Sweeper {
   readonly #targets: SweepTargets;
   #timer: NodeJS.Timeout | null = null;
   #stopped = false;
+  #refused = 0;
   /** Set while the server drains: idle connections are let go at once. */
   draining = false;
 
@@ -106,6 +109,8 @@ export class Sweeper {
     const { watermark } = this.#slots;
     const ringEmpty = this.#board.queue.length === 0;
     for (let slot = 0; slot < watermark; slot++) this.#check(slot, now, ringEmpty);
+    if (this.#refused > 0) this.#targets.forgetTickets();
+    this.#refused = 0;
     this.#targets.passed(began);
   }
 
@@ -149,7 +154,9 @@ export class Sweeper {
         else if (waited * 2 > timeoutMs) this.#targets.sample(slot);
         return;
       case ConnectionState.queued:
-        if (ringEmpty && waited > UNTAKEN_MS) this.#targets.requeueOrphan(slot);
+        if (this.#isUnread(slot, waited)) {
+          if (this.#closer.refuse(slot, word)) this.#refused++;
+        } else if (ringEmpty && waited > UNTAKEN_MS) this.#targets.requeueOrphan(slot);
         return;
       case ConnectionState.lingerNormal:
         if (waited > LINGER_NORMAL_MS) this.#cut(slot, word);
@@ -164,6 +171,17 @@ export class Sweeper {
       default:
         return;
     }
+  }
+
+  /**
+   * It has waited for longer than queueTimeout, and no worker has read any of its request: none may be
+   * thrown away that one has. Should a worker take it and give it back between this look and the move,
+   * then its handler was not called, and 503 is still true.
+   */
+  #isUnread(slot: number, waitedMs: number): boolean {
+    const { queueTimeoutMs } = this.#options;
+    if (queueTimeoutMs === 0 || waitedMs <= queueTimeoutMs) return false;
+    return this.#board.slot(slot, SLOT.buffer) === 0;
   }
 
   #requestExpired(slot: number, now: number): boolean {

@@ -7,6 +7,7 @@
  * May not: hold any logic of its own that a test would want.
  */
 import { inspect } from 'node:util';
+import { loadNative } from '../listener/native.ts';
 import { type Invocation, parseArguments, UsageError } from './cli/arguments.ts';
 import { configurationText } from './cli/check-config.ts';
 import { helpText } from './cli/help.ts';
@@ -16,6 +17,7 @@ import { packageVersion } from './cli/version.ts';
 import { ConfigError } from './config/directives.ts';
 import { thisMachine } from './config/machine.ts';
 import { loadConfiguration } from './config/sources.ts';
+import { ServiceManager, takeInheritedSockets } from './service-manager.ts';
 import { adminUrl, statusUrl } from './terminal/client.ts';
 
 const EXIT_USAGE = 2;
@@ -58,7 +60,15 @@ async function run(invocation: Invocation): Promise<void> {
   const ownAddress = origins.get('listen')?.kind === 'default';
   const script = command === 'run' ? { arguments: parameters, ownAddress } : undefined;
   const reload = async () => (await load()).directives;
-  return serve({ entry, directives, script, watch }, packageVersion(), shell, undefined, reload);
+  const inherited = takeInheritedSockets(process.env, process.pid);
+  const served = { entry, directives, script, watch, inherited, manager: serviceManager() };
+  return serve(served, packageVersion(), shell, undefined, reload);
+}
+
+/** The native part is loaded only where there is somebody to tell. */
+function serviceManager(): ServiceManager | undefined {
+  if (process.env.NOTIFY_SOCKET === undefined) return undefined;
+  return new ServiceManager(loadNative(), process.env, process.pid, shell.complain);
 }
 
 try {

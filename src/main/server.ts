@@ -50,6 +50,15 @@ export interface ServerOptions {
    * interest.
    */
   readonly script?: ScriptOptions;
+  /** Sockets that listen already; they are served in place of `directives.listen`. */
+  readonly inherited?: readonly InheritedSocket[];
+}
+
+/** A listening TCP socket that this process was started with; the server owns it from `listen` on. */
+export interface InheritedSocket {
+  readonly fd: number;
+  /** What messages call it. */
+  readonly name: string;
 }
 
 export interface ScriptOptions {
@@ -71,7 +80,7 @@ export interface CloseOptions {
 export interface MpmServer extends EventEmitter {
   /**
    * Resolves when the sockets listen and the first child is ready.
-   * @throws an Error with code ERR_MPM_ADDRESS_IN_USE, ERR_MPM_ADDRESS, ERR_MPM_ENTRY_NOT_FOUND,
+   * @throws an Error with code ERR_MPM_ADDRESS_IN_USE, ERR_MPM_ADDRESS, ERR_MPM_INHERITED, ERR_MPM_ENTRY_NOT_FOUND,
    *   ERR_MPM_ENTRY_FAILED, ERR_MPM_ENTRY_SHAPE, ERR_MPM_ENTRY_TYPESCRIPT, ERR_MPM_NO_LISTEN,
    *   ERR_MPM_NO_EPOLL, ERR_MPM_ADMIN_IN_USE, ERR_MPM_ADMIN_TOKEN, ERR_MPM_ACCESS_LOG or
    *   ERR_MPM_SPILL_FOLDER
@@ -80,7 +89,8 @@ export interface MpmServer extends EventEmitter {
   readonly addresses: readonly ListenAddress[];
   readonly adminAddress: ListenAddress | null;
   /**
-   * Drains: no new clients, idle ones are let go, requests finish, within gracefulShutdownTimeout.
+   * Drains: it is not ready any more, new clients are served for another drainDelay; then no new
+   * clients, idle ones are let go, requests finish, within gracefulShutdownTimeout.
    * A further call with `force` ends at once.
    */
   close(options?: CloseOptions): Promise<void>;
@@ -120,6 +130,7 @@ class Server extends EventEmitter implements MpmServer {
   readonly #entry: string;
   #directives: Directives;
   readonly #script: ScriptOptions | null;
+  readonly #inherited: readonly InheritedSocket[];
   /** That there are slots for. */
   #mostWorkers = 0;
   /** Servers of one process do not hear each other's children. */
@@ -133,11 +144,12 @@ class Server extends EventEmitter implements MpmServer {
   #force: (() => void) | null = null;
   #forced = false;
 
-  constructor({ entry, directives, script }: ServerOptions) {
+  constructor({ entry, directives, script, inherited = [] }: ServerOptions) {
     super();
     this.#entry = resolve(entry);
     this.#directives = directives;
     this.#script = script ?? null;
+    this.#inherited = inherited;
   }
 
   get addresses(): readonly ListenAddress[] {
@@ -179,7 +191,9 @@ class Server extends EventEmitter implements MpmServer {
     const listener = new Listener(board, native, poller, listenerOptions(directives), this.#log);
     this.#listener = listener;
     try {
-      if (this.#script?.ownAddress !== true) await this.#bind(listener);
+      if (this.#inherited.length > 0) {
+        for (const { fd, name } of this.#inherited) listener.adopt(fd, name);
+      } else if (this.#script?.ownAddress !== true) await this.#bind(listener);
       if (directives.admin !== null) await this.#startAdmin(board, directives.admin);
       listener.start();
       this.#children = new Children(board, listener, native, {
@@ -306,6 +320,10 @@ class Server extends EventEmitter implements MpmServer {
     const forced = new Promise<void>((resolveForced) => {
       this.#force = resolveForced;
     });
+    const running = listener.isOpen;
+    listener.announceStop();
+    // Whoever sends clients here takes a while to notice; a server that never was ready has none.
+    if (running) await elapsed(this.#directives.drainDelayMs, forced);
     const bound = this.#directives.gracefulShutdownTimeoutMs;
     let timer: NodeJS.Timeout | null = null;
     const expired =
@@ -335,6 +353,17 @@ class Server extends EventEmitter implements MpmServer {
   }
 }
 
+/** Resolves after so long, or before with `sooner`. */
+async function elapsed(milliseconds: number, sooner: Promise<void>): Promise<void> {
+  if (milliseconds === 0) return;
+  let timer: NodeJS.Timeout | undefined;
+  const over = new Promise<void>((resolveOver) => {
+    timer = setTimeout(resolveOver, milliseconds);
+  });
+  await Promise.race([over, sooner]);
+  clearTimeout(timer);
+}
+
 function listenerOptions(directives: Directives): ListenerOptions {
   return {
     keepAliveTimeoutMs: directives.keepAliveTimeoutMs,
@@ -344,6 +373,7 @@ function listenerOptions(directives: Directives): ListenerOptions {
     listenBacklog: directives.listenBacklog,
     reusePort: directives.reusePort,
     queueLimit: directives.queueLimit,
+    queueTimeoutMs: directives.queueTimeoutMs,
   };
 }
 

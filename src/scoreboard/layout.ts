@@ -128,6 +128,8 @@ export const CloseReason = {
   forced: 7,
   writeTimeout: 8,
   deadline: 9,
+  /** Answered 503, since no worker took it within queueTimeout. */
+  queueTimeout: 10,
 } as const;
 export type CloseReason = (typeof CloseReason)[keyof typeof CloseReason];
 

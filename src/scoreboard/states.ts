@@ -200,6 +200,14 @@ export const TRANSITIONS: readonly TransitionRow[] = [
   row(['upgraded'], 'close', 'closing', 'worker', 'clear', 'that socket was closed'),
   row(['processing'], 'close', 'closing', 'worker', 'clear', 'nothing more to say to this peer'),
   row(WAITING, 'timeout', 'lingerShort', 'listener', 'clear', 'too slow or idle too long'),
+  row(
+    ['queued'],
+    'timeout',
+    'lingerShort',
+    'listener',
+    'clear',
+    'no worker took it within queueTimeout: the listener answers 503',
+  ),
   row(WAITING, 'shed', 'lingerShort', 'listener', 'clear', 'room is needed, or the server stops'),
   row(
     [...WAITING, ...LINGERING, 'writeCompletion'],

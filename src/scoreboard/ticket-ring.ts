@@ -89,6 +89,29 @@ export class TicketRing {
     }
   }
 
+  /** The oldest ticket, which stays; `EMPTY` where there is none. It may be gone by now. */
+  peek(): number {
+    const words = this.#words;
+    const position = Atomics.load(words, HEAD);
+    const cell = CELLS + (position & this.#mask) * CELL_WORDS;
+    if (Atomics.load(words, cell) !== ((position + 1) | 0)) return EMPTY;
+    return words[cell + 1] as number;
+  }
+
+  /** Takes the oldest ticket where it is this one; false: another is, or somebody else was first. */
+  popIf(ticket: number): boolean {
+    const words = this.#words;
+    const position = Atomics.load(words, HEAD);
+    const cell = CELLS + (position & this.#mask) * CELL_WORDS;
+    if (Atomics.load(words, cell) !== ((position + 1) | 0)) return false;
+    // Nobody writes the cell before this position was taken, so the ticket is the one that is taken.
+    if ((words[cell + 1] as number) !== ticket) return false;
+    const next = (position + 1) | 0;
+    if (Atomics.compareExchange(words, HEAD, position, next) !== position) return false;
+    Atomics.store(words, cell, (position + this.capacity) | 0);
+    return true;
+  }
+
   /** Position of the next push; tickets before it are in the ring or taken. */
   get tail(): number {
     return Atomics.load(this.#words, TAIL);

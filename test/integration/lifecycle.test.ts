@@ -194,6 +194,39 @@ describe('stopping', () => {
     expect(await exit).toBe(0);
   });
 
+  it('serves on for drainDelay after it has said that it is not ready', async () => {
+    const running = await start('--drain-delay=1s');
+    const ready = () =>
+      fetch(`http://127.0.0.1:${running.adminPort}/readyz`, {
+        signal: AbortSignal.timeout(5_000),
+      }).then(({ status }) => status);
+    expect(await ready()).toBe(200);
+    const idle = await RawClient.open(running.port);
+    idle.send(get('/'));
+    expect((await idle.response()).headers.get('connection')).not.toBe('close');
+    const began = performance.now();
+    const exit = running.stop('SIGTERM');
+    await eventually(ready, (status) => status === 503);
+    // One that was there, and a new one, as a load balancer would still send it.
+    for (const client of [idle, await RawClient.open(running.port)]) {
+      client.send(get('/'));
+      const { status, headers } = await client.response();
+      expect([status, headers.get('connection')]).toEqual([200, 'close']);
+      await client.ended();
+      client.close();
+    }
+    expect(await exit).toBe(0);
+    expect(performance.now() - began).toBeGreaterThan(990);
+    expect(running.output()).toContain('serving on for 1s, then finishing requests within 30s');
+  });
+
+  it('ends at once on a second signal within drainDelay', async () => {
+    const running = await start('--drain-delay=1h');
+    running.process.kill('SIGTERM');
+    await eventually(running.output, (text) => text.includes('serving on for 1h'));
+    expect(await running.stop('SIGTERM')).toBe(143);
+  });
+
   it('ends within gracefulShutdownTimeout although a handler never does', async () => {
     const running = await start('--graceful-shutdown-timeout=500ms');
     const stuck = await RawClient.open(running.port);

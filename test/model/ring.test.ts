@@ -20,6 +20,8 @@ interface Size {
   readonly consumers: number;
   readonly tickets: number;
   readonly weak?: boolean;
+  /** The first consumer takes a ticket only if it is the one that it has looked at. */
+  readonly looks?: boolean;
   /** Position of the first push. */
   readonly start?: number;
 }
@@ -27,7 +29,7 @@ interface Size {
 /** Each producer pushes its tickets in order; consumers take until all are taken. */
 function ringModel(
   code: Code,
-  { producers, consumers, tickets, weak = false, start = 0 }: Size,
+  { producers, consumers, tickets, weak = false, start = 0, looks = false }: Size,
 ): Model {
   const words = code.ring.TicketRing.bytes(CAPACITY) >> 2;
   const memory = new Memory(words + 1);
@@ -50,6 +52,10 @@ function ringModel(
     memory.words[CELLS + ((start + cell) & (CAPACITY - 1)) * 2] = start + cell;
   }
   const total = producers * tickets;
+  const takeSeen = () => {
+    const ticket = ring.peek();
+    return ticket !== code.ring.EMPTY && ring.popIf(ticket) ? ticket : code.ring.EMPTY;
+  };
   const threads: ModelThread<number[]>[] = [];
   for (let producer = 0; producer < producers; producer++) {
     threads.push({
@@ -67,7 +73,7 @@ function ringModel(
       // The last ticket seen of each producer.
       start: new Array(producers).fill(-1),
       turn: (seen) => {
-        const ticket = ring.pop();
+        const ticket = looks && consumer === 0 ? takeSeen() : ring.pop();
         if (ticket === code.ring.EMPTY)
           return Atomics.load(all, taken) === (1 << total) - 1 ? null : seen;
         const producer = Math.floor(ticket / 10);
@@ -101,6 +107,7 @@ const SIZES: readonly [string, Size][] = [
   ['three producers, one consumer', { producers: 3, consumers: 1, tickets: 1 }],
   ['positions that pass 2^31', { producers: 2, consumers: 1, tickets: 2, start: 0x7fff_ffff }],
   ['positions that pass 2^32', { producers: 1, consumers: 2, tickets: 3, start: -2 }],
+  ['a consumer that looks first', { producers: 1, consumers: 2, tickets: 3, looks: true }],
   ['delayed stores', { producers: 2, consumers: 1, tickets: 2, weak: true }],
   ['delayed stores, two consumers', { producers: 1, consumers: 2, tickets: 3, weak: true }],
 ];
@@ -178,6 +185,16 @@ describe('and would be caught where it did not', () => {
         becomes: 'const turn = Atomics.load(words, cell) - (position + 1);',
       },
       { producers: 1, consumers: 1, tickets: 2, start: 0x7fff_ffff },
+      '',
+    ],
+    [
+      'what was looked at is taken without comparing the head',
+      {
+        file: 'scoreboard/ticket-ring',
+        text: 'if (Atomics.compareExchange(words, HEAD, position, next) !== position) return false;',
+        becomes: 'Atomics.store(words, HEAD, next);',
+      },
+      { producers: 1, consumers: 2, tickets: 2, looks: true },
       '',
     ],
     [

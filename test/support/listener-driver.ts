@@ -228,6 +228,8 @@ class ListenerTurn {
     switch (stateOf(word)) {
       case ConnectionState.waitRequest:
       case ConnectionState.keepalive:
+      case ConnectionState.queued:
+        // Of a queued one the ticket stays in the ring.
         if (board.move(slot, word, ConnectionEvent.timeout) === Outcome.moved) {
           this.#drain(slot, board.word(slot));
         }

@@ -87,6 +87,7 @@ export async function observedServer(options: ObservedOptions): Promise<Observed
     listenBacklog: 511,
     reusePort: false,
     queueLimit: 256,
+    queueTimeoutMs: 0,
   });
   const { port }: ListenAddress = listener.listen('127.0.0.1', 0, true);
   listener.start();

@@ -90,6 +90,7 @@ NAPI_MODULE_INIT() {
   memory_register(env, exports);
   epoll_register(env, exports);
   file_register(env, exports);
+  service_register(env, exports);
   socket_register(env, exports);
   thread_register(env, exports);
   watch_register(env, exports);

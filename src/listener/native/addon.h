@@ -70,6 +70,7 @@ void close_held_descriptors(addon_t *addon);
 void memory_register(napi_env env, napi_value exports);
 void epoll_register(napi_env env, napi_value exports);
 void file_register(napi_env env, napi_value exports);
+void service_register(napi_env env, napi_value exports);
 void socket_register(napi_env env, napi_value exports);
 void thread_register(napi_env env, napi_value exports);
 void watch_register(napi_env env, napi_value exports);

@@ -235,6 +235,21 @@ static napi_value unsent(napi_env env, napi_callback_info info) {
   return call_return(&call, ioctl(fd, SIOCOUTQ, &bytes) < 0 ? -errno : bytes);
 }
 
+// unaccepted(listening descriptor): connections in its backlog. Linux tells it of a listening socket in
+// this place (net/ipv4/tcp.c, tcp_get_info).
+static napi_value unaccepted(napi_env env, napi_callback_info info) {
+  call_t call = call_begin(env, info, 1);
+  int fd = call_int(&call, 0);
+  if (!call.ok) return call_return(&call, -EINVAL);
+  struct tcp_info state;
+  memset(&state, 0, sizeof state);
+  socklen_t length = sizeof state;
+  if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &state, &length) < 0) {
+    return call_return(&call, -errno);
+  }
+  return call_return(&call, (int32_t)state.tcpi_unacked);
+}
+
 static napi_value shutdown_write(napi_env env, napi_callback_info info) {
   call_t call = call_begin(env, info, 1);
   int fd = call_int(&call, 0);
@@ -291,6 +306,7 @@ void socket_register(napi_env env, napi_value exports) {
   define_function(env, exports, "discard", discard);
   define_function(env, exports, "pending", pending);
   define_function(env, exports, "unsent", unsent);
+  define_function(env, exports, "unaccepted", unaccepted);
   define_function(env, exports, "shutdownWrite", shutdown_write);
   define_function(env, exports, "resetOnClose", reset_on_close);
   define_function(env, exports, "close", close_descriptor);

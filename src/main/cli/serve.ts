@@ -11,7 +11,14 @@ import { resolve } from 'node:path';
 import { inspect } from 'node:util';
 import { ConfigError, type Directives } from '../config/directives.ts';
 import { formatDuration, formatHostPort } from '../config/kinds.ts';
-import type { createServer, ListenAddress, MpmServer, Reloaded, ScriptOptions } from '../server.ts';
+import type {
+  createServer,
+  InheritedSocket,
+  ListenAddress,
+  MpmServer,
+  Reloaded,
+  ScriptOptions,
+} from '../server.ts';
 import { WatchMode } from './watch.ts';
 
 /** What a process may do; an argument, so that tests need no process. */
@@ -21,6 +28,14 @@ export interface Shell {
   readonly exit: (code: number) => void;
   readonly onSignal: (signal: NodeJS.Signals, handler: (signal: NodeJS.Signals) => void) => void;
 }
+
+/** Whoever started the process and wants to know how it is; see service-manager.ts. */
+export interface Manager {
+  ready(status: string): void;
+  reloading(): void;
+  stopping(status: string): void;
+}
+const NOBODY: Manager = { ready() {}, reloading() {}, stopping() {} };
 
 /** The server could not start or go on, or the configuration is invalid. */
 export const EXIT_FAILED = 1;
@@ -55,7 +70,12 @@ export function fail(error: unknown, shell: Shell): void {
 }
 
 /** SIGTERM and SIGINT: the first drains and ends with 0, the second forces and ends with 128 + n. */
-function endBySignals(server: () => MpmServer | null, directives: Directives, shell: Shell) {
+function endBySignals(
+  server: () => MpmServer | null,
+  directives: Directives,
+  manager: Manager,
+  shell: Shell,
+) {
   const ending = { begun: false, code: 0 };
   const end = (promise: Promise<void>) =>
     promise.then(
@@ -69,14 +89,17 @@ function endBySignals(server: () => MpmServer | null, directives: Directives, sh
     if (current === null) return shell.exit(0);
     if (!ending.begun) {
       ending.begun = true;
-      const { gracefulShutdownTimeoutMs: bound } = directives;
+      const { drainDelayMs: delay, gracefulShutdownTimeoutMs: bound } = directives;
+      const after = delay === 0 ? '' : ` serving on for ${formatDuration(delay)}, then`;
       const within = bound === 0 ? '' : ` within ${formatDuration(bound)}`;
-      shell.print(`${signal}: finishing requests${within}; once more ends at once`);
+      shell.print(`${signal}:${after} finishing requests${within}; once more ends at once`);
+      manager.stopping('finishing requests');
       void end(current.close());
       return;
     }
     ending.code = 128 + constants.signals[signal];
     shell.print(`${signal}: ending at once`);
+    manager.stopping('ending at once');
     void end(current.close({ force: true }));
     // A stop that was forced must not depend on the part that may be stuck.
     setTimeout(() => shell.exit(ending.code), FORCED_END_MS);
@@ -106,7 +129,12 @@ function reloadLine({ applied, restarted, kept }: Reloaded): string {
 }
 
 /** SIGHUP reloads, SIGUSR2 restarts the workers, SIGTTIN and SIGTTOU ask for one more and one fewer. */
-function heedOtherSignals(current: () => MpmServer, load: LoadDirectives, shell: Shell): void {
+function heedOtherSignals(
+  current: () => MpmServer,
+  load: LoadDirectives,
+  manager: Manager,
+  shell: Shell,
+): void {
   let reloading = Promise.resolve();
   const attempt = (act: () => void, refused: string): boolean => {
     try {
@@ -122,10 +150,16 @@ function heedOtherSignals(current: () => MpmServer, load: LoadDirectives, shell:
     const reopened = attempt(() => current().reopenLogs(), `${signal} refused`);
     if (!reopened) return;
     reloading = reloading.then(async () => {
+      manager.reloading();
       try {
-        shell.print(`${signal}: ${reloadLine(await current().reload(await load()))}`);
+        const line = reloadLine(await current().reload(await load()));
+        shell.print(`${signal}: ${line}`);
+        manager.ready(line);
       } catch (error) {
-        for (const line of linesOf(error)) shell.complain(`${signal} refused: ${line}`);
+        const lines = linesOf(error);
+        for (const line of lines) shell.complain(`${signal} refused: ${line}`);
+        // It goes on as before, so it is ready.
+        manager.ready(`reload refused: ${lines[0]}`);
       }
     });
   });
@@ -159,6 +193,9 @@ export interface Served {
   readonly script?: ScriptOptions | undefined;
   /** Fresh workers whenever a source file changes. */
   readonly watch?: boolean;
+  /** Sockets that the process was started with. */
+  readonly inherited?: readonly InheritedSocket[];
+  readonly manager?: Manager | undefined;
 }
 
 /** What a change of the application's code may mend. */
@@ -177,7 +214,7 @@ const isMendable = (error: unknown): boolean => isCoded(error) && MENDABLE.inclu
  * @param reload the configuration as it is when SIGHUP comes
  */
 export async function serve(
-  { entry, directives, script, watch = false }: Served,
+  { entry, directives, script, watch = false, inherited = [], manager = NOBODY }: Served,
   version: string,
   shell: Shell,
   load: () => Promise<ServerModule> = loadServer,
@@ -190,12 +227,12 @@ export async function serve(
     return shell.exit(EXIT_FAILED);
   }
   let server: MpmServer | null = null;
-  const ending = endBySignals(() => server, directives, shell);
+  const ending = endBySignals(() => server, directives, manager, shell);
   const running = (): MpmServer => {
     if (server !== null) return server;
     throw Object.assign(new Error('nothing serves yet'), { code: 'ERR_MPM_NOT_RUNNING' });
   };
-  heedOtherSignals(running, reload, shell);
+  heedOtherSignals(running, reload, manager, shell);
   const watching =
     watch && !found.isDirectory() ? new WatchMode(path, { ...shell, linesOf }) : null;
   if (watch && watching === null) {
@@ -205,7 +242,8 @@ export async function serve(
   try {
     await watching?.start();
     const { createServer } = await load();
-    const options = { entry: path, directives, ...(script === undefined ? {} : { script }) };
+    const base = { entry: path, directives, inherited };
+    const options = script === undefined ? base : { ...base, script };
     while (addresses === null) {
       watching?.forget();
       const made = createServer(options);
@@ -232,6 +270,7 @@ export async function serve(
   for (const address of addresses) {
     shell.print(`hybrid-mpm ${version} listening on ${url(address)} (${about})`);
   }
+  manager.ready(`serving on ${addresses.map(url).join(', ')}`);
   const { adminAddress } = server;
   if (adminAddress !== null) shell.print(`status on ${url(adminAddress)}/server-status`);
 }

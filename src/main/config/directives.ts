@@ -67,6 +67,8 @@ export interface Directives {
   readonly maxConnections: number;
   /** Connections that wait for a worker, 1 .. maxConnections. */
   readonly queueLimit: number;
+  /** Wait in the queue after which a request is answered 503; 0: never. */
+  readonly queueTimeoutMs: number;
 
   /** Workers at start, and never fewer; <= maxRequestWorkers. */
   readonly startServers: number;
@@ -98,6 +100,8 @@ export interface Directives {
   readonly requestReadTimeout: RequestReadTimeout;
   /** Time until a response must have begun; 0: none. */
   readonly requestDeadlineMs: number;
+  /** Between a stop's announcement (/readyz) and the closing of the listening sockets. */
+  readonly drainDelayMs: number;
   /** Bound on a drain and on a retiring child; 0: unbounded. */
   readonly gracefulShutdownTimeoutMs: number;
 

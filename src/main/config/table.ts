@@ -189,6 +189,18 @@ export const DIRECTIVES = {
       'downwards to hold new clients back early rather than answer all of them late: about the requests a second that the workers can do, times the wait that clients accept.',
     source: 'none; the idea is bounded admission',
   }),
+  queueTimeout: directive({
+    group: 'sockets',
+    key: 'queueTimeoutMs',
+    kind: kinds.duration(0, DAY_MS, 'never'),
+    initial: () => 60_000,
+    summary: 'Wait for a worker after which a request is answered 503; 0: never',
+    meaning:
+      'How long a request may wait in the queue before the listener answers it by itself: 503 with `Retry-After`, and the connection ends. Kept to within half a second. Only where no worker has read any of it: one that was read is served, however late. 60 s is when common load balancers and browsers have given up, so that the answer would be computed for nobody and only delay the next. 0: never.',
+    change:
+      'downwards, to a few seconds, where a quick refusal serves clients better than a late answer, as behind a load balancer that tries another server.',
+    source: 'none; HAProxy: timeout queue',
+  }),
   startServers: directive({
     group: 'workers',
     key: 'startServers',
@@ -363,6 +375,18 @@ export const DIRECTIVES = {
     change: 'to somewhat more than the slowest request that is still of use to anybody.',
     source: "none; gunicorn's timeout is the nearest",
   }),
+  drainDelay: directive({
+    group: 'time',
+    key: 'drainDelayMs',
+    kind: kinds.duration(0, DAY_MS, 'none'),
+    initial: () => 0,
+    summary: 'Serving new clients after /readyz began to fail, when it stops',
+    meaning:
+      'When the server is to stop, /readyz answers 503 at once and responses say `Connection: close`, while new clients are still let in for this long; only then the listening sockets are closed. gracefulShutdownTimeout begins after it. A second signal ends the wait.',
+    change:
+      'behind a load balancer that asks /readyz: to its interval times the failures that it takes to believe them, and some seconds more.',
+    source: 'none',
+  }),
   gracefulShutdownTimeout: directive({
     group: 'time',
     key: 'gracefulShutdownTimeoutMs',
@@ -371,7 +395,8 @@ export const DIRECTIVES = {
     summary: 'How long a drain may take; 0: without bound',
     meaning:
       "How long requests that are under way may take when the server stops or a child retires; then they are ended. 0: without bound, which is Apache's default and can leave a stop hanging.",
-    change: 'to a little less than what the process manager grants (Kubernetes: 30 s).',
+    change:
+      'to a little less than what the process manager grants (Kubernetes: 30 s), less drainDelay.',
     source: 'GracefulShutdownTimeout',
   }),
   limitRequestLine: directive({

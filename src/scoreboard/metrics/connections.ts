@@ -7,7 +7,12 @@ import { CLOSE_REASONS, type CloseReasonName, OPEN_STATES } from '../snapshot.ts
 import { counter, type Family, gauge, kept, labelled, plain } from './family.ts';
 
 /** The server ended these while their client still wanted something. */
-const DROPPED = ['shed', 'forced', 'childDied'] as const satisfies readonly CloseReasonName[];
+const DROPPED = [
+  'shed',
+  'queueTimeout',
+  'forced',
+  'childDied',
+] as const satisfies readonly CloseReasonName[];
 
 export const connectionFamilies: readonly Family[] = [
   gauge('mpm_connections', 'Open connections by state.', ({ connections }) =>
