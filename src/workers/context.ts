@@ -114,6 +114,7 @@ export class WorkerContext {
     handler: Handler,
   ) {
     this.board = board;
+    board.record = child;
     this.native = native;
     this.child = child;
     this.options = options;
