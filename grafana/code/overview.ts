@@ -111,6 +111,16 @@ const traffic = [
     queries: [[`topk(10, ${quantile(0.95, DURATION, 'route')})`, '{{route}}']],
   }),
   chart({
+    title: 'Size of responses',
+    description: 'Bytes, heads included. Without those that go on to the end of another socket.',
+    unit: 'bytes',
+    queries: [
+      [quantile(0.5, 'http_response_size_bytes'), 'p50'],
+      [quantile(0.99, 'http_response_size_bytes'), 'p99'],
+      [mean('http_response_size_bytes'), 'mean'],
+    ],
+  }),
+  chart({
     title: 'In flight and given up',
     description:
       'Requests in workers or on their way to the client; clients that left before their response.',
@@ -151,12 +161,7 @@ const connections = [
       'Share of requests on a connection that had one before. Low: clients do not keep connections, or keepAliveTimeout is shorter than their pauses.',
     unit: 'percentunit',
     max: 1,
-    queries: [
-      [
-        `clamp_min(1 - ${rate('mpm_connections_accepted_total')} / ${rate('mpm_requests_total')}, 0)`,
-        'reused',
-      ],
-    ],
+    queries: [[`${rate('mpm_keepalive_reuses_total')} / ${rate('mpm_requests_total')}`, 'reused']],
   }),
   chart({
     title: 'Accept pauses and errors',
@@ -166,7 +171,7 @@ const connections = [
     queries: [
       [sum('mpm_accept_paused'), 'servers that pause now'],
       [rate('mpm_accept_pauses_total'), 'pauses, per second'],
-      [rate('mpm_accept_errors_total'), 'errors, per second'],
+      [rate('mpm_accept_errors_total', 'errno'), '{{errno}}, per second'],
     ],
   }),
   chart({
@@ -221,6 +226,37 @@ const workers = [
     queries: [[increase('mpm_worker_exits_total', 'reason'), '{{reason}}']],
   }),
   chart({
+    title: 'Why workers start and go',
+    description:
+      'Within the interval of a point. Many by demand and as many culled: minSpareThreads and maxSpareThreads are too close.',
+    unit: 'short',
+    queries: [
+      [increase('mpm_worker_spawns_total', 'reason'), 'started: {{reason}}'],
+      [increase('mpm_worker_culls_total', 'reason'), 'culled: {{reason}}'],
+      [increase('mpm_worker_start_failures_total'), 'failed to start'],
+    ],
+  }),
+  chart({
+    title: 'Generation',
+    description:
+      'It rises with a reload or restart; workers of an older one are still to be replaced.',
+    unit: 'short',
+    queries: [
+      [`max(${of('mpm_generation')})`, 'server'],
+      [`min(${of('mpm_worker_generation')})`, 'oldest worker'],
+    ],
+  }),
+  chart({
+    title: 'Longest handler',
+    description:
+      'For how long the handler that a worker runs now has kept its thread. Seconds: it computes, or waits without await.',
+    unit: 's',
+    queries: [
+      [`max(${of('mpm_worker_handling_seconds')})`, 'longest'],
+      [sum('mpm_worker_pinned_connections'), 'unfinished requests in workers'],
+    ],
+  }),
+  chart({
     title: 'Time in turns',
     description: 'Share of their time that serving workers spend in turns of the serving loop.',
     unit: 'percentunit',
@@ -267,6 +303,14 @@ const recycling = [
         'per worker and hour',
       ],
     ],
+  }),
+  chart({
+    title: 'Rest between replacements',
+    description:
+      'Until the next child at its limit may be replaced: four times what the last start took. Never 0: limits are reached faster than successors start.',
+    unit: 's',
+    columns: 6,
+    queries: [[`max(${of('mpm_worker_recycling_rest_seconds')})`, 'rest']],
   }),
   chart({
     title: 'p99 and worker starts',
@@ -329,11 +373,22 @@ const inside = [
     queries: [[sum('mpm_buffers', 'state'), '{{state}}']],
   }),
   chart({
+    title: 'Contention',
+    description:
+      'A second: moves of a connection that another thread forestalled, and buffers from the shared set. A few in a thousand requests are usual.',
+    unit: 'ops',
+    queries: [
+      [rate('mpm_scoreboard_cas_retries_total', 'by'), 'forestalled: {{by}}'],
+      [rate('mpm_buffer_misses_total'), 'buffers from the shared set'],
+    ],
+  }),
+  chart({
     title: 'Slow readers',
     description:
-      'Bodies kept in memory files for clients that read slowly, and rests of responses that the listener sent.',
+      'Bodies kept for clients that read slowly, in memory files and in files of spillFolder.',
     unit: 'bytes',
-    queries: [[sum('mpm_spilled_bytes'), 'spilled']],
+    stacked: true,
+    queries: [[sum('mpm_spilled_bytes', 'place'), '{{place}}']],
   }),
   chart({
     title: 'Late events',

@@ -7,7 +7,7 @@
  * Thread: the listener's.
  */
 import { nowTicks } from '../scoreboard/clock.ts';
-import { HEADER, SLOT } from '../scoreboard/layout.ts';
+import { ACCEPT_ERRNOS, HEADER, SLOT } from '../scoreboard/layout.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';
 import { ConnectionEvent } from '../scoreboard/states.ts';
 import { incarnationOf } from '../scoreboard/transition.ts';
@@ -182,6 +182,8 @@ export class Acceptor {
   #onError(error: number): void {
     if (error === EAGAIN) return;
     this.#board.count(HEADER.acceptErrors);
+    const known = ACCEPT_ERRNOS.findIndex(([, errno]) => errno === -error);
+    this.#board.count(HEADER.acceptErrnos, 1, known < 0 ? ACCEPT_ERRNOS.length - 1 : known);
     if (error === EMFILE || error === ENFILE || error === ENOBUFS || error === ENOMEM) {
       this.#pause(ERROR_PAUSE_MS);
       this.#makeRoom(this.#unaccepted());

@@ -83,6 +83,7 @@ export class Listener {
     logging: ListenerLogging | null = null,
   ) {
     this.#board = board;
+    board.record = board.listenerCounters;
     this.#native = native;
     this.#poller = poller;
     this.#signal = (fd) => {

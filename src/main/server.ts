@@ -18,12 +18,15 @@ import { Listener } from '../listener/listener.ts';
 import { loadNative, type Native, Region } from '../listener/native.ts';
 import type { ListenerOptions } from '../listener/options.ts';
 import { EpollPoller } from '../listener/poller.ts';
+import { monotonicMs } from '../scoreboard/clock.ts';
 import { CHILD, HEADER, Phase } from '../scoreboard/layout.ts';
 import { Scoreboard } from '../scoreboard/scoreboard.ts';
 import { STDOUT } from '../workers/access-log/log-file.ts';
 import type { LogSettings } from '../workers/access-log/log-writer.ts';
 import type { WorkerOptions } from '../workers/context.ts';
 import { type ActionTargets, perform } from './admin/actions.ts';
+import { createSharedLimits, storeLimits } from './admin/shared-limits.ts';
+import type { WorkerStatus } from './admin/worker-status.ts';
 import { startAdmin } from './admin.ts';
 import { AdoptedListens } from './adopted-listens.ts';
 import { bindAddress } from './bind-address.ts';
@@ -140,6 +143,8 @@ class Server extends EventEmitter implements MpmServer {
   #children: Children | null = null;
   #admin: Admin | null = null;
   #log: ListenerLog | null = null;
+  /** What status pages of workers are made from. */
+  readonly #workerStatus: WorkerStatus;
   #closing: Promise<void> | null = null;
   #force: (() => void) | null = null;
   #forced = false;
@@ -150,6 +155,11 @@ class Server extends EventEmitter implements MpmServer {
     this.#directives = directives;
     this.#script = script ?? null;
     this.#inherited = inherited;
+    this.#workerStatus = {
+      version: VERSION,
+      limits: createSharedLimits(directives),
+      startedMs: monotonicMs(),
+    };
   }
 
   get addresses(): readonly ListenAddress[] {
@@ -201,7 +211,7 @@ class Server extends EventEmitter implements MpmServer {
         entry: this.#entry,
         script: this.#script === null ? null : this.#script.arguments,
         listens: new AdoptedListens(listener, [...listener.addresses]),
-        worker: workerOptions(directives, accessLog),
+        worker: this.#workerOptions(directives),
         metricsChannel: directives.admin === null ? null : this.#metricsChannel,
       });
       this.#children.onDeath = (death: ChildDeath) => this.emit('childDied', death);
@@ -259,6 +269,7 @@ class Server extends EventEmitter implements MpmServer {
     this.#listener?.configure(listenerOptions(directives));
     this.#children?.configure(directives);
     this.#admin?.configure(directives);
+    storeLimits(this.#workerStatus.limits, directives);
   }
 
   reopenLogs(): void {
@@ -277,15 +288,19 @@ class Server extends EventEmitter implements MpmServer {
     this.#configure(accepted);
     if (changes.restarted.length > 0) {
       try {
-        await children.restartAll(workerOptions(accepted, logSettings(accepted)));
+        await children.restartAll(this.#workerOptions(accepted));
       } catch (error) {
         // Children that are started from now on are to agree with those that stayed.
-        children.useOptions(workerOptions(before, logSettings(before)));
+        children.useOptions(this.#workerOptions(before));
         this.#directives = withOlder(accepted, before);
         throw error;
       }
     }
     return changes;
+  }
+
+  #workerOptions(directives: Directives): WorkerOptions {
+    return workerOptions(directives, logSettings(directives), this.#workerStatus);
   }
 
   async restartWorkers(): Promise<void> {
@@ -413,7 +428,12 @@ function logSettings({ accessLog, logFormat }: Directives): LogSettings | null {
   return { target: accessLog === STDOUT ? STDOUT : resolve(accessLog), format: logFormat };
 }
 
-function workerOptions(directives: Directives, accessLog: LogSettings | null): WorkerOptions {
+function workerOptions(
+  directives: Directives,
+  accessLog: LogSettings | null,
+  workerStatus: WorkerStatus,
+): WorkerOptions {
+  const { statusPath } = directives;
   return {
     limitRequestLine: directives.limitRequestLineBytes,
     limitRequestFieldSize: directives.limitRequestFieldSizeBytes,
@@ -449,6 +469,16 @@ function workerOptions(directives: Directives, accessLog: LogSettings | null): W
     accessLog,
     timeoutMs: directives.timeoutMs,
     gracefulShutdownTimeoutMs: directives.gracefulShutdownTimeoutMs,
+    status:
+      statusPath === null
+        ? null
+        : {
+            path: statusPath,
+            allow: directives.statusAllow,
+            proxyTrusted: directives.trustProxy.length > 0,
+            renderer: new URL('./admin/worker-status.js', import.meta.url).href,
+            source: workerStatus,
+          },
   };
 }
 

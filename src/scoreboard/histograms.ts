@@ -30,17 +30,23 @@ export function observe(
   doubles[sum] = (doubles[sum] as number) + value;
 }
 
-type HeaderHistogram = Exclude<HistogramName, 'queueWait'>;
+type ChildHistogram = 'queueWait' | 'responseSize';
+type HeaderHistogram = Exclude<HistogramName, ChildHistogram>;
 
 /** Adds to a histogram of the header; main only. */
 export function observeHeader(board: Scoreboard, name: HeaderHistogram, value: number): void {
   observe(board.doubles, HEADER[name].offset >> 3, HISTOGRAM_BOUNDS[name], value);
 }
 
-/** Adds to the queue waits of a child; that child only. */
-export function observeQueueWait(board: Scoreboard, child: number, seconds: number): void {
-  const at = (board.childIndex(child) >> 1) + (CHILD.queueWait.offset >> 3);
-  observe(board.doubles, at, HISTOGRAM_BOUNDS.queueWait, seconds);
+/** Adds to a histogram of a child's record; its writer only. */
+export function observeChild(
+  board: Scoreboard,
+  child: number,
+  name: ChildHistogram,
+  value: number,
+): void {
+  const at = (board.childIndex(child) >> 1) + (CHILD[name].offset >> 3);
+  observe(board.doubles, at, HISTOGRAM_BOUNDS[name], value);
 }
 
 /** The sum of the histograms that begin at these doubles. */
@@ -57,10 +63,14 @@ export function readHistograms(
   board: Scoreboard,
 ): Readonly<Record<HistogramName, HistogramCounts>> {
   const { doubles } = board;
-  const ofChildren = Array.from(
-    { length: board.childSlots },
-    (_, child) => (board.childIndex(child) >> 1) + (CHILD.queueWait.offset >> 3),
-  );
+  const ofChildren = (name: ChildHistogram) => {
+    const at = (child: number) => (board.childIndex(child) >> 1) + (CHILD[name].offset >> 3);
+    return readAt(
+      doubles,
+      name,
+      Array.from({ length: board.childSlots }, (_, child) => at(child)),
+    );
+  };
   const ofHeader = (name: HeaderHistogram) => readAt(doubles, name, [HEADER[name].offset >> 3]);
   return {
     connectionRequests: ofHeader('connectionRequests'),
@@ -68,6 +78,7 @@ export function readHistograms(
     workerConnectionsAtExit: ofHeader('workerConnectionsAtExit'),
     workerHeapAtExit: ofHeader('workerHeapAtExit'),
     listenerTurn: ofHeader('listenerTurn'),
-    queueWait: readAt(doubles, 'queueWait', ofChildren),
+    queueWait: ofChildren('queueWait'),
+    responseSize: ofChildren('responseSize'),
   };
 }

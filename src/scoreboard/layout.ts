@@ -57,6 +57,8 @@ export const HISTOGRAM_BOUNDS = {
   listenerTurn: [2e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.1, 0.5],
   /** Seconds that a connection waited in the queue. */
   queueWait: [2e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.1, 0.5],
+  /** Bytes of a response, its head included. */
+  responseSize: Array.from({ length: 12 }, (_, power) => 256 * 4 ** power),
 } as const satisfies Record<string, readonly number[]>;
 export type HistogramName = keyof typeof HISTOGRAM_BOUNDS;
 /** Doubles of such a histogram. */
@@ -73,6 +75,11 @@ export const HEADER = {
   generation: f(24, 'main', 'rises with a reload'),
   handbackFd: f(28, 'main', 'eventfd of the listener'),
   requestSet: f(56, 'main', 'poll set of connections that wait for a request, descriptor'),
+  restUntilTicks: f(
+    60,
+    'main',
+    'clock ticks until which no child is replaced at its limit, 0: none yet',
+  ),
   listenerSet: f(32, 'main', 'poll set for writability, descriptor'),
   readyChildren: f(36, 'main', 'children that serve'),
   openConnections: f(40, 'main', 'connections that hold a slot'),
@@ -94,6 +101,8 @@ export const HEADER = {
   takeBacks: f64(328, 'main', 'times the listener took the lead back from a busy worker'),
   closed: f64(384, 'main', 'connections closed, by CloseReason', 16),
   completions: f64(336, 'main', 'responses whose rest the listener sent'),
+  startFailures: f64(344, 'main', 'children that ended by a fault before they were ready'),
+  acceptErrnos: f64(512, 'main', 'errors of accept by errno, see ACCEPT_ERRNOS', 8),
   lastSpawnReason: f(640, 'main', 'SpawnReason of the child that was started last'),
   lastSpawnTicks: f(644, 'main', 'clock ticks when it was'),
   lastCullReason: f(648, 'main', 'CullReason of the last worker that was one too many'),
@@ -109,6 +118,21 @@ export const HEADER = {
   listenerTurn: f64(1472, 'main', 'the same', HISTOGRAM),
 } as const satisfies Record<string, Field>;
 export const HEADER_BYTES = 1600;
+
+/**
+ * Errors of accept that are told apart, with their numbers in Linux; index into HEADER.acceptErrnos.
+ * The last takes all others.
+ */
+export const ACCEPT_ERRNOS = [
+  ['EMFILE', 24],
+  ['ENFILE', 23],
+  ['ENOBUFS', 105],
+  ['ENOMEM', 12],
+  ['ECONNABORTED', 103],
+  ['EPERM', 1],
+  ['EPROTO', 71],
+  ['other', 0],
+] as const;
 
 export const MAGIC = 0x4d_50_4d_31;
 export const LAYOUT_VERSION = 1;
@@ -184,7 +208,7 @@ export const CullReason = {
 } as const;
 export type CullReason = (typeof CullReason)[keyof typeof CullReason];
 
-/** One child slot: 640 bytes. */
+/** One child slot: 768 bytes. */
 export const CHILD = {
   life: f(0, 'main', 'number of the child that holds the slot, 0: empty; unique over the run'),
   command: f(4, 'main', 'ChildCommand'),
@@ -247,8 +271,12 @@ export const CHILD = {
   proxyErrors: f64(608, 'child', 'connections without the PROXY header that was due'),
   delegations: f64(488, 'child', 'requests it gave to an idle worker while it led'),
   queueWait: f64(496, 'child', 'histogram, see HISTOGRAM_BOUNDS', HISTOGRAM),
+  reuses: f64(616, 'child', 'requests on a connection that had had a response before'),
+  lostMoves: f64(624, 'child', 'moves of a state word that another thread forestalled'),
+  bufferMisses: f64(632, 'child', 'connection buffers taken from the shared set'),
+  responseSize: f64(640, 'child', 'histogram, see HISTOGRAM_BOUNDS', HISTOGRAM),
 } as const satisfies Record<string, Field>;
-export const CHILD_BYTES = 640;
+export const CHILD_BYTES = 768;
 
 /** `retireIdle`: there are more idle workers than maxSpareThreads. */
 export const ChildCommand = { run: 0, retire: 1, retireIdle: 2 } as const;
@@ -441,6 +469,16 @@ export const SERIES_COUNTS = {
 } as const satisfies Record<string, Field>;
 export const SERIES_COUNTS_BYTES = 128;
 
+/** The last request of one series in one child that came with a trace id: 64 bytes. */
+export const EXEMPLAR = {
+  sequence: f(0, 'child', 'odd while it is being written, 0: none yet'),
+  durationUs: f(4, 'child', 'how long it took, microseconds'),
+  seconds: f(8, 'child', 'when it was over, since the Unix epoch'),
+  millis: f(12, 'child', 'and milliseconds'),
+  traceId: { offset: 16, writer: 'child', meaning: 'W3C trace-id, big-endian words', count: 4 },
+} as const satisfies Record<string, Field>;
+export const EXEMPLAR_BYTES = 64;
+
 /** Byte offsets of the parts of the memory that is there only with `extendedStatus`. */
 export function extendedSectionsFor({ connectionSlots, childSlots }: Dimensions) {
   const requests = 0;
@@ -449,8 +487,19 @@ export function extendedSectionsFor({ connectionSlots, childSlots }: Dimensions)
   const counts = series + MAX_SERIES * SERIES_BYTES;
   const countsStride = (MAX_SERIES + OTHER_SERIES) * SERIES_COUNTS_BYTES;
   // One more, for the listener.
-  const totalBytes = counts + (childSlots + 1) * countsStride;
-  return { requests, trails, series, counts, countsStride, totalBytes };
+  const exemplars = counts + (childSlots + 1) * countsStride;
+  const exemplarsStride = (MAX_SERIES + OTHER_SERIES) * EXEMPLAR_BYTES;
+  const totalBytes = exemplars + (childSlots + 1) * exemplarsStride;
+  return {
+    requests,
+    trails,
+    series,
+    counts,
+    countsStride,
+    exemplars,
+    exemplarsStride,
+    totalBytes,
+  };
 }
 
 /** Connection buffers a worker keeps at hand (Varnish adjusts its http_conns to 2). */

@@ -9,6 +9,8 @@
 import {
   type Dimensions,
   DURATION_BUCKETS_MS,
+  EXEMPLAR,
+  EXEMPLAR_BYTES,
   extendedSectionsFor,
   MAX_ROUTE_UNITS,
   MAX_SERIES,
@@ -44,6 +46,15 @@ export const OTHER_ROUTE = '__other__';
 export const STATUS_CLASSES = ['unknown', '1xx', '2xx', '3xx', '4xx', '5xx'] as const;
 export type StatusClass = (typeof STATUS_CLASSES)[number];
 
+/** One request that came with a trace id. */
+export interface Exemplar {
+  /** W3C Trace Context: 32 hexadecimal digits. */
+  readonly traceId: string;
+  readonly durationMs: number;
+  /** When it was over, seconds since the Unix epoch. */
+  readonly atSeconds: number;
+}
+
 /** Durations of all requests with these labels, since the start, of all children that there were. */
 export interface SeriesRow {
   readonly method: SeriesMethod;
@@ -54,6 +65,8 @@ export interface SeriesRow {
   readonly durations: readonly number[];
   /** Sum, milliseconds. */
   readonly durationMs: number;
+  /** The last one with a trace id; null: none was. */
+  readonly exemplar: Exemplar | null;
 }
 
 const BUCKETS = DURATION_BUCKETS_MS.length + 1;
@@ -71,6 +84,8 @@ export class RouteSeries {
   readonly #units: Uint16Array;
   readonly #counts: Float64Array;
   readonly #countsStride: number;
+  readonly #exemplars: Int32Array;
+  readonly #exemplarsStride: number;
   readonly #records: number;
   /** By route: the series of each method and class. */
   readonly #known = new Map<string, Int16Array>();
@@ -85,6 +100,8 @@ export class RouteSeries {
     this.#units = new Uint16Array(memory, sections.series, bytes >> 1);
     this.#counts = new Float64Array(memory, sections.counts);
     this.#countsStride = sections.countsStride >> 3;
+    this.#exemplars = new Int32Array(memory, sections.exemplars);
+    this.#exemplarsStride = sections.exemplarsStride >> 2;
     this.#records = dimensions.childSlots + 1;
     this.#unknown = this.#ofRoute(UNKNOWN_ROUTE);
   }
@@ -174,6 +191,55 @@ export class RouteSeries {
   }
 
   /**
+   * Keeps a request as the last one of its series with a trace id; the record's writer only.
+   * @param traceId 32 hexadecimal digits
+   * @param nowMs since the Unix epoch
+   */
+  exemplify(
+    child: number,
+    series: number,
+    durationMs: number,
+    traceId: string,
+    nowMs: number,
+  ): void {
+    const words = this.#exemplars;
+    const at = this.#exemplarAt(child, series);
+    const store = ({ offset }: { readonly offset: number }, value: number) =>
+      Atomics.store(words, at + (offset >> 2), value);
+    const sequence = (words[at] as number) | 1;
+    store(EXEMPLAR.sequence, sequence);
+    store(EXEMPLAR.durationUs, Math.min(2 ** 31 - 1, Math.round(durationMs * 1000)));
+    store(EXEMPLAR.seconds, Math.floor(nowMs / 1000));
+    store(EXEMPLAR.millis, Math.floor(nowMs % 1000));
+    for (let word = 0; word < EXEMPLAR.traceId.count; word++) {
+      const digits = Number.parseInt(traceId.slice(word * 8, word * 8 + 8), 16);
+      Atomics.store(words, at + (EXEMPLAR.traceId.offset >> 2) + word, digits);
+    }
+    store(EXEMPLAR.sequence, (sequence + 1) | 0);
+  }
+
+  #exemplarAt(record: number, series: number): number {
+    return record * this.#exemplarsStride + series * (EXEMPLAR_BYTES >> 2);
+  }
+
+  /** Null: there is none, or one is being written just now. */
+  #exemplar(record: number, series: number): Exemplar | null {
+    const words = this.#exemplars;
+    const at = this.#exemplarAt(record, series);
+    const load = (field: { readonly offset: number }, word = 0) =>
+      Atomics.load(words, at + (field.offset >> 2) + word);
+    const sequence = load(EXEMPLAR.sequence);
+    if (sequence === 0 || (sequence & 1) !== 0) return null;
+    const atSeconds = load(EXEMPLAR.seconds) + load(EXEMPLAR.millis) / 1000;
+    const durationMs = load(EXEMPLAR.durationUs) / 1000;
+    let traceId = '';
+    for (let word = 0; word < EXEMPLAR.traceId.count; word++) {
+      traceId += (load(EXEMPLAR.traceId, word) >>> 0).toString(16).padStart(8, '0');
+    }
+    return load(EXEMPLAR.sequence) === sequence ? { traceId, durationMs, atSeconds } : null;
+  }
+
+  /**
    * All series that have counted a request, in the order in which they were entered.
    * @param ran whether a record (a child slot, or `listenerCounters`) was ever used
    */
@@ -185,22 +251,25 @@ export class RouteSeries {
       if (labels === null) continue;
       const durations: number[] = new Array(BUCKETS).fill(0);
       let durationMs = 0;
+      let exemplar: Exemplar | null = null;
       for (const record of records) {
         const at = record * this.#countsStride + series * (SERIES_COUNTS_BYTES >> 3);
         for (let bucket = 0; bucket < BUCKETS; bucket++) {
           durations[bucket] = (durations[bucket] as number) + (this.#counts[at + bucket] as number);
         }
         durationMs += this.#counts[at + BUCKETS] as number;
+        exemplar = later(exemplar, this.#exemplar(record, series));
       }
       if (durations.every((count) => count === 0)) continue;
       const key = `${labels.method} ${labels.statusClass} ${labels.route}`;
       const same = byLabels.get(key);
       if (same === undefined) {
-        byLabels.set(key, { ...labels, durations, durationMs });
+        byLabels.set(key, { ...labels, durations, durationMs, exemplar });
         continue;
       }
       same.durations = same.durations.map((count, index) => count + (durations[index] as number));
       same.durationMs += durationMs;
+      same.exemplar = later(same.exemplar, exemplar);
     }
     return [...byLabels.values()];
   }
@@ -220,6 +289,9 @@ export class RouteSeries {
     };
   }
 }
+
+const later = (one: Exemplar | null, other: Exemplar | null): Exemplar | null =>
+  one === null || (other !== null && other.atSeconds > one.atSeconds) ? other : one;
 
 const cut = (route: string): string =>
   route.length > MAX_ROUTE_UNITS ? route.slice(0, MAX_ROUTE_UNITS) : route;

@@ -7,6 +7,7 @@
  */
 import { Bitmap } from './bitmap.ts';
 import {
+  CHILD,
   CHILD_BYTES,
   type Dimensions,
   extendedSectionsFor,
@@ -26,7 +27,7 @@ import { RouteSeries } from './route-series.ts';
 import type { ConnectionEvent } from './states.ts';
 import { TicketRing } from './ticket-ring.ts';
 import { Trail } from './trail.ts';
-import { type Outcome, transition } from './transition.ts';
+import { Outcome, transition } from './transition.ts';
 
 /** What a thread needs to attach; travels once, in the start message. */
 export interface SharedScoreboard extends Dimensions {
@@ -67,6 +68,8 @@ export class Scoreboard {
   readonly connectionSlots: number;
   readonly childSlots: number;
   readonly bufferBytes: number;
+  /** Record that this thread counts in: a child slot, `listenerCounters`; -1: it does not count. */
+  record = -1;
 
   private constructor(shared: SharedScoreboard) {
     this.shared = shared;
@@ -192,7 +195,11 @@ export class Scoreboard {
   /** See `transition`. */
   move(slot: number, expected: number, event: ConnectionEvent, child = 0, flags = 0): Outcome {
     const index = this.slotIndex(slot) + (SLOT.word.offset >> 2);
-    return transition(this.words, index, expected, event, child, flags, this.trail, slot);
+    const outcome = transition(this.words, index, expected, event, child, flags, this.trail, slot);
+    if (outcome === Outcome.lost && this.record >= 0) {
+      this.addToChild(this.record, CHILD.lostMoves, 1);
+    }
+    return outcome;
   }
 
   /** The time that the trail gives to what this thread moves now: `performance.now()` of its turn. */

@@ -10,6 +10,7 @@ import { elapsedTicks, nowTicks } from './clock.ts';
 import type { OpenStateName } from './connection-rows.ts';
 import { type HistogramCounts, readHistograms } from './histograms.ts';
 import {
+  ACCEPT_ERRNOS,
   CHILD,
   ChildStatus,
   CloseReason,
@@ -40,7 +41,7 @@ export {
 } from './connection-rows.ts';
 export type { HistogramCounts } from './histograms.ts';
 export type { RequestRow } from './request-records.ts';
-export type { SeriesRow } from './route-series.ts';
+export type { Exemplar, SeriesRow } from './route-series.ts';
 export type { TrailEntry } from './trail.ts';
 
 /** How often a copy is tried before it is given up; one takes well under a microsecond. */
@@ -62,6 +63,7 @@ export type SpawnReasonName = keyof typeof SpawnReason;
 export type CullReasonName = keyof typeof CullReason;
 export const EXIT_REASONS = names(ExitReason);
 export const SPAWN_REASONS = names(SpawnReason);
+export type AcceptErrno = (typeof ACCEPT_ERRNOS)[number][0];
 export const CULL_REASONS = names(CullReason);
 
 /** `idle` and `busy` serve; `draining` is about to end; `empty` is a slot without a child. */
@@ -80,6 +82,7 @@ const SERVER_COUNTERS = [
   'requeuedOrphans',
   'takeBacks',
   'completions',
+  'startFailures',
 ] as const;
 const CHILD_COUNTERS = [
   'requests',
@@ -101,6 +104,9 @@ const CHILD_COUNTERS = [
   'passes',
   'delegations',
   'proxyErrors',
+  'reuses',
+  'lostMoves',
+  'bufferMisses',
 ] as const;
 
 export type ServerCounters = Readonly<Record<(typeof SERVER_COUNTERS)[number], number>>;
@@ -142,6 +148,10 @@ export interface ChildRow {
   readonly generation: number;
   /** Connections after which this life ends, 0: none. */
   readonly connectionLimit: number;
+  /** Requests after which it does, 0: none. */
+  readonly requestLimit: number;
+  /** Heap and external memory after which it does, bytes, 0: none. */
+  readonly memoryLimitBytes: number;
   /** Mean time it holds a connection, milliseconds. */
   readonly meanServiceMs: number;
   /** Connection buffers it keeps at hand. */
@@ -162,6 +172,12 @@ export interface Snapshot extends ServerCounters {
   /** The last of each and how long ago, milliseconds; `none`: there was none yet. */
   readonly lastSpawn: { readonly reason: SpawnReasonName; readonly agoMs: number };
   readonly lastCull: { readonly reason: CullReasonName; readonly agoMs: number };
+  /** Errors of accept by errno. */
+  readonly acceptErrnos: Readonly<Record<AcceptErrno, number>>;
+  /** Until a child that has reached a limit may be replaced, milliseconds; 0: now. */
+  readonly recyclingRestMs: number;
+  /** Of `totals.lostMoves`, the listener's. */
+  readonly lostByListener: number;
   /** Tickets in the queue now. */
   readonly queueLength: number;
   /** Response bodies in memory files, to the next KiB. */
@@ -226,6 +242,14 @@ export function takeSnapshot(board: Scoreboard, now: number = nowTicks()): Snaps
       reason: CULL_REASONS[word(HEADER.lastCullReason)] ?? 'none',
       agoMs: ago(HEADER.lastCullReason, HEADER.lastCullTicks),
     },
+    acceptErrnos: Object.fromEntries(
+      ACCEPT_ERRNOS.map(([name], index) => [name, board.headerDouble(HEADER.acceptErrnos, index)]),
+    ) as Record<AcceptErrno, number>,
+    recyclingRestMs:
+      word(HEADER.restUntilTicks) === 0
+        ? 0
+        : Math.max(0, -elapsedTicks(word(HEADER.restUntilTicks), now)),
+    lostByListener: board.childDouble(board.listenerCounters, CHILD.lostMoves),
     queueLength: board.waiting,
     spilledBytes: word(HEADER.spilledKb) * 1024,
     spilledFolderBytes: word(HEADER.spilledFileKb) * 1024,
@@ -298,6 +322,8 @@ function readChild(board: Scoreboard, slot: number, life: number, now: number): 
     eventLoopUtilization: word(CHILD.loopUtilization) / 10_000,
     generation: word(CHILD.generation),
     connectionLimit: word(CHILD.connectionLimit),
+    requestLimit: word(CHILD.requestLimit),
+    memoryLimitBytes: word(CHILD.memoryLimitKb) * 1024,
     meanServiceMs: word(CHILD.meanServiceUs) / 1000,
     spareBuffers: held(CHILD.spareBuffer0) + held(CHILD.spareBuffer1),
     counters: readCounters(board, slot),

@@ -183,6 +183,7 @@ function* ownLines(snapshot: Snapshot): Generator<Line> {
   }
   yield ['MpmWorkersStarting', snapshot.workers.starting];
   yield ['MpmChildStarts', snapshot.childStarts];
+  yield ['MpmChildStartFailures', snapshot.startFailures];
   for (const [reason, count] of Object.entries(snapshot.childExits)) {
     yield [`MpmChildExits${capital(reason)}`, count];
   }
@@ -194,6 +195,7 @@ function* ownLines(snapshot: Snapshot): Generator<Line> {
   yield ['MpmBuffersUsed', snapshot.buffers.used];
   yield ['MpmWriteCompletions', snapshot.completions];
   yield ['MpmSpilledBytes', snapshot.spilledBytes];
+  yield ['MpmSpilledFolderBytes', snapshot.spilledFolderBytes];
   yield ['MpmDispatches', snapshot.dispatched + totals.dispatched];
   yield ['MpmWakes', snapshot.wakes + totals.wakes];
   yield ['MpmStaleEvents', snapshot.staleEvents + totals.staleEvents];

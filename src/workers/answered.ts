@@ -6,6 +6,7 @@
  */
 import { performance } from 'node:perf_hooks';
 import { Aborted } from '../scoreboard/aborted.ts';
+import { observeChild } from '../scoreboard/histograms.ts';
 import { CHILD } from '../scoreboard/layout.ts';
 import { countRequest, NO_SERIES } from '../scoreboard/request-counters.ts';
 import type { WorkerContext } from './context.ts';
@@ -30,6 +31,9 @@ export class Answered {
   readonly #since: number[] = [];
   readonly #status: number[] = [];
   readonly #series: number[] = [];
+  readonly #traces: string[] = [];
+  /** Position behind the last response that was measured. */
+  #measured = 0;
   /** The newest is the request in the connection's record; false: one has begun since. */
   #recorded = false;
   #length = 0;
@@ -53,11 +57,30 @@ export class Answered {
     this.#recorded = false;
   }
 
-  /** @param line what `RequestLog` began for it */
-  add(sinceMs: number, status: number, series: number, line: string): void {
+  /** A tenure begins. */
+  open(): void {
+    this.#measured = 0;
+  }
+
+  /** A response has been put together. */
+  measure(): void {
+    const { position } = this.#writer;
+    const bytes = position - this.#measured;
+    this.#measured = position;
+    // What comes from another socket to its end has no size beforehand.
+    if (!(bytes < Number.POSITIVE_INFINITY)) return;
+    observeChild(this.#context.board, this.#context.child, 'responseSize', bytes);
+  }
+
+  /**
+   * @param line what `RequestLog` began for it
+   * @param trace see `traceIdOf`
+   */
+  add(sinceMs: number, status: number, series: number, line: string, trace: string): void {
     this.#since[this.#length] = sinceMs;
     this.#status[this.#length] = status;
     this.#series[this.#length] = series;
+    this.#traces[this.#length] = trace;
     this.#length++;
     this.#recorded = true;
     if (this.#context.log === null) return;
@@ -95,7 +118,10 @@ export class Answered {
     for (let index = 0; index < count; index++) {
       const tookMs = now - (this.#since[index] as number);
       const status = this.#status[index] as number;
-      countRequest(board, child, status, tookMs, this.#series[index] as number);
+      const series = this.#series[index] as number;
+      const trace = this.#traces[index] as string;
+      countRequest(board, child, status, tookMs, series);
+      if (trace !== '') board.series?.exemplify(child, series, tookMs, trace, Date.now());
       if (index === count - 1 && this.#recorded)
         board.requests?.end(this.#hold.slot, status, tookMs);
     }

@@ -27,6 +27,7 @@ export class BufferStore {
       this.#record(this.#spares.length, 0);
       return spare;
     }
+    this.#board.addToChild(this.#child, CHILD.bufferMisses, 1);
     const taken = this.#board.freeBuffers.takeLowest();
     // There are as many as slots and spares together, so this is a broken invariant.
     if (taken < 0) throw new Error('no connection buffer is free');

@@ -17,6 +17,7 @@ import { installGlobals } from './fetch/globals.ts';
 import { FileOffload } from './files/offload.ts';
 import { EntryError, loadHandler, loadScript } from './handler-loader.ts';
 import { ServingLoop } from './serving-loop.ts';
+import { withStatus } from './status/status-handler.ts';
 
 export interface ChildTask {
   readonly shared: SharedScoreboard;
@@ -79,6 +80,8 @@ export default async function live(task: ChildTask): Promise<ExitReason | LoadFa
   };
   try {
     handler = await load(task, native, retire);
+    const { status } = task.options;
+    if (status !== null) handler = await withStatus(handler, board, status);
   } catch (error) {
     const { code = 'ERR_MPM_ENTRY_FAILED', message } = error as Error & { code?: string };
     return { code, message };

@@ -22,6 +22,7 @@ import { type BodyCourse, RequestBody } from './request-body.ts';
 import { type BodyError, Read, Received, RequestReader } from './request-reader.ts';
 import { ResponseWriter } from './response-writer.ts';
 import { type ServingLoop, Tenure } from './tenure.ts';
+import { traceIdOf } from './trace-id.ts';
 import { takeOver, wantsUpgrade } from './upgrade/take-over.ts';
 
 export type { ServingLoop };
@@ -55,6 +56,8 @@ export class Connection implements ResponseCourse, BodyCourse {
   #route = 0;
   /** The access log's line of the present request, '' where there is none. */
   #line = '';
+  /** Trace that the present request belongs to, '' for none. */
+  #trace = '';
   /** Why what has not left when the connection is let go never will. */
   #cause: Aborted = Aborted.byClient;
   /** `#afterResponse` has done its part for the present response. */
@@ -84,6 +87,7 @@ export class Connection implements ResponseCourse, BodyCourse {
   /** Serves a connection this worker has just claimed; `word` is what the claim made of its state. */
   open(slot: number, word: number): void {
     this.#tenure.take(slot, word);
+    this.#answered.open();
     this.#proxyDue = this.#context.proxyHeaders?.isDue(this.#hold.index) === true;
     this.#aborted = false;
     this.#line = '';
@@ -104,7 +108,7 @@ export class Connection implements ResponseCourse, BodyCourse {
     const since = hold.doubleField(SLOT.restStartedMs);
     const line = this.#context.board.restLines?.get(hold.slot) ?? '';
     const series = hold.field(SLOT.restSeries);
-    this.#answered.add(performanceOf(since), hold.field(SLOT.restStatus), series, line);
+    this.#answered.add(performanceOf(since), hold.field(SLOT.restStatus), series, line, '');
     this.onEvent();
   }
 
@@ -211,6 +215,7 @@ export class Connection implements ResponseCourse, BodyCourse {
     if (context.log !== null) this.#line = context.log.begin(exchange, this.#hold);
     if (context.recorder !== null) {
       context.recorder.begin(this.#hold, context.now);
+      this.#trace = this.#traceId();
       this.#answered.begin();
     }
     context.setWord(CHILD.handlingTicks, ticksOf(context.now));
@@ -233,6 +238,13 @@ export class Connection implements ResponseCourse, BodyCourse {
     context.now = performance.now();
     context.board.tick(context.now);
     this.#loop.afterHandler(this.#route, context.now - this.#startedMs);
+  }
+
+  #traceId(): string {
+    const { traceField, fields } = this.#context.parser;
+    if (traceField < 0) return '';
+    const at = traceField * 4;
+    return traceIdOf(this.#exchange.head.slice(fields[at + 2], fields[at + 3]));
   }
 
   /** Gives the connection to a socket of the application's. */
@@ -261,9 +273,12 @@ export class Connection implements ResponseCourse, BodyCourse {
       return false;
     }
     const series = this.#answered.seriesOf(exchange);
-    this.#answered.add(this.#startedMs, exchange.status, series, this.#line);
+    this.#answered.measure();
+    this.#answered.add(this.#startedMs, exchange.status, series, this.#line, this.#trace);
     this.#line = '';
-    this.#hold.setField(SLOT.requests, this.#hold.field(SLOT.requests) + 1);
+    const before = this.#hold.field(SLOT.requests);
+    if (before > 0) this.#context.add(CHILD.reuses, 1);
+    this.#hold.setField(SLOT.requests, before + 1);
     if (exchange.close || !reader.requestConsumed) {
       exchange.close = true;
       if (this.#settle()) this.#closeGently();

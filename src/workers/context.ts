@@ -23,6 +23,7 @@ import { TrustedProxies, type TrustSettings } from './proxy/trusted-proxies.ts';
 import type { RawBuffer } from './raw-buffer.ts';
 import { RequestLog } from './request-log.ts';
 import { RequestRecorder } from './request-recorder.ts';
+import type { StatusSettings } from './status/status-handler.ts';
 
 /** Limits and switches a worker needs; from the directives. */
 export interface WorkerOptions {
@@ -62,6 +63,8 @@ export interface WorkerOptions {
   readonly timeoutMs: number;
   /** Within which a worker retires, milliseconds, 0: no bound. */
   readonly gracefulShutdownTimeoutMs: number;
+  /** Null: there is no status page among the application's paths. */
+  readonly status: StatusSettings | null;
 }
 
 /** Scratch memory that responses are put together in. */
@@ -111,6 +114,7 @@ export class WorkerContext {
     handler: Handler,
   ) {
     this.board = board;
+    board.record = child;
     this.native = native;
     this.child = child;
     this.options = options;

@@ -11,7 +11,7 @@ import { performance } from 'node:perf_hooks';
 import { SHORT_SLICE_US, WatchAnswer } from '../listener/native.ts';
 import { assign, closeAssignments, takeAssigned } from '../scoreboard/assignment.ts';
 import { microsecondsOf } from '../scoreboard/clock.ts';
-import { observeQueueWait } from '../scoreboard/histograms.ts';
+import { observeChild } from '../scoreboard/histograms.ts';
 import { NOBODY, nextInInbox, takeInbox } from '../scoreboard/inbox.ts';
 import {
   CHILD,
@@ -337,7 +337,7 @@ export class ServingLoop implements ConnectionHost {
     const queuedUs = context.board.slot(slot, SLOT.queuedUs);
     const waitedUs = (microsecondsOf(context.now) - queuedUs) | 0;
     context.add(CHILD.queueWaitMs, Math.max(0, waitedUs) / 1000);
-    observeQueueWait(context.board, context.child, Math.max(0, waitedUs) / 1e6);
+    observeChild(context.board, context.child, 'queueWait', Math.max(0, waitedUs) / 1e6);
     context.add(CHILD.claims, 1);
     if (this.#counted[slot] === incarnation + 1) return;
     this.#counted[slot] = incarnation + 1;

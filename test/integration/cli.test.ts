@@ -95,7 +95,7 @@ describe('check-config', () => {
   });
 
   it('reports every mistake of every source, a line each, and ends with 1', async () => {
-    writeFileSync(join(directory, 'bad.json'), '{"timeout": "soon", "statusPath": "/s"}');
+    writeFileSync(join(directory, 'bad.json'), '{"timeout": "soon", "lengthy": "/s"}');
     const { code, stdout, stderr } = await run(
       ['check-config', '--config', 'bad.json', '--start-servers=9', '--max-request-workers=8'],
       { HYBRID_MPM_KEEPALIVE: 'on' },
@@ -105,7 +105,7 @@ describe('check-config', () => {
     const prefix = 'hybrid-mpm: ERR_MPM_DIRECTIVE: ';
     expect(lines(stderr)).toEqual([
       expect.stringMatching(/timeout = "soon" \(file \S+bad\.json\): must be a time/),
-      expect.stringMatching(/statusPath = "\/s" \(file \S+bad\.json\): comes with a later release/),
+      expect.stringMatching(/lengthy = "\/s" \(file \S+bad\.json\): comes with a later release/),
       `${prefix}environment HYBRID_MPM_KEEPALIVE: unknown directive, did you mean HYBRID_MPM_KEEP_ALIVE?`,
       `${prefix}startServers = "9" (flag --start-servers): startServers (9) must be at most maxRequestWorkers (8)`,
     ]);

@@ -248,3 +248,35 @@ it('without extendedStatus nothing of a request is recorded', async () => {
   expect(readSeries(server.board)).toBeNull();
   expect(takeSnapshot(server.board)).toMatchObject({ extended: false, totals: { requests: 1 } });
 });
+
+describe('beside the records', () => {
+  const parent = (id: string) => `Traceparent: 00-${id}-b7ad6b7169203331-01\r\n`;
+  const TRACE = '0af7651916cd43dd8448eb211c80319c';
+
+  it('the trace that a request belongs to is an exemplar of its series', async () => {
+    const server = await start();
+    const client = new Client(server.port);
+    await client.ask(get('/users/4', parent(TRACE)));
+    const exemplar = () => readSeries(server.board)?.[0]?.exemplar ?? null;
+    await expect.poll(() => exemplar()?.traceId, DEADLINE).toBe(TRACE);
+    expect(Math.abs((exemplar()?.atSeconds ?? 0) - Date.now() / 1000)).toBeLessThan(60);
+    // Neither one without a trace, nor one that is not well-formed, takes its place.
+    await client.ask(get('/users/5'), 2);
+    await client.ask(get('/users/6', parent(TRACE.replace('0', 'G'))), 3);
+    await client.ask(get('/users/7', parent('0'.repeat(32))), 4);
+    await expect.poll(() => takeSnapshot(server.board).totals.requests, DEADLINE).toBe(4);
+    expect(exemplar()?.traceId).toBe(TRACE);
+  });
+
+  it('the size of each response, and reuses of connections, are counted', async () => {
+    const server = await start();
+    const client = new Client(server.port);
+    for (const number of [1, 2, 3]) await client.ask(get('/users/4'), number);
+    await new Client(server.port).ask(get('/users/4'));
+    await expect.poll(() => takeSnapshot(server.board).totals.requests, DEADLINE).toBe(4);
+    const { totals, histograms } = takeSnapshot(server.board);
+    expect(totals.reuses).toBe(2);
+    expect(histograms.responseSize.counts.reduce((all, count) => all + count, 0)).toBe(4);
+    expect(histograms.responseSize.sum).toBe(totals.sentBytes);
+  });
+});

@@ -8,6 +8,7 @@ import { runThreads, total } from './threads.ts';
 /** What must not be seen, by the counter that says how often it was. */
 const FORBIDDEN = {
   wrongSum: 'states that do not sum to the total',
+  wrongText: 'an ?auto whose states or workers do not sum to its totals',
   tornRequest: 'a request whose method, target, host, status or duration is of another one',
   brokenTrail: 'a trail with a transition that the table does not have',
 };

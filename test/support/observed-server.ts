@@ -25,6 +25,7 @@ const WORKER: WorkerOptions = {
   proxyProtocol: [],
   timeoutMs: 60_000,
   gracefulShutdownTimeoutMs: 0,
+  status: null,
   spill: null,
   server: '',
   directPolling: true,

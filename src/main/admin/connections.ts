@@ -147,9 +147,13 @@ function active(
   const waiting = states.filter((state) => !WORKING.includes(state));
   const first = find({ states: working, sort: 'age', descending: true, limit });
   const second = find({ states: waiting, sort: 'age', limit: limit - first.rows.length });
+  // One that came to rest between the two looks is in both.
+  const seen = new Set(first.rows.map(({ slot }) => slot));
+  const rows = second.rows.filter(({ slot }) => !seen.has(slot));
+  const twice = second.rows.length - rows.length;
   return {
-    matching: first.matching + second.matching,
-    rows: [...first.rows, ...second.rows],
+    matching: first.matching + second.matching - twice,
+    rows: [...first.rows, ...rows],
   };
 }
 

@@ -90,6 +90,10 @@ export function statusDocument(
       byState: snapshot.connections,
       closed: snapshot.closed,
     },
+    spilled: {
+      memoryBytes: snapshot.spilledBytes,
+      folderBytes: snapshot.spilledFolderBytes,
+    },
     queue: {
       length: snapshot.queueLength,
       limit: limits.queueLimit,
@@ -112,6 +116,12 @@ export function statusDocument(
     children: {
       started: snapshot.childStarts,
       exits: snapshot.childExits,
+      startFailures: snapshot.startFailures,
+      spawns: withoutNone(snapshot.spawns),
+      culls: withoutNone(snapshot.culls),
+      lastSpawn: unlessNone(snapshot.lastSpawn),
+      lastCull: unlessNone(snapshot.lastCull),
+      restMs: snapshot.recyclingRestMs,
       lastExit:
         lastExit === null ? null : { reason: lastExit.reason, agoMs: nowMs - lastExit.atMs },
     },
@@ -132,6 +142,10 @@ export function statusDocument(
     history: seriesOf(history),
   };
 }
+
+const withoutNone = <T extends { readonly none: number }>({ none: _, ...counts }: T) => counts;
+const unlessNone = <T extends { readonly reason: string }>(last: T) =>
+  last.reason === 'none' ? null : last;
 
 /** Arrays of the type's own, rounded: nobody reads the hundredth digit of a line 120 pixels wide. */
 function seriesOf(history: History): StatusDocument['history'] {
@@ -161,11 +175,14 @@ function workerView(child: ChildRow, { snapshot }: Moment, showQueries: boolean)
     connections: child.lifeConnections,
     connectionLimit: limit === 0 ? null : limit,
     connectionsLeft: limit === 0 ? null : Math.max(0, limit - child.lifeConnections),
+    generation: child.generation,
     requests: child.lifeRequests,
+    requestLimit: child.requestLimit === 0 ? null : child.requestLimit,
     pinned: child.pinned,
     meanServiceMs: child.meanServiceMs,
     heapUsedBytes: child.heapUsedBytes,
     externalBytes: child.externalBytes,
+    memoryLimitBytes: child.memoryLimitBytes === 0 ? null : child.memoryLimitBytes,
     eventLoopUtilization: child.eventLoopUtilization,
     handling: handles ? child.handling : null,
     handlingMs: handles ? child.handlingMs : null,

@@ -9,7 +9,7 @@ import { OPEN_STATES } from '../../scoreboard/snapshot.ts';
 import { STATE_LETTER } from '../../scoreboard/states.ts';
 import { uptimeText } from '../../scoreboard/status-auto.ts';
 import { HISTORY_SECONDS } from './history.ts';
-import { type Html, html } from './html.ts';
+import { type Html, html, trusted } from './html.ts';
 import type { PageModel, TableRow } from './page-diff.ts';
 import { linkTo, type StatusQuery } from './query.ts';
 import type { ConnectionView, RequestView, StatusDocument, WorkerView } from './schema.ts';
@@ -58,9 +58,14 @@ ${spark(document.history.requestsPerSecond, 'requests per second', rateText)}`;
 function trafficCard(document: StatusDocument): Html {
   const per = (seconds: number) => bytesText(rate(document, seconds)?.sentBytesPerSecond ?? 0);
   const { receivedBytes, sentBytes } = document.totals;
+  const { memoryBytes, folderBytes } = document.spilled;
+  const kept =
+    memoryBytes + folderBytes === 0
+      ? NOTHING
+      : html`; kept for slow readers: ${bytesText(memoryBytes)} in memory, ${bytesText(folderBytes)} in spillFolder`;
   return html`<p class="big">${per(1)} <small>/s out</small></p>
 <p>${per(10)}/s over 10 s, ${per(60)}/s over 60 s</p>
-<p class="dim">${bytesText(sentBytes)} out, ${bytesText(receivedBytes)} in so far</p>
+<p class="dim">${bytesText(sentBytes)} out, ${bytesText(receivedBytes)} in so far${kept}</p>
 ${spark(document.history.sentBytesPerSecond, 'bytes sent per second', bytesText)}`;
 }
 
@@ -158,6 +163,22 @@ export function requestCell(request: RequestView | null): Html {
   return html`<code>${shortened(line, REQUEST_COLUMNS)}${more} <span class="dim">${visible(host)} ${end}</span></code>`;
 }
 
+/** V8 heap, and what is outside of it; both together against the limit where there is one. */
+function memoryCell({ heapUsedBytes, externalBytes, memoryLimitBytes }: WorkerView): Html {
+  if (memoryLimitBytes === null) {
+    return html`${bytesText(heapUsedBytes)} <span class="dim">+ ${bytesText(externalBytes)}</span>`;
+  }
+  const used = heapUsedBytes + externalBytes;
+  const near = used >= memoryLimitBytes * NEARLY ? 'bad' : 'dim';
+  return html`${bytesText(used)} <span class="${near}">of ${bytesText(memoryLimitBytes)}</span>`;
+}
+
+/** What its handler does; how long it has been at it alone where requests are not recorded. */
+function handlingCell({ request, handlingMs }: WorkerView): Html {
+  if (request !== null || handlingMs === null) return requestCell(request);
+  return html`<span class="dim">in a handler for ${ageText(handlingMs)}</span>`;
+}
+
 function workerRow(worker: WorkerView): TableRow {
   const limit = worker.connectionLimit ?? 0;
   const state = `${worker.state}${worker.wantsRetire ? ', to retire' : ''}${worker.leads ? ', leads' : ''}`;
@@ -170,33 +191,31 @@ function workerRow(worker: WorkerView): TableRow {
     key: `w${worker.slot}`,
     cells: [
       html`${worker.slot}`,
-      html`${worker.life}`,
+      html`${worker.life} <span class="dim">(${worker.generation})</span>`,
       html`${badge(worker.letter)} ${state}`,
       html`${ageText(worker.ageMs)}`,
       countdown,
-      html`${countText(worker.requests)}`,
+      html`${countText(worker.requests)}${worker.requestLimit === null ? '' : ` of ${countText(worker.requestLimit)}`}`,
       html`${worker.pinned}`,
       html`${durationText(worker.meanServiceMs)}`,
-      html`${bytesText(worker.heapUsedBytes)}`,
+      memoryCell(worker),
       html`${percentText(worker.eventLoopUtilization)}`,
-      html`${worker.handlingMs === null ? '-' : ageText(worker.handlingMs)}`,
-      requestCell(worker.request),
+      handlingCell(worker),
     ],
   };
 }
 
 export const WORKER_COLUMNS = [
   'Slot',
-  'Child',
+  'Child (gen.)',
   'State',
   'Age',
   'Connections',
   'Requests',
   'Pinned',
   'Mean time',
-  'Heap',
+  'Memory',
   'Event loop',
-  'For',
   'Current request',
 ] as const;
 
@@ -220,16 +239,42 @@ function connectionRow(row: ConnectionView, query: StatusQuery): TableRow {
 
 const reasons = (counts: Readonly<Record<string, number>>): Html[] =>
   Object.entries(counts).map(
-    ([reason, count]) => html`<dt>${reason}</dt><dd>${countText(count)}</dd>`,
+    ([reason, count]) =>
+      html`<dt>${reason}</dt><dd${count === 0 ? trusted(' class="dim"') : ''}>${countText(count)}</dd>`,
   );
 
 function exits({ children }: StatusDocument): Html {
   const { lastExit } = children;
   const last =
     lastExit === null
-      ? html`<p class="dim">None has ended since the admin server began to look.</p>`
+      ? html`<p class="dim">None has ended while this page's server looked.</p>`
       : html`<p>The last one ended ${ageText(lastExit.agoMs)} ago: ${lastExit.reason}.</p>`;
-  return html`<p>${countText(children.started)} started.</p>${last}<dl>${reasons(children.exits)}</dl>`;
+  return html`${last}<dl>${reasons(children.exits)}</dl>`;
+}
+
+function starts({ children }: StatusDocument): Html {
+  const { started, startFailures, spawns, lastSpawn, restMs } = children;
+  const failed =
+    startFailures === 0
+      ? NOTHING
+      : html` <span class="bad">${countText(startFailures)} failed to start.</span>`;
+  const last =
+    lastSpawn === null
+      ? NOTHING
+      : html` The last one ${ageText(lastSpawn.agoMs)} ago: ${lastSpawn.reason}.`;
+  const rest =
+    restMs === 0
+      ? NOTHING
+      : html`<p class="dim">The next one at its limit is replaced in ${ageText(restMs)} at the earliest.</p>`;
+  return html`<p>${countText(started)} started.${last}${failed}</p>${rest}<dl>${reasons(spawns)}</dl>`;
+}
+
+function culls({ children: { culls, lastCull } }: StatusDocument): Html {
+  const last =
+    lastCull === null
+      ? html`<p class="dim">None was one too many.</p>`
+      : html`<p>The last one ${ageText(lastCull.agoMs)} ago: ${lastCull.reason}.</p>`;
+  return html`${last}<dl>${reasons(culls)}</dl>`;
 }
 
 function listed({ connectionList }: StatusDocument): Html {
@@ -258,6 +303,8 @@ export function pageModel(
       connectionGrid: connectionGrid(document),
       connectionKey: connectionKey(document, query),
       listed: listed(document),
+      starts: starts(document),
+      culls: culls(document),
       exits: exits(document),
       closed: html`<dl>${reasons(document.connections.closed)}</dl>`,
       ...(detail !== null && { detail }),

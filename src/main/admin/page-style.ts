@@ -21,18 +21,18 @@ button{cursor:pointer}
 .card{display:flex;flex-direction:column}.card>div{flex:1;display:flex;flex-direction:column}.card p{font-variant-numeric:tabular-nums}
 .spark{display:block;width:100%;height:36px;margin-top:auto;padding-top:.2rem}.spark polyline{fill:none;stroke:var(--accent);stroke-width:1.5;vector-effect:non-scaling-stroke;stroke-linejoin:round}
 meter{width:100%;height:.7rem;display:block;margin:.2rem 0}
-progress{width:6rem;height:.55rem;accent-color:var(--accent);vertical-align:middle}
+progress{width:4rem;height:.55rem;accent-color:var(--accent);vertical-align:middle}
 .grid{font:600 13px/1.5 ui-monospace,monospace;letter-spacing:.28em;overflow-wrap:anywhere;word-break:break-all;background:var(--card);border:1px solid var(--line);border-radius:10px;padding:.6rem .75rem}
 .grid b,.b{font:600 13px/1.5 ui-monospace,monospace;padding:.05em 0 .05em .28em;border-radius:2px;box-decoration-break:clone;-webkit-box-decoration-break:clone}
 .b{display:inline-block;min-width:1.35em;padding:0 .28em;text-align:center;letter-spacing:0}
 .key{display:flex;flex-wrap:wrap;gap:.2rem 1rem;list-style:none;margin:.5rem 0;padding:0}
 .l_,.lK{background:#d8dee4;color:#1f2328}.lS{background:#fff1b8;color:#3d2e00}.lW{background:#1a7f37;color:#fff}.lR{background:#0969da;color:#fff}.lG{background:#8250df;color:#fff}
 .la{background:#ddf4ff;color:#0a3069}.lr{background:#80ccff;color:#0a2a50}.lQ{background:#b34700;color:#fff}.ls{background:#aceebb;color:#033a16}.lu{background:#6fdd8b;color:#03200d}
-.lw{background:#0550ae;color:#fff}.lC{background:#ecd8ff;color:#3e1f79}.lc{background:#d2b0ff;color:#2e1461}.lx{background:#57606a;color:#fff}.ldot{background:none;color:var(--dim)}
+.lw{background:#0550ae;color:#fff}.lC{background:#ecd8ff;color:#3e1f79}.lc{background:#d2b0ff;color:#2e1461}.lx{background:#57606a;color:#fff}.lU{background:#8a4600;color:#fff}.ldot{background:none;color:var(--dim)}
 .scroll{overflow-x:auto;background:var(--card);border:1px solid var(--line);border-radius:10px}
 table{border-collapse:collapse;width:100%}caption{text-align:left;padding:.5rem .75rem;color:var(--dim)}
 th,td{padding:.28rem .75rem;text-align:right;white-space:nowrap;border-top:1px solid var(--line);font-variant-numeric:tabular-nums;font-weight:400}
-thead th{color:var(--dim);font-weight:600}thead a{color:inherit}
+#workers :is(th,td){padding-inline:.5rem}#workers :is(th,td):first-child{padding-left:.75rem}thead th{color:var(--dim);font-weight:600}thead a{color:inherit}
 th:first-child,th:last-child,td:last-child,#workers :is(th,td):nth-child(3),#connections :is(th,td):is(:nth-child(2),:nth-child(3)),#trail :is(th,td){text-align:left}
 td:last-child code{white-space:pre-wrap;overflow-wrap:anywhere;display:inline-block;min-width:14rem;max-width:44rem}
 code{font:12.5px/1.4 ui-monospace,monospace}

@@ -158,7 +158,9 @@ ${
 <div class="scroll" tabindex="0" role="region" aria-label="Table of connections"><table id="connections"><caption data-part="listed">${part('listed')}</caption>
 <thead><tr>${CONNECTION_COLUMNS.map((column) => columnHead(column, query))}</tr></thead>
 <tbody data-table="connections">${rowsOf(model, 'connections')}</tbody></table></div></section>
-<div class="two"><section aria-labelledby="h-exits"><h2 id="h-exits">Children that ended</h2><div data-part="exits">${part('exits')}</div></section>
+<div class="two"><section aria-labelledby="h-starts"><h2 id="h-starts">Children that were started</h2><div data-part="starts">${part('starts')}</div></section>
+<section aria-labelledby="h-culls"><h2 id="h-culls">Workers that were one too many</h2><div data-part="culls">${part('culls')}</div></section>
+<section aria-labelledby="h-exits"><h2 id="h-exits">Children that ended</h2><div data-part="exits">${part('exits')}</div></section>
 <section aria-labelledby="h-closed"><h2 id="h-closed">Connections that were closed</h2><div data-part="closed">${part('closed')}</div></section></div>
 ${place.actionsPath === null ? html`` : actionForms(place.actionsPath, document)}</main>
 <footer>Also as ${place.links.map(([text, href], index) => html`${index > 0 ? ', ' : ''}<a href="${href}">${text}</a>`)}</footer>

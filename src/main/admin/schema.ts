@@ -7,6 +7,8 @@
  */
 import { z } from 'zod';
 import {
+  CULL_REASONS as ALL_CULL_REASONS,
+  SPAWN_REASONS as ALL_SPAWN_REASONS,
   CLOSE_REASONS,
   EXIT_REASONS,
   OPEN_STATES,
@@ -19,6 +21,11 @@ export const SCHEMA_VERSION = 1;
 const count = () => z.int().min(0);
 const amount = () => z.number().min(0);
 const describe = <T extends z.ZodType>(type: T, meaning: string): T => type.describe(meaning);
+
+/** `none` stands in the scoreboard where there was none. */
+const isReason = <T extends string>(name: T): name is Exclude<T, 'none'> => name !== 'none';
+const SPAWN_REASONS = ALL_SPAWN_REASONS.filter(isReason);
+const CULL_REASONS = ALL_CULL_REASONS.filter(isReason);
 
 const PHASES = ['starting', 'running', 'draining', 'stopped'] as const satisfies PhaseName[];
 const SERVED = ['starting', 'idle', 'busy', 'draining'] as const satisfies WorkerState[];
@@ -52,11 +59,20 @@ const worker = z.object({
     'Connections after which it retires: maxConnectionsPerChild, spread; null: no limit',
   ),
   connectionsLeft: describe(count().nullable(), 'Until it retires; null: no limit'),
+  generation: describe(count(), 'Of the server when it was started'),
   requests: describe(count(), 'Served in this life'),
+  requestLimit: describe(
+    count().nullable(),
+    'Requests after which it retires: maxRequestsPerChild, spread; null: no limit',
+  ),
   pinned: describe(count(), 'Connections with an unfinished handler or body'),
   meanServiceMs: amount(),
   heapUsedBytes: describe(amount(), 'V8 heap in use, as last sampled'),
   externalBytes: describe(amount(), 'What V8 objects hold outside of the heap, as last sampled'),
+  memoryLimitBytes: describe(
+    amount().nullable(),
+    'Heap and external memory after which it retires; null: no limit',
+  ),
   eventLoopUtilization: describe(
     amount(),
     'Share of the last second in which its event loop was not idle, 0 .. 1',
@@ -99,6 +115,12 @@ const byReason = <const Names extends readonly string[]>(names: Names) =>
       ReturnType<typeof count>
     >,
   );
+
+const happened = (reasons: readonly string[]) =>
+  z
+    .object({ reason: z.enum(reasons as [string, ...string[]]), agoMs: amount() })
+    .nullable()
+    .describe('The last one; null: there was none');
 
 const series = () => z.array(amount());
 
@@ -158,6 +180,13 @@ export const statusSchema = z
       byState: byReason(OPEN_STATES),
       closed: byReason(CLOSE_REASONS),
     }),
+    spilled: describe(
+      z.object({
+        memoryBytes: describe(amount(), 'In memory files'),
+        folderBytes: describe(amount(), 'In files of spillFolder'),
+      }),
+      'Response bodies kept for clients that read slowly',
+    ),
     queue: z.object({
       length: count(),
       limit: count(),
@@ -180,6 +209,12 @@ export const statusSchema = z
     children: z.object({
       started: count(),
       exits: byReason(EXIT_REASONS),
+      startFailures: describe(count(), 'Ended by a fault before they served'),
+      spawns: describe(byReason(SPAWN_REASONS), 'Started, by reason'),
+      culls: describe(byReason(CULL_REASONS), 'Retired as one too many, by reason'),
+      lastSpawn: happened(SPAWN_REASONS),
+      lastCull: happened(CULL_REASONS),
+      restMs: describe(amount(), 'Until one that has reached a limit may be replaced; 0: now'),
       lastExit: describe(
         z
           .object({ reason: z.enum(EXIT_REASONS as [string, ...string[]]), agoMs: amount() })

@@ -8,7 +8,7 @@
 import type { Listener } from '../../listener/listener.ts';
 import type { Native } from '../../listener/native.ts';
 import { openAssignments } from '../../scoreboard/assignment.ts';
-import { elapsedTicks, nowTicks } from '../../scoreboard/clock.ts';
+import { elapsedTicks, nowTicks, ticksOf } from '../../scoreboard/clock.ts';
 import { observeHeader } from '../../scoreboard/histograms.ts';
 import {
   CHILD,
@@ -288,7 +288,10 @@ export class Children {
     if (child.state === 'starting') child.state = 'ready';
     if (child.reason === SpawnReason.replacement) {
       const tookMs = elapsedTicks(this.#board.child(child.slot, CHILD.startedTicks), nowTicks());
-      this.#pace.started(tookMs, performance.now());
+      const now = performance.now();
+      this.#pace.started(tookMs, now);
+      const until = ticksOf(now + this.#pace.waitMs(now));
+      this.#board.setHeader(HEADER.restUntilTicks.offset, until);
     }
     if (this.#backoff.succeeded()) this.#say('workers start again');
     this.#countReady();
@@ -397,6 +400,7 @@ export class Children {
     // Without its successor the predecessor goes on, and asks again.
     if (child.replaces?.state === 'awaiting-successor') child.replaces.state = 'ready';
     if (error !== null && state === 'starting') {
+      board.count(HEADER.startFailures);
       this.#onFailedStart(child, error);
       return;
     }

@@ -135,6 +135,10 @@ export interface Directives {
   readonly admin: HostPort | null;
   /** Secret for actions, or `@` and the file that holds it; null: no actions. */
   readonly adminToken: string | null;
+  /** Path of the status page among the application's own; null: none. */
+  readonly statusPath: string | null;
+  /** Networks of clients that may see it, see `isNetwork`; none: nobody may. */
+  readonly statusAllow: readonly string[];
   readonly serverTokens: ServerTokens;
   /** Where a line for each request goes: a path, or `stdout`; null: nowhere. */
   readonly accessLog: string | null;

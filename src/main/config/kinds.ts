@@ -339,10 +339,38 @@ export function folderOrOff(): Kind<string | null, string | false | null> {
   };
 }
 
+/**
+ * A path as it stands in a request-target (RFC 9112, section 3.2.1), or `off`.
+ * @param standard what `on` means
+ */
+export function pathOrOff(standard: string): Kind<string | null, string | boolean | null> {
+  const form = `must be a path such as ${standard}, in ASCII and without a query, or off; on: ${standard}`;
+  return {
+    type: 'path',
+    unit: '',
+    range: '/path, on, off',
+    form,
+    placeholder: '</path|off>',
+    schema: z
+      .union([z.string(), z.boolean(), z.null()], { error: form })
+      .transform((value, context) => {
+        const text = String(value ?? 'off').trim();
+        if (/^(off|false|no)$/i.test(text)) return null;
+        if (/^(on|true|yes)$/i.test(text)) return standard;
+        // As they come: a character that clients encode would never match.
+        if (text.length <= 255 && /^\/[\w\-.~!$&'()*+,;=:@%/]+$/.test(text)) return text;
+        context.addIssue(form);
+        return z.NEVER;
+      }),
+    format: (value) => value ?? 'off',
+  };
+}
+
 /** Networks in a list or in one text with commas or blanks between; `off`: none. */
-export function networks(): Kind<readonly string[], string | false | null | readonly string[]> {
-  const form =
-    'must be off or networks of proxies: loopback, private, addresses like 192.0.2.1 or prefixes like 10.0.0.0/8, several in a list';
+export function networks(
+  whose = 'proxies',
+): Kind<readonly string[], string | false | null | readonly string[]> {
+  const form = `must be off or networks of ${whose}: loopback, private, addresses like 192.0.2.1 or prefixes like 10.0.0.0/8, several in a list`;
   const text = z.string({ error: form });
   return {
     type: 'networks',

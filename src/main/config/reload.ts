@@ -56,6 +56,8 @@ export const EFFECTS: Readonly<Record<DirectiveName, Effect>> = {
   extendedStatus: 'start',
   admin: 'start',
   adminToken: 'start',
+  statusPath: 'workers',
+  statusAllow: 'workers',
   serverTokens: 'workers',
   accessLog: 'start',
   logFormat: 'start',

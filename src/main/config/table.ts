@@ -533,6 +533,28 @@ export const DIRECTIVES = {
       'where operators should act without a restart; give it a random one, e.g. of `openssl rand -hex 24`.',
     source: 'none; mod_proxy_balancer has balancer-manager',
   }),
+  statusPath: directive({
+    group: 'observation',
+    key: 'statusPath',
+    kind: kinds.pathOrOff('/server-status'),
+    initial: () => null,
+    summary: "Path at which the status page is among the application's own, too; off: none",
+    meaning:
+      "Path, such as `/server-status`, at which the addresses of `listen` answer the status page as well, with `?json`, `?auto` and `?csv`; the application never sees requests for it. For clients that `statusAllow` names; others get 403, as with Apache's Require. Whichever worker gets the request answers it, so where all are stuck only the admin server does. No event stream (`?refresh=5` asks again) and no actions. While it is set each worker looks at the shared memory once a second, for the rates.",
+    change: 'where the admin address cannot be reached, or a reader of `?auto` expects it there.',
+    source: '<Location "/server-status"> SetHandler server-status',
+  }),
+  statusAllow: directive({
+    group: 'observation',
+    key: 'statusAllow',
+    kind: kinds.networks('clients'),
+    initial: () => ['loopback'],
+    summary: 'Networks of clients that may see the page at statusPath',
+    meaning:
+      'Networks of clients that may see the page at `statusPath`, written as for trustProxy; `off`: nobody may. The client is who trustProxy says. Without trustProxy a request that says that it was forwarded (Forwarded, X-Forwarded-For) is refused, since all that a proxy on this machine passes on would be from loopback; a proxy that writes neither has to keep the path to itself.',
+    change: 'where operators or a scraper come from another machine.',
+    source: 'Require ip, Require local (mod_authz_host)',
+  }),
   serverTokens: directive({
     group: 'observation',
     key: 'serverTokens',
@@ -591,7 +613,6 @@ const ONE_THREAD = 'does not exist here, where a child is one thread; set maxReq
 export const REFUSED: Readonly<Record<string, string>> = {
   lengthy: LATER,
   maxLengthyWorkers: LATER,
-  statusPath: LATER,
   threadsPerChild: ONE_THREAD,
   serverLimit: ONE_THREAD,
 };

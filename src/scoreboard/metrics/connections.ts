@@ -46,12 +46,19 @@ export const connectionFamilies: readonly Family[] = [
   counter('mpm_accept_pauses_total', 'Times accepting was paused.', (now) =>
     plain(now.acceptPauses),
   ),
-  counter('mpm_accept_errors_total', 'Errors of accept.', (now) => plain(now.acceptErrors)),
+  counter('mpm_accept_errors_total', 'Errors of accept by errno.', ({ acceptErrnos }) =>
+    Object.entries(acceptErrnos).map(([errno, value]) => ({ value, labels: { errno } })),
+  ),
   counter('mpm_write_completions_total', 'Responses whose rest the listener sent.', (now) =>
     plain(now.completions),
   ),
-  gauge('mpm_spilled_bytes', 'Response bodies kept in memory files.', (now) =>
-    plain(now.spilledBytes),
+  gauge(
+    'mpm_spilled_bytes',
+    'Response bodies kept for slow clients, in memory files and in files of spillFolder.',
+    (now) => [
+      { value: now.spilledBytes, labels: { place: 'memory' } },
+      { value: now.spilledFolderBytes, labels: { place: 'folder' } },
+    ],
   ),
   kept(
     'mpm_listener_loop_duration_seconds',
@@ -66,5 +73,18 @@ export const connectionFamilies: readonly Family[] = [
   ),
   gauge('mpm_buffers', 'Connection buffers by use.', ({ buffers }) =>
     labelled('state', ['free', 'spare', 'used'], (state) => buffers[state]),
+  ),
+  counter(
+    'mpm_buffer_misses_total',
+    'Connection buffers that a worker took from the shared set, having none at hand.',
+    (now) => plain(now.totals.bufferMisses),
+  ),
+  counter(
+    'mpm_scoreboard_cas_retries_total',
+    'Moves of a connection to another state that another thread forestalled, by who tried.',
+    ({ totals, lostByListener }) => [
+      { value: lostByListener, labels: { by: 'listener' } },
+      { value: totals.lostMoves - lostByListener, labels: { by: 'worker' } },
+    ],
   ),
 ];

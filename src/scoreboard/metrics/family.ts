@@ -16,6 +16,13 @@ export interface Sample {
   readonly sharedLabels?: Readonly<Record<string, string>>;
   /** Where it is not the family's: `_bucket`, `_sum`, `_count` are samples of one family. */
   readonly metricName?: string;
+  /** In OpenMetrics: one of the values that were observed. */
+  readonly exemplar?: {
+    readonly labelSet: Readonly<Record<string, string>>;
+    readonly value: number;
+    /** Seconds since the Unix epoch. */
+    readonly timestamp: number;
+  };
 }
 
 /** One metric with all its label sets, as it stands under one HELP and one TYPE line. */
@@ -54,20 +61,29 @@ export const snakeCase = (name: string): string =>
   name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 
 /**
- * Cumulative buckets, sum and count of one label set. The count is the last bucket, so that the two
+ * Cumulative buckets, sum and count of one label set, with an exemplar at the bucket it fell into. The count is the last bucket, so that the two
  * never contradict each other.
  */
 export function bucketSamples(
   name: string,
   { counts, bounds, sum }: HistogramCounts,
   sharedLabels: Readonly<Record<string, string>> = {},
+  exemplar: NonNullable<Sample['exemplar']> | null = null,
 ): Sample[] {
   let cumulative = 0;
+  const above = exemplar === null ? -1 : bounds.findIndex((bound) => exemplar.value <= bound);
+  const bucket = exemplar !== null && above < 0 ? bounds.length : above;
   const samples = counts.map((count, index): Sample => {
     cumulative += count;
     const bound = bounds[index];
     const le = bound === undefined ? '+Inf' : String(bound);
-    return { value: cumulative, labels: { le }, sharedLabels, metricName: `${name}_bucket` };
+    const sample = {
+      value: cumulative,
+      labels: { le },
+      sharedLabels,
+      metricName: `${name}_bucket`,
+    };
+    return exemplar !== null && index === bucket ? { ...sample, exemplar } : sample;
   });
   const labels = {};
   samples.push({ value: sum, labels, sharedLabels, metricName: `${name}_sum` });

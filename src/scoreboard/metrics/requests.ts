@@ -4,13 +4,14 @@
  * Thread: the admin thread. May not: keep state.
  */
 import { DURATION_BUCKETS_MS } from '../layout.ts';
-import type { SeriesRow } from '../snapshot.ts';
+import type { Exemplar, SeriesRow } from '../snapshot.ts';
 import {
   bucketSamples,
   counter,
   type Family,
   gauge,
   histogram,
+  kept,
   plain,
   type Sample,
 } from './family.ts';
@@ -33,6 +34,11 @@ export const requestFamilies = (series: () => readonly SeriesRow[] | null): read
     'mpm_pipelined_requests_total',
     'Requests that had arrived with the one before.',
     ({ totals }) => plain(totals.pipelined),
+  ),
+  counter(
+    'mpm_keepalive_reuses_total',
+    'Requests on a connection that had had a response before.',
+    ({ totals }) => plain(totals.reuses),
   ),
   counter('mpm_aborted_requests_total', 'Requests whose client left.', ({ totals }) =>
     plain(totals.aborted),
@@ -57,14 +63,24 @@ export const requestFamilies = (series: () => readonly SeriesRow[] | null): read
           connections.writeCompletion,
       ),
   ),
+  kept(
+    'http_response_size_bytes',
+    'Responses by their bytes, heads included; without those that go on to the end of another socket.',
+    'responseSize',
+  ),
   histogram(
     DURATION,
     'From the call of the handler to the last byte sent, by route and class of the status.',
     ({ totals }) => {
       const rows = series();
       if (rows === null) return durationSamples(totals.durations, totals.durationMs, {});
-      return rows.flatMap(({ durations, durationMs, method, route, statusClass }) =>
-        durationSamples(durations, durationMs, { method, route, status_code: statusClass }),
+      return rows.flatMap(({ durations, durationMs, method, route, statusClass, exemplar }) =>
+        durationSamples(
+          durations,
+          durationMs,
+          { method, route, status_code: statusClass },
+          exemplar,
+        ),
       );
     },
   ),
@@ -74,5 +90,17 @@ const durationSamples = (
   counts: readonly number[],
   durationMs: number,
   labels: Readonly<Record<string, string>>,
+  exemplar: Exemplar | null = null,
 ): Sample[] =>
-  bucketSamples(DURATION, { counts, bounds: DURATION_BOUNDS, sum: durationMs / 1000 }, labels);
+  bucketSamples(
+    DURATION,
+    { counts, bounds: DURATION_BOUNDS, sum: durationMs / 1000 },
+    labels,
+    exemplar === null
+      ? null
+      : {
+          labelSet: { trace_id: exemplar.traceId },
+          value: exemplar.durationMs / 1000,
+          timestamp: exemplar.atSeconds,
+        },
+  );

@@ -4,7 +4,13 @@
  * Thread: the admin thread. May not: keep state, or label by anything but the slot: lives and thread ids
  * are without end, slots are not.
  */
-import { type ChildRow, EXIT_REASONS, type ExitReasonName } from '../snapshot.ts';
+import {
+  type ChildRow,
+  CULL_REASONS,
+  EXIT_REASONS,
+  type ExitReasonName,
+  SPAWN_REASONS,
+} from '../snapshot.ts';
 import {
   counter,
   type Family,
@@ -23,6 +29,10 @@ export interface WorkerLimits {
   /** 0: unlimited. */
   readonly maxConnectionsPerChild: number;
 }
+
+/** `none` says that there was none. */
+const given = <T extends string>(names: readonly T[]): Exclude<T, 'none'>[] =>
+  names.filter((name): name is Exclude<T, 'none'> => name !== 'none');
 
 const exitLabel = (reason: ExitReasonName): string =>
   reason === 'outOfMemory' ? 'oom' : snakeCase(reason);
@@ -48,6 +58,30 @@ export const workerFamilies = (limits: WorkerLimits): readonly Family[] => [
     plain(limits.maxRequestWorkers),
   ),
   counter('mpm_worker_starts_total', 'Children started.', (now) => plain(now.childStarts)),
+  counter(
+    'mpm_worker_start_failures_total',
+    'Children that ended by a fault before they served.',
+    (now) => plain(now.startFailures),
+  ),
+  counter('mpm_worker_spawns_total', 'Children started by reason.', ({ spawns }) =>
+    labelled('reason', given(SPAWN_REASONS), (reason) => spawns[reason]),
+  ),
+  counter(
+    'mpm_worker_culls_total',
+    'Workers that retired as one too many, by reason.',
+    ({ culls }) => labelled('reason', given(CULL_REASONS), (reason) => culls[reason]),
+  ),
+  gauge(
+    'mpm_worker_recycling_rest_seconds',
+    'Until a child that has reached a limit may be replaced, 0: now.',
+    (now) => plain(now.recyclingRestMs / 1000),
+  ),
+  gauge('mpm_generation', 'Generation of workers; rises with a reload or a restart.', (now) =>
+    plain(now.generation),
+  ),
+  gauge('mpm_worker_generation', 'Generation that a worker was started with.', ({ children }) =>
+    perWorker(children, ({ generation }) => generation),
+  ),
   counter('mpm_worker_exits_total', 'Children ended by reason.', ({ childExits }) =>
     labelled('reason', EXIT_REASONS, (reason) => childExits[reason], exitLabel),
   ),
@@ -68,6 +102,24 @@ export const workerFamilies = (limits: WorkerLimits): readonly Family[] => [
     'mpm_worker_external_memory_bytes',
     'What V8 objects hold outside of the heap (Buffers), as last sampled.',
     ({ children }) => perWorker(children, ({ externalBytes }) => externalBytes),
+  ),
+  gauge(
+    'mpm_worker_memory_limit_bytes',
+    'Heap and external memory after which a child retires; none where there is no limit.',
+    ({ children }) =>
+      perWorker(children, ({ memoryLimitBytes }) =>
+        memoryLimitBytes > 0 ? memoryLimitBytes : null,
+      ),
+  ),
+  gauge(
+    'mpm_worker_pinned_connections',
+    'Connections with an unfinished handler or body in a worker.',
+    ({ children }) => perWorker(children, ({ pinned }) => pinned),
+  ),
+  gauge(
+    'mpm_worker_handling_seconds',
+    'For how long the handler that a worker runs now has kept its thread, 0: none.',
+    ({ children }) => perWorker(children, ({ handlingMs }) => handlingMs / 1000),
   ),
   gauge(
     'mpm_worker_event_loop_utilization_ratio',

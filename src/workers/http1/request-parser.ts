@@ -80,8 +80,9 @@ export const REQUEST_REFUSALS = {
 
 export type RequestRefusal = keyof typeof REQUEST_REFUSALS;
 
-/** Lengths of the names that mean something here: Host, Expect, Upgrade, Connection, two more. */
-const KNOWN_NAME_LENGTHS = (1 << 4) | (1 << 6) | (1 << 7) | (1 << 10) | (1 << 14) | (1 << 17);
+/** Lengths of the names that mean something here: Host, Expect, Upgrade, Connection, three more. */
+const KNOWN_NAME_LENGTHS =
+  (1 << 4) | (1 << 6) | (1 << 7) | (1 << 10) | (1 << 11) | (1 << 14) | (1 << 17);
 
 export class RequestParser implements FieldTable {
   headStart = 0;
@@ -97,6 +98,8 @@ export class RequestParser implements FieldTable {
   expectContinue = false;
   upgrade = false;
   hostField = -1;
+  /** The last traceparent (W3C Trace Context), -1: none. */
+  traceField = -1;
   serial = 0;
   error = '';
 
@@ -213,6 +216,7 @@ export class RequestParser implements FieldTable {
     const fieldSizeLimit = this.#fieldSizeLimit;
     this.contentLength = -1;
     this.hostField = -1;
+    this.traceField = -1;
     this.#seen = 0;
     let count = 0;
     for (;;) {
@@ -348,6 +352,9 @@ export class RequestParser implements FieldTable {
       if (first !== 0x6e6e6f63) return 0; // conn
       if (!equalsIgnoringCase(bytes, name, name + length, 'connection')) return 0;
       this.#seen |= connectionOptions(bytes, valueStart, valueEnd);
+    } else if (length === 11) {
+      if (first !== 0x63617274) return 0; // trac
+      if (equalsIgnoringCase(bytes, name, name + length, 'traceparent')) this.traceField = index;
     } else if (length === 14) {
       if (first !== 0x746e6f63) return 0; // cont
       if (!equalsIgnoringCase(bytes, name, name + length, 'content-length')) return 0;

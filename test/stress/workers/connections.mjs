@@ -9,6 +9,7 @@ import { countRequest } from '../../../dist/scoreboard/request-counters.js';
 import { Scoreboard } from '../../../dist/scoreboard/scoreboard.js';
 import { connectionRows, takeSnapshot } from '../../../dist/scoreboard/snapshot.js';
 import { ConnectionEvent, ConnectionState, TRANSITIONS } from '../../../dist/scoreboard/states.js';
+import { statusAuto } from '../../../dist/scoreboard/status-auto.js';
 import { incarnationOf, Outcome, stateOf, successor } from '../../../dist/scoreboard/transition.js';
 import {
   beginHandback,
@@ -70,6 +71,7 @@ const counts = {
   crossed: 0,
   snapshots: 0,
   wrongSum: 0,
+  wrongText: 0,
   changes: 0,
   requestsSeen: 0,
   tornRequest: 0,
@@ -270,12 +272,48 @@ function trailIsWhole({ state, trail }) {
 }
 
 /** Takes snapshots while everything changes. */
+const FIGURES = {
+  serverName: 'test',
+  version: '0.0.0',
+  nodeVersion: '0.0.0',
+  platform: 'Linux',
+  builtAt: new Date(0),
+  now: new Date(0),
+  uptimeMs: 0,
+  loadAverages: [0, 0, 0],
+  cpuUserSeconds: 0,
+  cpuSystemSeconds: 0,
+};
+/** Apache's kinds of waiting leave these to ConnsTotal alone. */
+const UNLISTED = ['MpmConnectionsQueued', 'MpmConnectionsProcessing', 'MpmConnectionsUpgraded'];
+const STATE = /^MpmConnections(?!Max|Accepted|Closed)[A-Z]/;
+
+/** What a reader of `?auto` adds up is its ConnsTotal, by the states and by Apache's keys. */
+function textSums(text) {
+  const lines = text.split('\n').map((line) => line.split(': '));
+  const value = (wanted) => Number(lines.find(([key]) => key === wanted)?.[1]);
+  const sum = (holds) =>
+    lines.filter(([key]) => holds(key)).reduce((all, [, count]) => all + Number(count), 0);
+  const total = value('ConnsTotal');
+  const waiting = sum((key) => key.startsWith('ConnsAsync'));
+  const workers = value('BusyWorkers') + value('IdleWorkers') + value('GracefulWorkers');
+  const letters = lines.find(([key]) => key === 'Scoreboard')[1];
+  return (
+    sum((key) => STATE.test(key)) === total &&
+    waiting + sum((key) => UNLISTED.includes(key)) === total &&
+    letters.length === children &&
+    letters.replace(/[.S]/g, '').length === workers
+  );
+}
+
 function observer() {
   const wanted = workerData.snapshots;
   let before = '';
   while (counts.snapshots < wanted) {
-    const { connections, connectionsTotal } = takeSnapshot(board);
+    const snapshot = takeSnapshot(board);
+    const { connections, connectionsTotal } = snapshot;
     counts.snapshots++;
+    if (!textSums(statusAuto(snapshot, FIGURES))) counts.wrongText++;
     const figures = Object.values(connections);
     if (figures.reduce((all, count) => all + count, 0) !== connectionsTotal) counts.wrongSum++;
     const now = figures.join();

@@ -1,12 +1,13 @@
 // The /metrics text, line by line.
 import { beforeAll, describe, expect, it } from 'vitest';
-import { observeHeader, observeQueueWait } from '../../../src/scoreboard/histograms.ts';
+import { observeChild, observeHeader } from '../../../src/scoreboard/histograms.ts';
 import {
   CHILD,
   ChildStatus,
   DURATION_BUCKETS_MS,
   ExitReason,
   HEADER,
+  SpawnReason,
 } from '../../../src/scoreboard/layout.ts';
 import { createMetrics, formatFor } from '../../../src/scoreboard/metrics.ts';
 import type { RouteSeries } from '../../../src/scoreboard/route-series.ts';
@@ -99,14 +100,23 @@ function board(): Scoreboard {
     set(CHILD.durations, 14, 1);
     set(CHILD.statuses, 1, 10);
   }
-  observeQueueWait(made, 1, 0.002);
-  observeQueueWait(made, 3, 0.002);
-  observeQueueWait(made, 3, 10);
+  observeChild(made, 1, 'queueWait', 0.002);
+  observeChild(made, 3, 'queueWait', 0.002);
+  observeChild(made, 3, 'queueWait', 10);
   observeHeader(made, 'connectionDuration', 2);
   observeHeader(made, 'connectionRequests', 3);
   observeHeader(made, 'workerConnectionsAtExit', 5_000);
   observeHeader(made, 'workerHeapAtExit', 5e7);
   observeHeader(made, 'listenerTurn', 0.25);
+  observeChild(made, 1, 'responseSize', 300);
+  made.count(HEADER.acceptErrnos, 2, 0);
+  made.count(HEADER.startFailures, 3);
+  made.count(HEADER.spawns, 5, SpawnReason.demand);
+  made.setHeader(HEADER.spilledKb.offset, 2);
+  made.setHeader(HEADER.spilledFileKb.offset, 3);
+  made.addToChild(1, CHILD.lostMoves, 4);
+  made.addToChild(made.listenerCounters, CHILD.lostMoves, 6);
+  made.addToChild(1, CHILD.reuses, 7);
   return made;
 }
 
@@ -145,6 +155,23 @@ describe('metrics', () => {
     expect(value('mpm_worker_exits_total{reason="max_connections"}')).toBe(0);
     expect(value('mpm_responses_total{class="2xx"}')).toBe(20);
     expect(value('mpm_accept_paused')).toBe(1);
+  });
+
+  it('has what explains them', () => {
+    expect(value('mpm_accept_errors_total{errno="EMFILE"}')).toBe(2);
+    expect(value('mpm_accept_errors_total{errno="other"}')).toBe(0);
+    expect(value('mpm_worker_start_failures_total')).toBe(3);
+    expect(value('mpm_worker_spawns_total{reason="demand"}')).toBe(5);
+    expect(value('mpm_worker_spawns_total{reason="none"}')).toBeUndefined();
+    expect(value('mpm_spilled_bytes{place="memory"}')).toBe(2048);
+    expect(value('mpm_spilled_bytes{place="folder"}')).toBe(3072);
+    expect(value('mpm_scoreboard_cas_retries_total{by="worker"}')).toBe(4);
+    expect(value('mpm_scoreboard_cas_retries_total{by="listener"}')).toBe(6);
+    expect(value('mpm_keepalive_reuses_total')).toBe(7);
+    expect(value('mpm_buffer_misses_total')).toBe(0);
+    const sizes = families.get('http_response_size_bytes')?.samples;
+    expect(sizes?.get('http_response_size_bytes_bucket{le="256"}')).toBe(0);
+    expect(sizes?.get('http_response_size_bytes_bucket{le="1024"}')).toBe(1);
   });
 
   it('has a histogram with cumulative buckets', () => {
@@ -196,10 +223,19 @@ describe('metrics', () => {
     ] as const) {
       recorded.count(0, recorded.seriesOf('GET', route, status), 3, 4);
     }
+    const traceId = '0af7651916cd43dd8448eb211c80319c';
+    recorded.exemplify(0, recorded.seriesOf('GET', '/users/:id', 404), 4, traceId, 1_500_250);
     const found = await createMetrics(extended, OPTIONS).text();
     const line = (labels: string) => `\nhttp_request_duration_seconds_count{${labels}} `;
     expect(found).toContain(`${line('method="GET",route="/users/:id",status_code="2xx"')}2\n`);
     expect(found).toContain(`${line('method="GET",route="/users/:id",status_code="4xx"')}1\n`);
+    expect(found).not.toContain(traceId);
+    const open = await createMetrics(extended, OPTIONS).text({ format: 'openmetrics' });
+    const bucket =
+      'http_request_duration_seconds_bucket{le="0.005",method="GET",route="/users/:id"';
+    expect(open.split('\n').filter((sample) => sample.includes(traceId))).toEqual([
+      `${bucket},status_code="4xx"} 1 # {trace_id="${traceId}"} 0.004 1500.25`,
+    ]);
     expect(found).toContain(`${line('method="GET",route="/\\"}\\n\\\\",status_code="2xx"')}1\n`);
   });
 

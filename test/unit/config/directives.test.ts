@@ -62,6 +62,8 @@ describe('defaults', () => {
       adminToken: null,
       extendedStatus: true,
       admin: { host: '127.0.0.1', port: 8081 },
+      statusPath: null,
+      statusAllow: ['loopback'],
       serverTokens: 'off',
       accessLog: null,
       logFormat: 'combined',
@@ -164,6 +166,11 @@ describe('values', () => {
     ['adminToken', '@token.txt', 'adminToken', '@token.txt'],
     ['adminToken', '0123456789abcdef', 'adminToken', '0123456789abcdef'],
     ['sendFileRoot', false, 'sendFileRoot', null],
+    ['statusPath', 'on', 'statusPath', '/server-status'],
+    ['statusPath', '/a/b-c', 'statusPath', '/a/b-c'],
+    ['statusPath', false, 'statusPath', null],
+    ['statusAllow', '10.0.0.0/8, ::1', 'statusAllow', ['10.0.0.0/8', '::1']],
+    ['statusAllow', 'off', 'statusAllow', []],
     ['trustProxy', 'Loopback, 10.0.0.0/8', 'trustProxy', ['loopback', '10.0.0.0/8']],
     ['trustProxy', ['private', '2001:DB8::/32'], 'trustProxy', ['private', '2001:db8::/32']],
     ['trustProxy', false, 'trustProxy', []],
@@ -210,6 +217,8 @@ describe('values', () => {
       ],
     ],
     ['trustProxyHeader', ['x-real-ip', true]],
+    ['statusPath', ['server-status', '/', '', '/a?b', '/a b', '/\u00e4', 5]],
+    ['statusAllow', ['everybody', '10.0.0.0/33', '']],
     ['adminToken', ['short', '', '@', 'with a blank in it', true, 1234567890123456]],
     ['sendFileRoot', ['files', './files', '', true, 5, '/a\0b']],
     ['admin', ['127.0.0.1', true, 65_536, ':80', '::1:80']],
@@ -387,7 +396,6 @@ describe('names', () => {
   it.each([
     'lengthy',
     'maxLengthyWorkers',
-    'statusPath',
   ])('of later releases are refused rather than ignored: %s', async (name) => {
     expect(await refusal({ [name]: 'on' })).toContain('comes with a later release');
   });
@@ -414,7 +422,7 @@ describe('several mistakes', () => {
       resolved({
         timeout: 'x',
         keepAlve: 'on',
-        statusPath: '/s',
+        lengthy: '/s',
         startServers: 3,
         maxRequestWorkers: 2,
       }),
@@ -423,7 +431,7 @@ describe('several mistakes', () => {
     expect(error.problems.map(({ directive }) => directive)).toEqual([
       'timeout',
       'keepAlve',
-      'statusPath',
+      'lengthy',
       'startServers',
     ]);
     expect(error.lines).toHaveLength(4);

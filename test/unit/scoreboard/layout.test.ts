@@ -5,6 +5,8 @@ import {
   CACHE_LINE,
   CHILD,
   CHILD_BYTES,
+  EXEMPLAR,
+  EXEMPLAR_BYTES,
   extendedSectionsFor,
   type Field,
   HEADER,
@@ -45,6 +47,7 @@ const RECORDS: readonly [string, Readonly<Record<string, Field>>, number][] = [
   ['TRAIL', TRAIL, TRAIL_BYTES],
   ['SERIES', SERIES, SERIES_BYTES],
   ['SERIES_COUNTS', SERIES_COUNTS, SERIES_COUNTS_BYTES],
+  ['EXEMPLAR', EXEMPLAR, EXEMPLAR_BYTES],
 ];
 const elementBytes = ({ type }: Field): number => (type === 'f64' ? 8 : type === 'bytes' ? 1 : 4);
 const endOf = (field: Field): number => field.offset + elementBytes(field) * (field.count ?? 1);
@@ -107,7 +110,7 @@ describe('the records', () => {
 });
 
 describe('the histograms', () => {
-  const fields = { ...HEADER, queueWait: CHILD.queueWait };
+  const fields = { ...HEADER, queueWait: CHILD.queueWait, responseSize: CHILD.responseSize };
 
   it.each(
     Object.keys(HISTOGRAM_BOUNDS) as (keyof typeof HISTOGRAM_BOUNDS)[],
@@ -156,13 +159,16 @@ describe('the sections', () => {
     const size = { connectionSlots: 513, childSlots: 7, bufferBytes: 1024 };
     const sections = extendedSectionsFor(size);
     const stride = (MAX_SERIES + OTHER_SERIES) * SERIES_COUNTS_BYTES;
+    const exemplarsStride = (MAX_SERIES + OTHER_SERIES) * EXEMPLAR_BYTES;
     expect(sections).toEqual({
       requests: 0,
       trails: 513 * REQUEST_BYTES,
       series: 513 * (REQUEST_BYTES + TRAIL_BYTES),
       counts: sections.series + MAX_SERIES * SERIES_BYTES,
       countsStride: stride,
-      totalBytes: sections.counts + 8 * stride,
+      exemplars: sections.counts + 8 * stride,
+      exemplarsStride,
+      totalBytes: sections.exemplars + 8 * exemplarsStride,
     });
     for (const start of Object.values(sections)) expect(start % CACHE_LINE).toBe(0);
   });

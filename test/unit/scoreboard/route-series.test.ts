@@ -148,6 +148,38 @@ describe('series', () => {
     expect(named(board)).toEqual([['GET /a 2xx', 2]]);
   });
 
+  it('have the last request with a trace id of any thread', () => {
+    const board = create();
+    const [one, other] = ['0af7651916cd43dd8448eb211c80319c', 'ffffffff00000000fedcba9800000001'];
+    const first = request(board, 0, 'GET /a 200');
+    request(board, 0, 'GET /b 200');
+    const { series } = board;
+    series?.exemplify(0, first, 3.25, one, 1_000_250);
+    expect(readSeries(board)?.map(({ exemplar }) => exemplar)).toEqual([
+      { traceId: one, durationMs: 3.25, atSeconds: 1000.25 },
+      null,
+    ]);
+    attach(board).series?.exemplify(1, first, 7e6, other, 1_000_750);
+    // As long as is kept.
+    const longest = { traceId: other, durationMs: (2 ** 31 - 1) / 1000, atSeconds: 1000.75 };
+    expect(readSeries(board)?.[0]?.exemplar).toEqual(longest);
+    series?.exemplify(0, first, 3, one, 1_000_500);
+    expect(readSeries(board)?.[0]?.exemplar).toEqual(longest);
+  });
+
+  it('show no exemplar that is being written, or was when its child died', () => {
+    const board = create();
+    const first = request(board, 1, 'GET /a 200');
+    board.series?.exemplify(1, first, 3, 'a'.repeat(32), 5_000);
+    const { exemplars, exemplarsStride } = extendedSectionsFor(SIZE);
+    const words = new Int32Array(board.shared.extended as SharedArrayBuffer, exemplars);
+    const at = exemplarsStride >> 2;
+    words[at] = (words[at] as number) + 1;
+    expect(readSeries(board)?.[0]?.exemplar).toBeNull();
+    board.series?.exemplify(1, first, 4, 'b'.repeat(32), 6_000);
+    expect(readSeries(board)?.[0]?.exemplar?.traceId).toBe('b'.repeat(32));
+  });
+
   it('are not kept without extendedStatus', () => {
     const board = Scoreboard.create(SIZE);
     expect(request(board, 0, 'GET /a 200')).toBe(NO_SERIES);

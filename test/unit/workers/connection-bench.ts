@@ -184,6 +184,7 @@ export class Bench implements ServingLoop {
         proxyProtocol: [],
         timeoutMs: 60_000,
         gracefulShutdownTimeoutMs: 0,
+        status: null,
       },
       { kind: 'node', handle },
     );
