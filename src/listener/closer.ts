@@ -22,6 +22,7 @@ const DISCARD_TURNS = 16;
 const REASON_PHRASES = {
   408: 'Request Timeout',
   502: 'Bad Gateway',
+  503: 'Service Unavailable',
   504: 'Gateway Timeout',
 } as const;
 export type ListenerStatus = keyof typeof REASON_PHRASES;
@@ -29,7 +30,8 @@ export type ListenerStatus = keyof typeof REASON_PHRASES;
 const ANSWERS = new Map<number, { readonly offset: number; readonly length: number }>();
 const ANSWER_BYTES = Buffer.concat(
   Object.entries(REASON_PHRASES).map(([status, phrase]) => {
-    const head = `HTTP/1.1 ${status} ${phrase}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`;
+    const retry = status === '503' ? 'Retry-After: 10\r\n' : '';
+    const head = `HTTP/1.1 ${status} ${phrase}\r\n${retry}Connection: close\r\nContent-Length: 0\r\n\r\n`;
     const offset = [...ANSWERS.values()].reduce((sum, { length }) => sum + length, 0);
     ANSWERS.set(Number(status), { offset, length: head.length });
     return Buffer.from(head, 'latin1');

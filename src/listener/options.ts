@@ -18,6 +18,10 @@ export interface ListenerOptions {
   readonly reusePort: boolean;
   /** Connections waiting for a worker above which accepting pauses. */
   readonly queueLimit: number;
+  /** Longest wait for a lengthy worker, milliseconds, 0: no bound. */
+  readonly lengthyQueueTimeoutMs?: number;
+  /** A lengthy request whose client shuts its side of the connection is cancelled. */
+  readonly lengthyCancel?: boolean;
 }
 
 /** Apache's MAX_SECS_TO_LINGER and SECONDS_TO_LINGER. */

@@ -49,6 +49,10 @@ export interface SweepTargets {
   requeueOrphan(slot: number): void;
   /** A child owns it, and its response should have begun by now. */
   overdue(slot: number, word: number): void;
+  /** A child owns it. */
+  owned(slot: number, word: number): void;
+  /** It waits for a lengthy worker, for so long. */
+  lengthyQueued(slot: number, word: number, waitedMs: number): void;
   /** Once a pass, also when nothing was found; it began at this `performance.now()`. */
   passed(began: number): void;
   /** There has to be another pass although no connection is open. */
@@ -117,6 +121,7 @@ export class Sweeper {
     if (state >= ConnectionState.processing && state <= ConnectionState.resuming) {
       const deadline = board.slot(slot, SLOT.deadlineTicks);
       if (deadline !== 0 && elapsedTicks(deadline, now) >= 0) this.#targets.overdue(slot, word);
+      this.#targets.owned(slot, word);
       if (state !== ConnectionState.suspended) return;
     }
     const waited = elapsedTicks(board.slot(slot, SLOT.sinceTicks), now);
@@ -150,6 +155,9 @@ export class Sweeper {
         return;
       case ConnectionState.queued:
         if (ringEmpty && waited > UNTAKEN_MS) this.#targets.requeueOrphan(slot);
+        return;
+      case ConnectionState.lengthyQueued:
+        this.#targets.lengthyQueued(slot, word, waited);
         return;
       case ConnectionState.lingerNormal:
         if (waited > LINGER_NORMAL_MS) this.#cut(slot, word);
