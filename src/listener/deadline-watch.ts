@@ -10,7 +10,7 @@
  * second one has to find the same child in the same life, at the same turn, with the same request.
  */
 import { elapsedTicks, nowTicks } from '../scoreboard/clock.ts';
-import { AnswerPhase, CHILD, SLOT } from '../scoreboard/layout.ts';
+import { AnswerPhase, CHILD, ExitReason, SLOT } from '../scoreboard/layout.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';
 import { incarnationOf, ownerOf } from '../scoreboard/transition.ts';
 import { type Signal, wakeChild } from '../scoreboard/wake.ts';
@@ -32,13 +32,17 @@ interface Sight {
 export class DeadlineWatch {
   readonly #board: Scoreboard;
   readonly #signal: Signal;
-  readonly #onStuck: (child: number) => void;
+  readonly #onStuck: (child: number, reason: ExitReason) => void;
   /** By child: what was seen when it was told, or found in an overdue handler. */
   readonly #told = new Map<number, Sight>();
   readonly #looks = new Set<NodeJS.Timeout>();
   #stopped = false;
 
-  constructor(board: Scoreboard, signal: Signal, onStuck: (child: number) => void) {
+  constructor(
+    board: Scoreboard,
+    signal: Signal,
+    onStuck: (child: number, reason: ExitReason) => void,
+  ) {
     this.#board = board;
     this.#signal = signal;
     this.#onStuck = onStuck;
@@ -64,6 +68,30 @@ export class DeadlineWatch {
     this.#told.set(child, sight);
     this.#board.setChild(child, CHILD.attention, 1);
     wakeChild(this.#board, child, this.#signal);
+  }
+
+  /**
+   * A connection of a lengthy worker, which has no other, whose client has left. Told, it aborts the
+   * request by itself; one that computes on does not turn.
+   */
+  abandoned(slot: number, word: number): void {
+    const child = ownerOf(word);
+    if (child < 0 || this.#stopped) return;
+    const sight = this.#look(child, slot, incarnationOf(word));
+    const told = this.#told.get(child);
+    const same =
+      told !== undefined &&
+      told.life === sight.life &&
+      told.progress === sight.progress &&
+      told.slot === slot &&
+      told.incarnation === sight.incarnation;
+    if (!same) {
+      this.#told.set(child, sight);
+      this.#board.setChild(child, CHILD.attention, 1);
+      wakeChild(this.#board, child, this.#signal);
+    } else if (elapsedTicks(told.sinceTicks, sight.sinceTicks) >= TOLD_MS) {
+      this.#conclude(child, ExitReason.clientLeft);
+    }
   }
 
   #look(child: number, slot: number, incarnation: number): Sight {
@@ -100,9 +128,9 @@ export class DeadlineWatch {
     this.#looks.add(timer);
   }
 
-  #conclude(child: number): void {
+  #conclude(child: number, reason: ExitReason = ExitReason.deadline): void {
     this.#told.delete(child);
-    if (!this.#stopped) this.#onStuck(child);
+    if (!this.#stopped) this.#onStuck(child, reason);
   }
 
   stop(): void {

@@ -40,6 +40,7 @@ export const Routed = {
   nothing: 4,
   lingers: 5,
   completes: 6,
+  departed: 7,
 } as const;
 export type Routed = (typeof Routed)[keyof typeof Routed];
 
@@ -59,8 +60,8 @@ export class EventRouter {
   }
 
   /**
-   * Routes one event. `queued`: the caller puts the slot's ticket into the ring. `lingers` and
-   * `completes`: only the listener can act on it.
+   * Routes one event. `queued`: the caller puts the slot's ticket into the ring. `lingers`, `completes`
+   * and `departed`: only the listener can act on it.
    */
   route(slot: number, incarnation: number, events: number): Routed {
     const board = this.#board;
@@ -92,6 +93,12 @@ export class EventRouter {
         case ConnectionState.lingerNormal:
         case ConnectionState.lingerShort:
           return Routed.lingers;
+        case ConnectionState.lengthyQueued: {
+          const flags = this.#flagsFor(events) & (FLAG_END | FLAG_HANGUP) & ~flagsOf(word);
+          if (flags === 0) return Routed.nothing;
+          if (board.move(slot, word, ConnectionEvent.notice, 0, flags) !== Outcome.moved) continue;
+          return Routed.departed;
+        }
         case ConnectionState.queued:
         case ConnectionState.resuming:
           // The worker will see for itself, but for the end of the stream: it reads what there is.

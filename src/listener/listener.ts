@@ -12,8 +12,17 @@ import { revokeAssignments } from '../scoreboard/assignment.ts';
 import { nowTicks, ticksOf } from '../scoreboard/clock.ts';
 import { observeHeader } from '../scoreboard/histograms.ts';
 import { takeInbox } from '../scoreboard/inbox.ts';
-import { CHILD, ChildStatus, CloseReason, HEADER, Phase, SLOT } from '../scoreboard/layout.ts';
+import {
+  CHILD,
+  ChildStatus,
+  CloseReason,
+  type ExitReason,
+  HEADER,
+  Phase,
+  SLOT,
+} from '../scoreboard/layout.ts';
 import { inheritLead } from '../scoreboard/leader.ts';
+import type { Pool } from '../scoreboard/pool.ts';
 import { SOURCE_TOKEN } from '../scoreboard/rest.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';
 import { ConnectionEvent, ConnectionState } from '../scoreboard/states.ts';
@@ -25,6 +34,7 @@ import { Completer } from './completer.ts';
 import { DeadlineWatch } from './deadline-watch.ts';
 import { Dispatcher } from './dispatcher.ts';
 import { EventRouter, Routed } from './event-router.ts';
+import { LengthyWatch } from './lengthy-watch.ts';
 import { LogScheduler } from './log-scheduler.ts';
 import { EAGAIN, ENOENT, type Native, SHORT_SLICE_US } from './native.ts';
 import type { ListenerOptions } from './options.ts';
@@ -51,6 +61,14 @@ export interface ListenerLogging {
   readonly waiting: boolean;
 }
 
+/** Who keeps the children of a pool. */
+export interface Crew {
+  /** This child does not turn, and is to be ended. */
+  stuck(child: number, reason: ExitReason): void;
+  /** Connections wait in the queue and no worker is idle; often, so it has to be cheap. */
+  backlog(): void;
+}
+
 export class Listener {
   readonly #board: Scoreboard;
   readonly #native: Native;
@@ -63,6 +81,7 @@ export class Listener {
   readonly #sweeper: Sweeper;
   readonly #orphans: Orphans;
   readonly #deadlines: DeadlineWatch;
+  readonly #lengthy: LengthyWatch;
   readonly #options: { -readonly [Key in keyof ListenerOptions]: ListenerOptions[Key] };
   readonly #router: EventRouter;
   readonly #standby: Standby;
@@ -70,10 +89,7 @@ export class Listener {
   readonly #handbackFd: number;
   #stopped = false;
   #onEmpty: (() => void) | null = null;
-  /** A request in this child is over its deadline, and the child does not turn. */
-  onStuck: (child: number) => void = () => {};
-  /** Connections wait in the queue and no worker is idle; often, so it has to be cheap. */
-  onBacklog: () => void = () => {};
+  readonly #crews = new Map<Pool, Crew>();
 
   constructor(
     board: Scoreboard,
@@ -93,12 +109,19 @@ export class Listener {
     this.#options = { ...options };
     this.#closer = new Closer(board, native, this.#slots);
     this.#orphans = new Orphans(board, this.#closer);
-    this.#deadlines = new DeadlineWatch(board, this.#signal, (child) => this.onStuck(child));
+    this.#deadlines = new DeadlineWatch(board, this.#signal, (child, reason) =>
+      this.#crews.get(board.poolOf(child))?.stuck(child, reason),
+    );
+    this.#lengthy = new LengthyWatch(board, this.#closer, this.#options, this.#signal, () =>
+      this.#crews.get(board.lengthy)?.backlog(),
+    );
     const shedder = new Shedder(board, native, this.#closer, this.#slots);
     this.#acceptor = new Acceptor(board, native, poller, this.#slots, this.#options, (clients) =>
       shedder.makeRoom(clients),
     );
-    this.#dispatcher = new Dispatcher(board, this.#signal, () => this.onBacklog());
+    this.#dispatcher = new Dispatcher(board, this.#signal, () =>
+      this.#crews.get(board.normal)?.backlog(),
+    );
     this.#router = new EventRouter(board, poller, this.#signal);
     this.#standby = new Standby(board, poller, this.#signal, {
       wakeOverdue: (tail) => this.#dispatcher.wakeOverdue(tail),
@@ -123,9 +146,14 @@ export class Listener {
       requeueOrphan: (slot) => this.#dispatcher.requeueOrphan(slot),
       forgetTickets: () => this.#dispatcher.forgetStale(),
       overdue: (slot, word) => this.#deadlines.overdue(slot, word),
+      owned: (slot, word) => {
+        if (this.#lengthy.isAbandoned(word)) this.#deadlines.abandoned(slot, word);
+      },
+      lengthyQueued: (...queued) => this.#lengthy.sweep(...queued),
       passed: (began) => {
         logging?.flush();
         logs.pass();
+        this.#lengthy.look();
         this.#endTurn();
         this.#timeTurn(began);
       },
@@ -135,6 +163,7 @@ export class Listener {
     if (logging !== null) {
       this.#closer.onAnswered = (slot, status) => logging.answered(slot, status);
       this.#orphans.onCut = (slot) => logging.answered(slot, 0);
+      this.#lengthy.onCut = (slot) => logging.answered(slot, 0);
     }
     this.#closer.onFreed = () => {
       this.#acceptor.resume();
@@ -148,6 +177,11 @@ export class Listener {
     board.setHeader(HEADER.listenerSet.offset, poller.listenerSet);
     board.setHeader(HEADER.requestSet.offset, poller.requestSet);
     board.setHeader(HEADER.startedTicks.offset, nowTicks());
+  }
+
+  /** Tells whoever keeps the children of this pool. */
+  attend(pool: Pool, crew: Crew): void {
+    this.#crews.set(pool, crew);
   }
 
   /** See `Acceptor.listen`. */
@@ -270,6 +304,9 @@ export class Listener {
       case Routed.completes:
         this.#completer.advance(slot);
         return;
+      case Routed.departed:
+        this.#lengthy.departed(slot);
+        return;
       default:
         return;
     }
@@ -315,10 +352,14 @@ export class Listener {
         case ConnectionState.writeCompletion:
           this.#completer.advance(slot);
           break;
+        case ConnectionState.lengthyQueued:
+          this.#lengthy.departed(slot);
+          break;
         default:
           this.#drain(slot);
       }
     }
+    this.#lengthy.look();
     this.#standby.check();
   }
 
@@ -347,7 +388,7 @@ export class Listener {
         if (stateOf(word) === ConnectionState.upgraded) {
           this.#native.shutdownWrite(board.slot(slot, SLOT.fd));
         }
-        const lost = this.#orphans.take(child, slot, word);
+        const lost = this.#orphans.take(child, slot, word, this.#lengthy.isAbandoned(word));
         if (lost?.running === true) requests.unshift(lost);
         else if (lost !== null) requests.push(lost);
       } else if (crashed) this.#tellAgain(slot, word);

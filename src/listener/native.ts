@@ -101,6 +101,8 @@ export interface Native {
   pending(fd: number): number;
   /** Asks for a time slice of its own for this thread; 0: the default. */
   setSlice(microseconds: number): number;
+  /** Makes this thread so much nicer than it was (nice(2)); more than 19 in all counts as 19. */
+  setNice(increment: number): number;
   /** Bytes that the peer has not acknowledged yet (tcp(7), SIOCOUTQ). */
   unsent(fd: number): number;
   /** Connections that wait in the backlog of a listening socket. */

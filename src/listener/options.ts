@@ -20,6 +20,10 @@ export interface ListenerOptions {
   readonly queueLimit: number;
   /** Wait in the queue after which a request that nobody has read is answered 503, 0: never. */
   readonly queueTimeoutMs: number;
+  /** Longest wait for a lengthy worker, milliseconds, 0: no bound. */
+  readonly lengthyQueueTimeoutMs?: number;
+  /** A lengthy request whose client shuts its side of the connection is cancelled. */
+  readonly lengthyCancel?: boolean;
 }
 
 /** Apache's MAX_SECS_TO_LINGER and SECONDS_TO_LINGER. */

@@ -41,12 +41,15 @@ export class Orphans {
     this.#closer = closer;
   }
 
-  /** @param word the state word, which names the dead child */
-  take(child: number, slot: number, word: number): LostRequest | null {
+  /**
+   * @param word the state word, which names the dead child
+   * @param departed its client has left, so that nobody is answered
+   */
+  take(child: number, slot: number, word: number, departed: boolean): LostRequest | null {
     const board = this.#board;
     const phase = board.slot(slot, SLOT.answerPhase);
     // A part of a response that came from another worker is in the slot itself.
-    const due = phase === AnswerPhase.due && board.slot(slot, SLOT.restFd) === 0;
+    const due = !departed && phase === AnswerPhase.due && board.slot(slot, SLOT.restFd) === 0;
     const running = board.child(child, CHILD.currentSlot) === slot + 1;
     const line = phase === AnswerPhase.none ? '' : requestLine(board, slot);
     const request = shown(line);

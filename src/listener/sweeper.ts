@@ -51,6 +51,10 @@ export interface SweepTargets {
   forgetTickets(): void;
   /** A child owns it, and its response should have begun by now. */
   overdue(slot: number, word: number): void;
+  /** A child owns it. */
+  owned(slot: number, word: number): void;
+  /** It waits for a lengthy worker, for so long. */
+  lengthyQueued(slot: number, word: number, waitedMs: number): void;
   /** Once a pass, also when nothing was found; it began at this `performance.now()`. */
   passed(began: number): void;
   /** There has to be another pass although no connection is open. */
@@ -122,6 +126,7 @@ export class Sweeper {
     if (state >= ConnectionState.processing && state <= ConnectionState.resuming) {
       const deadline = board.slot(slot, SLOT.deadlineTicks);
       if (deadline !== 0 && elapsedTicks(deadline, now) >= 0) this.#targets.overdue(slot, word);
+      this.#targets.owned(slot, word);
       if (state !== ConnectionState.suspended) return;
     }
     const waited = elapsedTicks(board.slot(slot, SLOT.sinceTicks), now);
@@ -157,6 +162,9 @@ export class Sweeper {
         if (this.#isUnread(slot, waited)) {
           if (this.#closer.refuse(slot, word)) this.#refused++;
         } else if (ringEmpty && waited > UNTAKEN_MS) this.#targets.requeueOrphan(slot);
+        return;
+      case ConnectionState.lengthyQueued:
+        this.#targets.lengthyQueued(slot, word, waited);
         return;
       case ConnectionState.lingerNormal:
         if (waited > LINGER_NORMAL_MS) this.#cut(slot, word);

@@ -25,7 +25,7 @@ export function wakeForBacklog(board: Scoreboard, backlog: number, signal: Signa
   let ready = 0;
   let long = 0;
   let meanSum = 0;
-  for (let child = 0; child < board.childSlots; child++) {
+  for (let child = 0; child < board.normal.end; child++) {
     const at = board.childIndex(child);
     const status = words[at + (CHILD.status.offset >> 2)];
     if (status !== ChildStatus.ready && status !== ChildStatus.wantsRetire) continue;

@@ -5,6 +5,8 @@ export type { FileTarget } from '../workers/files/open-file.ts';
 export { sendBytes } from '../workers/files/send-bytes.ts';
 export { type SendFileInit, sendFile } from '../workers/files/send-file.ts';
 export { type SendSocketInit, sendSocket } from '../workers/files/send-socket.ts';
+export { HandedOver } from '../workers/lengthy/hand-over.ts';
+export { isLengthy, lengthy } from '../workers/node-http/lengthy.ts';
 export { type SendFileToInit, sendFileTo } from '../workers/node-http/send-file-to.ts';
 export {
   ConfigError,

@@ -141,6 +141,8 @@ class Server extends EventEmitter implements MpmServer {
   #native: Native | null = null;
   #listener: Listener | null = null;
   #children: Children | null = null;
+  /** Null: there is no such pool. */
+  #lengthy: Children | null = null;
   #admin: Admin | null = null;
   #log: ListenerLog | null = null;
   /** What status pages of workers are made from. */
@@ -185,7 +187,8 @@ class Server extends EventEmitter implements MpmServer {
     const board = Scoreboard.create(
       {
         connectionSlots: directives.maxConnections,
-        childSlots: childSlotsFor(directives.maxRequestWorkers),
+        childSlots: childSlotsIn(directives),
+        lengthySlots: childSlotsFor(directives.lengthyWorkers),
         bufferBytes: directives.connectionBufferBytes,
       },
       accessLog !== null,
@@ -206,15 +209,22 @@ class Server extends EventEmitter implements MpmServer {
       } else if (this.#script?.ownAddress !== true) await this.#bind(listener);
       if (directives.admin !== null) await this.#startAdmin(board, directives.admin);
       listener.start();
-      this.#children = new Children(board, listener, native, {
+      const common = {
         ...directives,
         entry: this.#entry,
         script: this.#script === null ? null : this.#script.arguments,
         listens: new AdoptedListens(listener, [...listener.addresses]),
         worker: this.#workerOptions(directives),
         metricsChannel: directives.admin === null ? null : this.#metricsChannel,
-      });
-      this.#children.onDeath = (death: ChildDeath) => this.emit('childDied', death);
+      };
+      const onDeath = (death: ChildDeath) => this.emit('childDied', death);
+      this.#children = new Children(board, listener, native, common);
+      this.#children.onDeath = onDeath;
+      if (directives.lengthyWorkers > 0) {
+        const lengthy = { ...common, ...lengthyLimits(directives), lengthy: true };
+        this.#lengthy = new Children(board, listener, native, lengthy);
+        this.#lengthy.onDeath = onDeath;
+      }
       await this.#children.start();
     } catch (error) {
       await this.#end();
@@ -257,7 +267,9 @@ class Server extends EventEmitter implements MpmServer {
     return {
       directives: () => this.#directives,
       apply: async (directives) => this.#configure(directives),
-      recycle: (slot) => this.#closing === null && this.#children?.recycle(slot) === true,
+      recycle: (slot) =>
+        this.#closing === null &&
+        [this.#children, this.#lengthy].some((pool) => pool?.recycle(slot) === true),
       hasWorker: (slot) => slot < board.childSlots && board.child(slot, CHILD.life) !== 0,
       close: (slot, incarnation) => this.#listener?.closeConnection(slot, incarnation) ?? 'gone',
     };
@@ -268,6 +280,7 @@ class Server extends EventEmitter implements MpmServer {
     this.#directives = directives;
     this.#listener?.configure(listenerOptions(directives));
     this.#children?.configure(directives);
+    this.#lengthy?.configure({ ...directives, ...lengthyLimits(directives) });
     this.#admin?.configure(directives);
     storeLimits(this.#workerStatus.limits, directives);
   }
@@ -288,10 +301,12 @@ class Server extends EventEmitter implements MpmServer {
     this.#configure(accepted);
     if (changes.restarted.length > 0) {
       try {
-        await children.restartAll(this.#workerOptions(accepted));
+        await this.#restartAll(this.#workerOptions(accepted));
       } catch (error) {
         // Children that are started from now on are to agree with those that stayed.
-        children.useOptions(this.#workerOptions(before));
+        const options = this.#workerOptions(before);
+        children.useOptions(options);
+        this.#lengthy?.useOptions(options);
         this.#directives = withOlder(accepted, before);
         throw error;
       }
@@ -304,7 +319,16 @@ class Server extends EventEmitter implements MpmServer {
   }
 
   async restartWorkers(): Promise<void> {
-    await this.#running().children.restartAll();
+    this.#running();
+    await this.#restartAll();
+  }
+
+  /** Lengthy workers follow those whose code is known to load. */
+  async #restartAll(options?: WorkerOptions): Promise<void> {
+    await this.#children?.restartAll(options);
+    if (options !== undefined) this.#lengthy?.useOptions(options);
+    // One that is at a request ends after it, and nobody waits for that.
+    this.#lengthy?.restartAll().catch(() => {});
   }
 
   adjustWorkers(by: 1 | -1): number {
@@ -349,7 +373,7 @@ class Server extends EventEmitter implements MpmServer {
           });
     const graceful = async () => {
       await listener.drain();
-      await this.#children?.retireAll();
+      await Promise.all([this.#children?.retireAll(), this.#lengthy?.retireAll()]);
     };
     await Promise.race([graceful(), forced, expired]);
     if (timer !== null) clearTimeout(timer);
@@ -357,12 +381,15 @@ class Server extends EventEmitter implements MpmServer {
   }
 
   async #end(): Promise<void> {
-    await this.#children?.destroy();
+    await Promise.all([this.#children?.destroy(), this.#lengthy?.destroy()]);
     this.#listener?.stop();
     // No worker is left to write what they have published.
     this.#log?.finish(this.#forced ? LAST_LINES_FORCED_MS : LAST_LINES_MS);
     this.#log = null;
-    if (this.#native !== null) this.#children?.closeDescriptors(this.#native);
+    if (this.#native !== null) {
+      this.#children?.closeDescriptors(this.#native);
+      this.#lengthy?.closeDescriptors(this.#native);
+    }
     await this.#admin?.stop();
     this.#admin = null;
   }
@@ -389,8 +416,22 @@ function listenerOptions(directives: Directives): ListenerOptions {
     reusePort: directives.reusePort,
     queueLimit: directives.queueLimit,
     queueTimeoutMs: directives.queueTimeoutMs,
+    lengthyQueueTimeoutMs: directives.lengthyQueueTimeoutMs,
+    lengthyCancel: directives.lengthyCancel,
   };
 }
+
+/** Child slots of both pools. */
+const childSlotsIn = ({ maxRequestWorkers, lengthyWorkers }: Directives): number =>
+  childSlotsFor(maxRequestWorkers) + childSlotsFor(lengthyWorkers);
+
+/** What of the limits on workers is another number in the lengthy pool. */
+const lengthyLimits = ({ lengthyWorkers }: Directives) => ({
+  startServers: 0,
+  minSpareThreads: 0,
+  maxSpareThreads: 0,
+  maxRequestWorkers: lengthyWorkers,
+});
 
 function checkSpillFolder(native: Native, folder: string): void {
   const fd = native.temporaryFile(folder);
@@ -461,11 +502,15 @@ function workerOptions(
       directives.trustProxy.length === 0
         ? null
         : { networks: directives.trustProxy, header: directives.trustProxyHeader },
-    maxOpenFiles: openFilesFor(
-      thisMachine(),
-      directives.maxConnections,
-      childSlotsFor(directives.maxRequestWorkers),
-    ),
+    maxOpenFiles: openFilesFor(thisMachine(), directives.maxConnections, childSlotsIn(directives)),
+    lengthy:
+      directives.lengthyWorkers === 0
+        ? null
+        : {
+            queueLimit: directives.lengthyQueueLimit,
+            cancel: directives.lengthyCancel,
+            nice: directives.lengthyNice,
+          },
     accessLog,
     timeoutMs: directives.timeoutMs,
     gracefulShutdownTimeoutMs: directives.gracefulShutdownTimeoutMs,

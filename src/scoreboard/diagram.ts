@@ -33,6 +33,7 @@ function heldBy(name: ConnectionStateName): string {
   if (includes(WAITING, name)) return 'the listener; it waits for a request';
   if (includes(OWNED, name)) return 'the child in the owner bits';
   if (includes(LINGERING, name)) return 'the listener; it waits for the client to finish';
+  if (name === 'lengthyQueued') return 'nobody; its ticket is in the ring of the lengthy pool';
   return name === 'queued' ? 'nobody; its ticket is in the ring' : 'the listener';
 }
 

@@ -173,6 +173,8 @@ export const ExitReason = {
   restart: 9,
   /** Ended since it did not retire within gracefulShutdownTimeout. */
   expired: 10,
+  /** A lengthy worker, ended since the client of its request left and it did not turn. */
+  clientLeft: 11,
 } as const;
 export type ExitReason = (typeof ExitReason)[keyof typeof ExitReason];
 
@@ -508,7 +510,10 @@ export const SPARE_BUFFERS = 2;
 /** Sizes that fix where everything is. */
 export interface Dimensions {
   readonly connectionSlots: number;
+  /** Of all pools. */
   readonly childSlots: number;
+  /** Of these, the last are for lengthy workers; none: there is no such pool. */
+  readonly lengthySlots?: number;
   readonly bufferBytes: number;
 }
 
@@ -517,8 +522,10 @@ export interface Sections {
   readonly connections: number;
   readonly ring: number;
   readonly ringCapacity: number;
+  readonly lengthyRing: number;
   readonly handback: number;
   readonly idle: number;
+  readonly lengthyIdle: number;
   readonly freeBuffers: number;
   readonly routes: number;
   /** Connection buffers: one for each slot and the spares of the workers. */
@@ -538,7 +545,9 @@ export function sectionsFor({ connectionSlots, childSlots }: Dimensions): Sectio
   const ring = connections + connectionSlots * SLOT_BYTES;
   const handback = ring + TicketRing.bytes(ringCapacity);
   const idle = handback + TicketRing.bytes(ringCapacity);
-  const freeBuffers = idle + Bitmap.bytes(childSlots);
+  const lengthyRing = idle + Bitmap.bytes(childSlots);
+  const lengthyIdle = lengthyRing + TicketRing.bytes(ringCapacity);
+  const freeBuffers = lengthyIdle + Bitmap.bytes(childSlots);
   const bufferCount = connectionSlots + SPARE_BUFFERS * childSlots;
   const routes = freeBuffers + Bitmap.bytes(bufferCount);
   const totalBytes = routes + ROUTES * 4;
@@ -547,6 +556,8 @@ export function sectionsFor({ connectionSlots, childSlots }: Dimensions): Sectio
     connections,
     ring,
     ringCapacity,
+    lengthyRing,
+    lengthyIdle,
     handback,
     idle,
     freeBuffers,

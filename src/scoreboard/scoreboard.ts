@@ -21,6 +21,7 @@ import {
   sectionsFor,
 } from './layout.ts';
 import { LogRings } from './log-rings.ts';
+import type { Pool } from './pool.ts';
 import { RequestRecords } from './request-records.ts';
 import { RestLines } from './rest-lines.ts';
 import { RouteSeries } from './route-series.ts';
@@ -52,6 +53,9 @@ export class Scoreboard {
   readonly queue: TicketRing;
   readonly handback: TicketRing;
   readonly idle: Bitmap;
+  /** Workers that serve any request; `queue` and `idle` are theirs. */
+  readonly normal: Pool;
+  readonly lengthy: Pool;
   readonly freeBuffers: Bitmap;
   /** Mean times of routes, see `ROUTES`. */
   readonly routes: Int32Array;
@@ -87,6 +91,15 @@ export class Scoreboard {
     this.queue = new TicketRing(part(sections.ring, ringBytes), sections.ringCapacity);
     this.handback = new TicketRing(part(sections.handback, ringBytes), sections.ringCapacity);
     this.idle = new Bitmap(part(sections.idle, Bitmap.bytes(shared.childSlots)));
+    const { childSlots, lengthySlots = 0 } = shared;
+    const first = childSlots - lengthySlots;
+    this.normal = { queue: this.queue, idle: this.idle, first: 0, end: first };
+    this.lengthy = {
+      queue: new TicketRing(part(sections.lengthyRing, ringBytes), sections.ringCapacity),
+      idle: new Bitmap(part(sections.lengthyIdle, Bitmap.bytes(childSlots))),
+      first,
+      end: childSlots,
+    };
     this.freeBuffers = new Bitmap(part(sections.freeBuffers, Bitmap.bytes(sections.bufferCount)));
     this.routes = part(sections.routes, ROUTES * 4);
     this.log = shared.log === null ? null : LogRings.attach(shared.log, shared.childSlots + 1);
@@ -123,6 +136,7 @@ export class Scoreboard {
     board.setHeader(HEADER.connectionSlots.offset, dimensions.connectionSlots);
     board.setHeader(HEADER.childSlots.offset, dimensions.childSlots);
     board.queue.initialise();
+    board.lengthy.queue.initialise();
     board.handback.initialise();
     board.freeBuffers.fill(bufferCount);
     board.setHeader(HEADER.magic.offset, MAGIC);
@@ -146,6 +160,11 @@ export class Scoreboard {
   get waiting(): number {
     const { length } = this.queue;
     return length > 0 && this.log?.pending === true ? length - 1 : length;
+  }
+
+  /** The pool whose worker this child is. */
+  poolOf(child: number): Pool {
+    return child < this.normal.end ? this.normal : this.lengthy;
   }
 
   header(offset: number): number {

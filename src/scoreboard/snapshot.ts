@@ -119,10 +119,15 @@ export interface ChildCounters extends Readonly<Record<(typeof CHILD_COUNTERS)[n
   readonly durations: readonly number[];
 }
 
+/** `lengthy` workers serve requests that are declared so, the others any. */
+export type PoolName = 'normal' | 'lengthy';
+
 export interface ChildRow {
   readonly slot: number;
   /** Number of the child, 0 where the slot is empty. */
   readonly life: number;
+  /** Which requests it serves. */
+  readonly pool: PoolName;
   readonly state: WorkerState;
   /** It serves until its replacement is ready. */
   readonly wantsRetire: boolean;
@@ -180,6 +185,8 @@ export interface Snapshot extends ServerCounters {
   readonly lostByListener: number;
   /** Tickets in the queue now. */
   readonly queueLength: number;
+  /** Connections that wait for a lengthy worker. */
+  readonly lengthyQueueLength: number;
   /** Response bodies in memory files, to the next KiB. */
   readonly spilledBytes: number;
   /** The same in files of `spillFolder`. */
@@ -196,7 +203,9 @@ export interface Snapshot extends ServerCounters {
   readonly buffers: { readonly free: number; readonly spare: number; readonly used: number };
   /** One for each child slot, empty ones too. */
   readonly children: readonly ChildRow[];
+  /** Those that serve any request. */
   readonly workers: Readonly<Record<WorkerState, number>>;
+  readonly lengthyWorkers: Readonly<Record<WorkerState, number>>;
   /** Sum over all child slots. */
   readonly totals: ChildCounters;
   readonly histograms: Readonly<Record<HistogramName, HistogramCounts>>;
@@ -211,10 +220,11 @@ const byName = <T extends string>(keys: readonly T[], value: (key: T) => number)
 export function takeSnapshot(board: Scoreboard, now: number = nowTicks()): Snapshot {
   const children: ChildRow[] = [];
   for (let slot = 0; slot < board.childSlots; slot++) children.push(childRow(board, slot, now));
-  const workers = { empty: 0, starting: 0, idle: 0, busy: 0, draining: 0 };
+  const none = { empty: 0, starting: 0, idle: 0, busy: 0, draining: 0 };
+  const pools = { normal: { ...none }, lengthy: { ...none } };
   let spare = 0;
   for (const child of children) {
-    workers[child.state]++;
+    pools[child.pool][child.state]++;
     spare += child.spareBuffers;
   }
   const free = board.freeBuffers.count;
@@ -251,6 +261,7 @@ export function takeSnapshot(board: Scoreboard, now: number = nowTicks()): Snaps
         : Math.max(0, -elapsedTicks(word(HEADER.restUntilTicks), now)),
     lostByListener: board.childDouble(board.listenerCounters, CHILD.lostMoves),
     queueLength: board.waiting,
+    lengthyQueueLength: connections.lengthyQueued,
     spilledBytes: word(HEADER.spilledKb) * 1024,
     spilledFolderBytes: word(HEADER.spilledFileKb) * 1024,
     logLost: board.log?.lost ?? 0,
@@ -261,7 +272,8 @@ export function takeSnapshot(board: Scoreboard, now: number = nowTicks()): Snaps
     // Free ones and spare ones are read one after the other, so their sum may be off by a few.
     buffers: { free, spare, used: Math.max(0, board.sections.bufferCount - free - spare) },
     children,
-    workers,
+    workers: pools.normal,
+    lengthyWorkers: pools.lengthy,
     totals: sumCounters([
       ...children.map(({ counters }) => counters),
       readCounters(board, board.listenerCounters),
@@ -302,13 +314,15 @@ function childRow(board: Scoreboard, slot: number, now: number): ChildRow {
 function readChild(board: Scoreboard, slot: number, life: number, now: number): ChildRow {
   const word = (field: Field) => board.child(slot, field);
   const status = word(CHILD.status);
+  const pool = board.poolOf(slot);
   const held = (field: Field) => (word(field) === 0 ? 0 : 1);
   const handling = word(CHILD.currentSlot) - 1;
   const handlingMs = Math.max(0, elapsedTicks(word(CHILD.handlingTicks), now));
   return {
     slot,
     life,
-    state: workerState(life, status, board.idle.has(slot)),
+    pool: pool === board.lengthy ? 'lengthy' : 'normal',
+    state: workerState(life, status, pool.idle.has(slot)),
     wantsRetire: life !== 0 && status === ChildStatus.wantsRetire,
     handling,
     handlingMs: handling < 0 ? 0 : handlingMs,

@@ -20,6 +20,7 @@ export const ConnectionState = {
   lingerShort: 10,
   closing: 11,
   upgraded: 12,
+  lengthyQueued: 13,
 } as const;
 export type ConnectionStateName = keyof typeof ConnectionState;
 export type ConnectionState = (typeof ConnectionState)[ConnectionStateName];
@@ -51,6 +52,7 @@ export const ConnectionEvent = {
   goOn: 23,
   answer: 24,
   upgrade: 25,
+  toLengthy: 26,
 } as const;
 export type ConnectionEventName = keyof typeof ConnectionEvent;
 export type ConnectionEvent = (typeof ConnectionEvent)[ConnectionEventName];
@@ -95,6 +97,31 @@ export const TRANSITIONS: readonly TransitionRow[] = [
     'poller',
     'keep',
     'an event came while a worker owns it: flags are set and its release fails once',
+  ),
+  row(
+    ['processing'],
+    'toLengthy',
+    'lengthyQueued',
+    'worker',
+    'clear',
+    'its handler is declared lengthy: for a worker of that pool',
+  ),
+  row(['lengthyQueued'], 'claim', 'processing', 'worker', 'take', 'a lengthy worker took it'),
+  row(
+    ['lengthyQueued'],
+    'notice',
+    'lengthyQueued',
+    'poller',
+    'clear',
+    'the peer left or shut its side: the listener closes it',
+  ),
+  row(
+    ['lengthyQueued'],
+    'answer',
+    'lingerShort',
+    'listener',
+    'clear',
+    'it has waited for too long: the listener answers 503',
   ),
   row(['queued'], 'notice', 'queued', 'poller', 'clear', 'the peer shut its side meanwhile'),
   row(['resuming'], 'notice', 'resuming', 'poller', 'keep', 'the same'),
@@ -210,7 +237,7 @@ export const TRANSITIONS: readonly TransitionRow[] = [
   ),
   row(WAITING, 'shed', 'lingerShort', 'listener', 'clear', 'room is needed, or the server stops'),
   row(
-    [...WAITING, ...LINGERING, 'writeCompletion'],
+    [...WAITING, ...LINGERING, 'writeCompletion', 'lengthyQueued'],
     'peerGone',
     'closing',
     'listener',
@@ -229,7 +256,7 @@ export const TRANSITIONS: readonly TransitionRow[] = [
     'its child is gone, nothing was sent: the listener answers 502, or 504 past its deadline',
   ),
   row(
-    [...WAITING, 'queued', 'writeCompletion', ...LINGERING],
+    [...WAITING, 'queued', 'lengthyQueued', 'writeCompletion', ...LINGERING],
     'force',
     'closing',
     'listener',
@@ -254,6 +281,7 @@ export const STATE_LETTER: Readonly<Record<ConnectionStateName, string>> = {
   lingerShort: 'c',
   closing: 'x',
   upgraded: 'U',
+  lengthyQueued: 'L',
 };
 
 export const STATE_NAMES = Object.keys(ConnectionState) as readonly ConnectionStateName[];

@@ -182,6 +182,9 @@ function* ownLines(snapshot: Snapshot): Generator<Line> {
     yield [`MpmConnectionsClosed${capital(reason)}`, count];
   }
   yield ['MpmWorkersStarting', snapshot.workers.starting];
+  yield ['MpmLengthyWorkersBusy', snapshot.lengthyWorkers.busy];
+  yield ['MpmLengthyWorkersIdle', snapshot.lengthyWorkers.idle];
+  yield ['MpmLengthyQueueLength', snapshot.lengthyQueueLength];
   yield ['MpmChildStarts', snapshot.childStarts];
   yield ['MpmChildStartFailures', snapshot.startFailures];
   for (const [reason, count] of Object.entries(snapshot.childExits)) {

@@ -8,6 +8,7 @@
  * Thread: any.
  */
 import { CHILD, ChildCommand, HEADER } from './layout.ts';
+import type { Pool } from './pool.ts';
 import type { Scoreboard } from './scoreboard.ts';
 
 export type Signal = (eventfd: number) => void;
@@ -26,27 +27,33 @@ const isRetiring = (board: Scoreboard, child: number): boolean =>
  * came meanwhile.
  */
 export function goIdle(board: Scoreboard, child: number): boolean {
-  board.idle.add(child);
-  if (board.queue.length === 0 && !hasWaiting(board, child) && !isRetiring(board, child))
-    return true;
+  const { idle, queue } = board.poolOf(child);
+  idle.add(child);
+  if (queue.length === 0 && !hasWaiting(board, child) && !isRetiring(board, child)) return true;
   // Where somebody else took the bit, a signal is on its way and wakes for nothing later; harmless.
-  board.idle.remove(child);
+  idle.remove(child);
   return false;
 }
 
 /**
  * Wakes this child if it sleeps; if it does not, it looks at its slot before it does. One that retires
- * is not among the idle, since it takes nothing new, and is always signalled.
+ * is not among the idle, since it takes nothing new, and is always signalled; so is a lengthy one, which
+ * may sleep while it has a connection.
  */
 export function wakeChild(board: Scoreboard, child: number, signal: Signal): void {
-  if (board.idle.remove(child) || isRetiring(board, child)) {
+  const { idle } = board.poolOf(child);
+  if (idle.remove(child) || isRetiring(board, child) || child >= board.lengthy.first) {
     signal(board.child(child, CHILD.wakeFd));
   }
 }
 
-/** Wakes the idle child with the lowest slot; false where none is idle. */
-export function wakeLowestIdle(board: Scoreboard, signal: Signal): boolean {
-  const child = board.idle.takeLowest();
+/** Wakes the idle child of a pool with the lowest slot; false where none is idle. */
+export function wakeLowestIdle(
+  board: Scoreboard,
+  signal: Signal,
+  { idle }: Pool = board.normal,
+): boolean {
+  const child = idle.takeLowest();
   if (child < 0) return false;
   signal(board.child(child, CHILD.wakeFd));
   return true;
@@ -56,6 +63,11 @@ export function wakeLowestIdle(board: Scoreboard, signal: Signal): boolean {
 export function handBack(board: Scoreboard, slot: number, signal: Signal): void {
   // As long as every slot enters once before it is reclaimed, a ring of twice the slots is never full.
   if (!board.handback.push(slot)) throw new Error('handback ring is full');
+  callListener(board, signal);
+}
+
+/** Has the listener look after what workers leave to it; one signal however many follow. */
+export function callListener(board: Scoreboard, signal: Signal): void {
   const index = HEADER.handbackSignalled.offset >> 2;
   if (Atomics.exchange(board.words, index, 1) === 0) {
     signal(board.header(HEADER.handbackFd.offset));

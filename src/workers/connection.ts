@@ -14,8 +14,9 @@ import { AnswerPhase, CHILD, RestFlag, SLOT } from '../scoreboard/layout.ts';
 import { FLAG_END, FLAG_HANGUP } from '../scoreboard/transition.ts';
 import { Answered } from './answered.ts';
 import type { WorkerContext } from './context.ts';
-import type { AbortReason } from './exchange.ts';
+import type { AbortReason, Handler } from './exchange.ts';
 import { HttpExchange, Response, type ResponseCourse } from './http-exchange.ts';
+import { busy, lengthRequired } from './lengthy/refusals.ts';
 import { Ownership } from './ownership.ts';
 import { Taken } from './proxy/proxy-headers.ts';
 import { type BodyCourse, RequestBody } from './request-body.ts';
@@ -62,6 +63,8 @@ export class Connection implements ResponseCourse, BodyCourse {
   #cause: Aborted = Aborted.byClient;
   /** `#afterResponse` has done its part for the present response. */
   #accounted = false;
+  /** Its handler has asked for a lengthy worker, and is over. */
+  #handsOver = false;
 
   constructor(context: WorkerContext, loop: ServingLoop) {
     this.#context = context;
@@ -92,7 +95,8 @@ export class Connection implements ResponseCourse, BodyCourse {
     this.#aborted = false;
     this.#line = '';
     this.#cause = Aborted.byClient;
-    this.#budget = PIPELINE_BUDGET;
+    this.#handsOver = false;
+    this.#budget = this.#fullBudget;
     this.#exchange.idle();
     this.#accounted = true;
     if (this.#writer.adopt(this.#hold.doubleField(SLOT.restPayload))) this.#adopt();
@@ -117,12 +121,16 @@ export class Connection implements ResponseCourse, BodyCourse {
     const exchange = this.#exchange;
     while (this.#readRequest()) {
       const upgrade = wantsUpgrade(this.#context, this.#reader);
-      // A socket of its own would overtake the responses before it.
-      if (upgrade && this.#answered.length > 0 && !this.#settle()) return;
+      const lengthy = !upgrade && this.#isForLengthy();
+      // A socket of its own, or another worker, would overtake the responses before it.
+      if ((upgrade || lengthy) && this.#answered.length > 0 && !this.#settle()) return;
       exchange.begin();
-      if (this.#delegate(upgrade)) return;
-      this.#invoke(upgrade);
-      if (this.#hold.slot < 0) return;
+      const { handler } = this.#context;
+      const instead = lengthy ? this.#toLengthy() : handler;
+      if (instead === null || (instead === handler && this.#delegate(upgrade))) return;
+      this.#invoke(upgrade, instead);
+      if (this.#handsOver) this.#finishHandOver();
+      if (this.#hold.slot < 0 || this.#handsOver) return;
       if (exchange.response !== Response.ended) {
         this.#tenure.pin();
         if (this.#writer.corked && !exchange.headDue) {
@@ -205,8 +213,60 @@ export class Connection implements ResponseCourse, BodyCourse {
     return true;
   }
 
-  /** Calls the handler for the request that has begun. */
-  #invoke(upgrade: boolean): void {
+  /** Its route is declared lengthy, and this worker is not. */
+  #isForLengthy(): boolean {
+    const { lengthyRoutes, parser } = this.#context;
+    if (lengthyRoutes === null) return false;
+    const head = this.#reader.headText();
+    return lengthyRoutes.has(head.slice(parser.targetStart, parser.targetEnd));
+  }
+
+  /** Null: it is out of this worker's hands; else who answers that no lengthy worker can have it. */
+  #toLengthy(): Handler | null {
+    if (this.#context.lengthyIsFull) return busy;
+    if (!this.#reader.movable) return lengthRequired;
+    if (this.#tenure.toLengthy()) this.#leave();
+    else this.#closeNow();
+    return null;
+  }
+
+  /** As the handler has asked for, as soon as nothing of an earlier response is left to be sent. */
+  #finishHandOver(): void {
+    if (!this.#hold.takeBack()) return;
+    this.flush();
+    if (this.#writer.broken) {
+      this.abort('peer-gone');
+      return;
+    }
+    if (this.#writer.blocked) {
+      this.#tenure.park(true);
+      return;
+    }
+    const { onAbort, method, target } = this.#exchange;
+    this.#handsOver = false;
+    this.#answered.count();
+    // The lengthy worker begins it anew.
+    this.#line = '';
+    if (this.#tenure.toLengthy()) this.#leave();
+    else this.#closeNow();
+    this.#tellAborted(onAbort, 'handed-over', method, target);
+  }
+
+  #tellAborted(
+    onAbort: ((reason: AbortReason) => void) | null,
+    reason: AbortReason,
+    method: string,
+    target: string,
+  ): void {
+    try {
+      onAbort?.(reason);
+    } catch (error) {
+      this.#context.logError(error, method, target);
+    }
+  }
+
+  /** Calls a handler for the request that has begun. */
+  #invoke(upgrade: boolean, handler: Handler): void {
     const context = this.#context;
     const exchange = this.#exchange;
     this.#accounted = false;
@@ -228,7 +288,7 @@ export class Connection implements ResponseCourse, BodyCourse {
     context.handling = true;
     try {
       if (upgrade) this.#upgrade();
-      else context.handler.handle(exchange);
+      else handler.handle(exchange);
     } catch (error) {
       exchange.fail(error);
     }
@@ -298,7 +358,8 @@ export class Connection implements ResponseCourse, BodyCourse {
     if (!this.#settle()) return false;
     // The socket was emptied by the last receive, so there is nothing to ask it again.
     if (reader.dry) return !this.#release(false);
-    return true;
+    // A lengthy worker serves no other request: whoever is free asks.
+    return !this.#context.isLengthy || !this.#release(true);
   }
 
   /** Sends and counts what was answered. False: the socket is full, the rest waits for it. */
@@ -364,8 +425,15 @@ export class Connection implements ResponseCourse, BodyCourse {
       this.#leave();
       return true;
     }
-    this.#budget = PIPELINE_BUDGET;
+    // The next request is not for a lengthy worker, whatever has come.
+    if (this.#context.isLengthy && !partial) return this.#release(true);
+    this.#budget = this.#fullBudget;
     return false;
+  }
+
+  /** Requests served before others get their turn. */
+  get #fullBudget(): number {
+    return this.#context.isLengthy ? 1 : PIPELINE_BUDGET;
   }
 
   #closeGently(): void {
@@ -431,6 +499,10 @@ export class Connection implements ResponseCourse, BodyCourse {
       this.#closeNow();
       return;
     }
+    if (this.#handsOver) {
+      if (!this.#writer.blocked || this.#writer.resume()) this.#finishHandOver();
+      return;
+    }
     const ended = this.#exchange.response === Response.ended;
     if (this.#writer.broken && !ended) {
       this.abort('peer-gone');
@@ -458,12 +530,17 @@ export class Connection implements ResponseCourse, BodyCourse {
   /** A hang-up or an end of the peer's stream was noticed while a handler is unfinished. */
   checkHangup(): void {
     if (this.#hold.slot < 0) return;
-    if (this.#hold.hungUp) {
+    if (this.#hold.hungUp || (this.#context.isLengthy && this.#hasDeparted())) {
       this.#tenure.attend();
       this.abort('peer-gone');
     } else if (this.#hold.peerEnded) {
       this.#checkPeerEnd();
     }
+  }
+
+  /** Nobody computes long for a client that has shut its side since it asked. */
+  #hasDeparted(): boolean {
+    return this.#hold.peerEnded && this.#context.isDeparted(FLAG_END);
   }
 
   checkPeerEndLater(): void {
@@ -492,11 +569,7 @@ export class Connection implements ResponseCourse, BodyCourse {
     const { onAbort, method, target } = exchange;
     process.stderr.write(`hybrid-mpm: ${method} ${pathOf(target)}: ${PAST_DEADLINE}\n`);
     this.#refuse(504, 'request-deadline', method === 'HEAD');
-    try {
-      onAbort?.('timeout');
-    } catch (error) {
-      this.#context.logError(error, method, target);
-    }
+    this.#tellAborted(onAbort, 'timeout', method, target);
   }
 
   /** The response ended while no handler was being called. */
@@ -512,7 +585,7 @@ export class Connection implements ResponseCourse, BodyCourse {
       else this.#run();
       return;
     }
-    this.#budget = PIPELINE_BUDGET;
+    this.#budget = this.#fullBudget;
     if (this.#afterResponse()) this.#run();
   }
 
@@ -600,10 +673,14 @@ export class Connection implements ResponseCourse, BodyCourse {
     if (!this.#invoking) this.#closeNow();
     this.#body.reject(reason ?? 'aborted', `the request ended: ${reason}`);
     if (reason === null || !unfinished) return;
-    try {
-      onAbort?.(reason);
-    } catch (error) {
-      this.#context.logError(error, method, target);
-    }
+    this.#tellAborted(onAbort, reason, method, target);
+  }
+
+  handOver(): void {
+    this.#handsOver = true;
+    if (this.#invoking) return;
+    // Within another connection's handler: its turn comes after that.
+    if (this.#context.handling) this.#loop.soon(this);
+    else this.#finishHandOver();
   }
 }

@@ -10,6 +10,7 @@ import { getHeapStatistics } from 'node:v8';
 import { type Native, Region } from '../listener/native.ts';
 import { CHILD, HEADER } from '../scoreboard/layout.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';
+import { FLAG_END, FLAG_HANGUP } from '../scoreboard/transition.ts';
 import { handBack } from '../scoreboard/wake.ts';
 import type { LogSettings } from './access-log/log-writer.ts';
 import { BlockPool } from './block-pool.ts';
@@ -18,6 +19,7 @@ import type { Handler } from './exchange.ts';
 import { logHandlerError } from './handler-error.ts';
 import { RequestParser } from './http1/request-parser.ts';
 import { ResponseHeads } from './http1/response-head.ts';
+import type { LengthyRoutes } from './lengthy/lengthy-routes.ts';
 import { ProxyHeaders } from './proxy/proxy-headers.ts';
 import { TrustedProxies, type TrustSettings } from './proxy/trusted-proxies.ts';
 import type { RawBuffer } from './raw-buffer.ts';
@@ -61,10 +63,21 @@ export interface WorkerOptions {
   readonly proxyProtocol: readonly string[];
   /** Longest time without progress, milliseconds (Apache's Timeout). */
   readonly timeoutMs: number;
+  /** Null or none: there are no lengthy workers. */
+  readonly lengthy?: LengthyOptions | null;
   /** Within which a worker retires, milliseconds, 0: no bound. */
   readonly gracefulShutdownTimeoutMs: number;
   /** Null: there is no status page among the application's paths. */
   readonly status: StatusSettings | null;
+}
+
+export interface LengthyOptions {
+  /** Requests that may wait for a lengthy worker. */
+  readonly queueLimit: number;
+  /** One whose client shuts its side of the connection is cancelled. */
+  readonly cancel: boolean;
+  /** By how much these workers are nicer than the others, 0 .. 19. */
+  readonly nice: number;
 }
 
 /** Scratch memory that responses are put together in. */
@@ -94,6 +107,8 @@ export class WorkerContext {
   readonly proxies: TrustedProxies | null;
   /** Null: no connection begins with a PROXY header. */
   readonly proxyHeaders: ProxyHeaders | null;
+  /** Null: no route is for other workers than this one. */
+  readonly lengthyRoutes: LengthyRoutes | null;
   readonly out = Buffer.allocUnsafeSlow(OUT_BYTES) as RawBuffer;
   /** Bytes of `out` in use, and by whom. */
   outLength = 0;
@@ -138,9 +153,31 @@ export class WorkerContext {
       proxyProtocol.length === 0 ? null : new ProxyHeaders(board, native.familyIpv6, proxyProtocol);
     this.proxies =
       trustProxy === null ? null : new TrustedProxies(board, native.familyIpv6, trustProxy);
+    this.lengthyRoutes = this.hasLengthy && !this.isLengthy ? (handler.lengthy ?? null) : null;
     native.attach(Region.board, board.bytes);
     native.attach(Region.buffers, board.buffers);
     native.attach(Region.out, this.out);
+  }
+
+  /** This is a worker of the lengthy pool: one connection at a time, and no part in polling. */
+  get isLengthy(): boolean {
+    return this.child >= this.board.lengthy.first;
+  }
+
+  get hasLengthy(): boolean {
+    return (this.options.lengthy ?? null) !== null;
+  }
+
+  /** As many wait as may; others may just be adding theirs, so a few more can come in. */
+  get lengthyIsFull(): boolean {
+    return this.board.lengthy.queue.length >= (this.options.lengthy?.queueLimit ?? 0);
+  }
+
+  /** A lengthy request with these flags in its state word has lost its client. */
+  isDeparted(flags: number): boolean {
+    return (
+      (flags & (this.options.lengthy?.cancel === true ? FLAG_HANGUP | FLAG_END : FLAG_HANGUP)) !== 0
+    );
   }
 
   /** Scratch memory for `owner`; another connection's bytes leave first. */

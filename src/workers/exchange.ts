@@ -6,6 +6,7 @@
  * May not: touch a descriptor, the scoreboard or a connection buffer; those stay behind this seam.
  */
 
+import type { LengthyRoutes } from './lengthy/lengthy-routes.ts';
 import type { RouteDeadlines } from './route-deadlines.ts';
 import type { UpgradeSocket } from './upgrade/upgrade-socket.ts';
 
@@ -22,8 +23,11 @@ export interface FieldTable {
   readonly fields: Int32Array;
 }
 
-/** Why an exchange ended before its response was complete. */
-export type AbortReason = 'peer-gone' | 'timeout' | 'shutdown';
+/**
+ * Why an exchange ended before its response was complete. `handed-over`: a lengthy worker serves the
+ * request anew.
+ */
+export type AbortReason = 'peer-gone' | 'timeout' | 'shutdown' | 'handed-over';
 
 /** What a trusted proxy says of how the client asked, see the directive trustProxy. */
 export interface Forwarded {
@@ -60,6 +64,16 @@ export interface Exchange {
    * @param milliseconds 0: no bound
    */
   deadline(milliseconds: number): void;
+  /** This is a lengthy worker. */
+  readonly isLengthy: boolean;
+  /**
+   * Has a lengthy worker serve this request anew, from its beginning. False: this is one, or there are
+   * none, so go on here. True: the exchange has ended here, handed over or (as many wait as may)
+   * answered 503.
+   * @throws Error with code ERR_MPM_TOO_LATE where the response has begun or ended, or a part of a
+   *   streamed body was read
+   */
+  toLengthy(): boolean;
   /** Null: there is no trusted proxy, or it says nothing. */
   readonly forwarded: Forwarded | null;
 
@@ -204,6 +218,8 @@ export interface Handler {
   handle(exchange: Exchange): void;
   /** Of routes that have a deadline of their own. */
   deadlines?: RouteDeadlines | null;
+  /** Routes whose requests are for lengthy workers. */
+  lengthy?: LengthyRoutes | null;
   /** Resolves when the application has finished what it went on with after its responses. */
   settled?(): Promise<void>;
 }

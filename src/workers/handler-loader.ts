@@ -15,6 +15,7 @@ import { EntryError } from './entry-error.ts';
 import { handlerOf, settledExport } from './entry-shape.ts';
 import type { Handler } from './exchange.ts';
 import type { FileOffload } from './files/offload.ts';
+import { LengthyRoutes } from './lengthy/lengthy-routes.ts';
 import { RouteDeadlines } from './route-deadlines.ts';
 import { StaticHandler, type StaticOptions } from './static/static-handler.ts';
 import { adoptedTarget, upgradeTargetOf } from './upgrade/upgrade-target.ts';
@@ -49,7 +50,8 @@ export async function loadHandler(
   const target = upgradeTargetOf(module, (await settledExport(module)).value, adopted);
   const handler: Handler = target === null ? own : new UpgradingHandler(own, target);
   try {
-    handler.deadlines = RouteDeadlines.from(await deadlinesOf(module));
+    handler.deadlines = RouteDeadlines.from(await declaredIn(module, 'deadlines'));
+    handler.lengthy = LengthyRoutes.from(await declaredIn(module, 'lengthy'));
   } catch (cause) {
     const { message } = cause as Error;
     throw new EntryError('ERR_MPM_ENTRY_SHAPE', `${entry}: ${message}`, { cause });
@@ -57,15 +59,13 @@ export async function loadHandler(
   return handler;
 }
 
-/** `export const deadlines`, or the same on the default export. */
-async function deadlinesOf(module: Record<string, unknown>): Promise<unknown> {
-  if (module.deadlines !== undefined) return module.deadlines;
+/** `export const` of that name, or the same on the default export. */
+async function declaredIn(module: Exports, name: 'deadlines' | 'lengthy'): Promise<unknown> {
+  if (module[name] !== undefined) return module[name];
   const { value } = await settledExport(module);
   const holds = (typeof value === 'object' || typeof value === 'function') && value !== null;
   // Its own: a router may have a method of any name.
-  return holds && Object.hasOwn(value, 'deadlines')
-    ? (value as Record<string, unknown>).deadlines
-    : undefined;
+  return holds && Object.hasOwn(value, name) ? (value as Record<string, unknown>)[name] : undefined;
 }
 
 /**

@@ -11,6 +11,8 @@ import { Phase, SLOT } from '../scoreboard/layout.ts';
 import type { WorkerContext } from './context.ts';
 import type { AbortReason, Exchange, FieldTable, Forwarded } from './exchange.ts';
 import { ConnectionField, Framing } from './http1/response-head.ts';
+import { tooLate } from './lengthy/hand-over.ts';
+import { answerBusy } from './lengthy/refusals.ts';
 import type { Ownership } from './ownership.ts';
 import { formatAddress } from './peer-address.ts';
 import { clientAt } from './proxy/trusted-proxies.ts';
@@ -34,6 +36,8 @@ export interface ResponseCourse {
   abort(reason: AbortReason | null): void;
   /** The peer has shut its side; `onPeerEnd` is asked once the present turn is over. */
   checkPeerEndLater(): void;
+  /** The request goes to a lengthy worker, as soon as its handler has returned. */
+  handOver(): void;
 }
 
 const REFUSAL_HEADERS = Object.freeze(['Content-Type', 'text/plain;charset=UTF-8']);
@@ -323,6 +327,26 @@ export class HttpExchange implements Exchange {
     const hold = this.#hold;
     // Its event was told while nobody wanted to know.
     if (hold.peerEnded || hold.field(SLOT.endOfStream) === 1) this.#course.checkPeerEndLater();
+  }
+
+  get isLengthy(): boolean {
+    return this.#context.isLengthy;
+  }
+
+  toLengthy(): boolean {
+    const context = this.#context;
+    if (context.isLengthy || !context.hasLengthy) return false;
+    if (this.ended) throw tooLate('the request has ended');
+    if (this.response !== Response.none) throw tooLate('the response has begun');
+    if (!this.#reader.movable) throw tooLate('a part of the body was read, or it is chunked');
+    if (context.lengthyIsFull) {
+      answerBusy(this);
+      return true;
+    }
+    // For the handler it is over, but for `onAbort`.
+    this.response = Response.ended;
+    this.#course.handOver();
+    return true;
   }
 
   /** Answers in the handler's stead that the request cannot be read; the connection ends with it. */

@@ -166,6 +166,7 @@ export class Leading {
           this.#tellListener(slot, incarnation);
           break;
         case Routed.completes:
+        case Routed.departed:
           handBack(board, slot, this.#signal);
           break;
       }

@@ -31,6 +31,7 @@ export type ReleaseEvent =
   | typeof ConnectionEvent.needRead
   | typeof ConnectionEvent.responseSent
   | typeof ConnectionEvent.requeue
+  | typeof ConnectionEvent.toLengthy
   | typeof ConnectionEvent.lastResponseSent
   | typeof ConnectionEvent.needWrite
   | typeof ConnectionEvent.close;
@@ -123,7 +124,9 @@ export class Ownership {
       this.setField(SLOT.answerPhase, AnswerPhase.none);
       this.setField(SLOT.deadlineTicks, 0);
     }
-    if (event === ConnectionEvent.requeue) this.setField(SLOT.queuedUs, microsecondsOf(now));
+    if (event === ConnectionEvent.requeue || event === ConnectionEvent.toLengthy) {
+      this.setField(SLOT.queuedUs, microsecondsOf(now));
+    }
     if (this.#board.move(this.slot, this.#word, event) !== Outcome.moved) return false;
     this.slot = -1;
     return true;

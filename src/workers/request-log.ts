@@ -137,9 +137,10 @@ export class RequestLog {
       log.clearPending();
       return;
     }
-    // A worker in a turn looks at the queue before it sleeps; one that retires does not.
-    const draining = this.#context.getWord(CHILD.command) !== ChildCommand.run;
-    if (draining || board.idle.has(child)) wakeLowestIdle(board, (fd) => native.eventfdSignal(fd));
+    // A worker in a turn looks at the queue before it sleeps; one that retires, or is lengthy, does not.
+    const retires = this.#context.getWord(CHILD.command) !== ChildCommand.run;
+    const looks = !retires && !this.#context.isLengthy;
+    if (!looks || board.idle.has(child)) wakeLowestIdle(board, (fd) => native.eventfdSignal(fd));
   }
 }
 

@@ -71,6 +71,8 @@ export class RequestReader {
   #streamLeft = 0;
   #streamChunked = false;
   #streamDone = true;
+  /** A handler has asked for a piece of it. */
+  #streamBegun = false;
   #streamed = 0;
   #continueDue = false;
   /** How long the handler has waited for a streamed body, and since when it does, milliseconds. */
@@ -190,6 +192,26 @@ export class RequestReader {
   /** Another worker would read the same request from what `store` leaves. */
   get repeatable(): boolean {
     return this.#phase !== ReadPhase.chunkedBody && this.bodyLength >= 0;
+  }
+
+  /**
+   * Another worker would read the same request after `makeRepeatable` and `store`: its body is in the
+   * buffer, or is one with a Content-Length that no handler has begun to read.
+   */
+  get movable(): boolean {
+    return this.bodyLength >= 0 || (!this.#streamChunked && !this.#streamBegun);
+  }
+
+  /** Leaves a decoded body as if it had come with its length. */
+  makeRepeatable(): void {
+    if (this.#phase !== ReadPhase.chunkedBody) return;
+    // What came behind its last chunk goes right behind its payload.
+    const { copyWithin } = Uint8Array.prototype;
+    const to = this.#base + this.#bodyEnd;
+    copyWithin.call(this.#bytes, to, this.#base + this.#requestEnd, this.#base + this.#end);
+    this.#end -= this.#requestEnd - this.#bodyEnd;
+    this.#requestEnd = this.#bodyEnd;
+    this.#phase = ReadPhase.body;
   }
 
   /** True once for a request whose client waits for 100 Continue before it sends the body. */
@@ -387,6 +409,7 @@ export class RequestReader {
     this.#streamLeft = length;
     this.#streamChunked = chunked;
     this.#streamDone = false;
+    this.#streamBegun = false;
     this.#streamed = 0;
     this.#waitedMs = 0;
     this.#waitSinceMs = -1;
@@ -457,6 +480,7 @@ export class RequestReader {
    */
   nextPiece(): Uint8Array | null | undefined {
     if (this.#streamDone) return null;
+    this.#streamBegun = true;
     if (this.#streamChunked && this.#bodyEnd > this.#headEnd) {
       // What was decoded while the body still seemed to fit.
       const piece = this.#copy(this.#headEnd, this.#bodyEnd);

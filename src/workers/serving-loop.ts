@@ -21,9 +21,10 @@ import {
   type Field,
   SLOT,
 } from '../scoreboard/layout.ts';
+import type { Pool } from '../scoreboard/pool.ts';
 import { ConnectionEvent, ConnectionState } from '../scoreboard/states.ts';
 import { flagsOf, incarnationOf, Outcome, stateOf, successor } from '../scoreboard/transition.ts';
-import { goIdle, hasWaiting, wakeLowestIdle } from '../scoreboard/wake.ts';
+import { callListener, goIdle, hasWaiting, wakeLowestIdle } from '../scoreboard/wake.ts';
 import { Connection, type ServingLoop as ConnectionHost } from './connection.ts';
 import type { WorkerContext } from './context.ts';
 import { Leading } from './leading.ts';
@@ -71,6 +72,9 @@ export class ServingLoop implements ConnectionHost {
   #heapSampledMs = 0;
   /** The eventfd has been signalled and not emptied yet. */
   #signalled = false;
+  /** Where this worker takes connections from. */
+  readonly #pool: Pool;
+  readonly #isLengthy: boolean;
   readonly #leading: Leading | null;
   readonly #routes: RouteTimes;
   #upgrades: Upgrades | null = null;
@@ -78,12 +82,14 @@ export class ServingLoop implements ConnectionHost {
   constructor(context: WorkerContext, events: LoopEvents) {
     this.#context = context;
     this.#events = events;
-    this.#leading = context.options.directPolling
-      ? new Leading(context, (count) => this.#onRequests(count))
-      : null;
+    this.#pool = context.board.poolOf(context.child);
+    this.#isLengthy = context.isLengthy;
+    const leads = context.options.directPolling && !context.isLengthy;
+    this.#leading = leads ? new Leading(context, (count) => this.#onRequests(count)) : null;
     this.#routes = new RouteTimes(context.board.routes);
     this.#counted = new Int32Array(context.board.connectionSlots);
-    context.native.setSlice(SHORT_SLICE_US);
+    if (this.#isLengthy) context.native.setNice(context.options.lengthy?.nice ?? 0);
+    else context.native.setSlice(SHORT_SLICE_US);
   }
 
   // ---- ConnectionHost -----------------------------------------------------------------------------
@@ -98,7 +104,9 @@ export class ServingLoop implements ConnectionHost {
     this.#pinned.delete(connection);
     this.#bySlot.delete(connection.slot);
     this.#context.setWord(CHILD.pinned, this.#pinned.size);
-    if (this.#pinned.size === 0 && !this.#inTurn && this.#draining) this.#context.wakeSelf();
+    if (this.#pinned.size > 0 || this.#inTurn) return;
+    // A lengthy one takes the next.
+    if (this.#draining || this.#isLengthy) this.#context.wakeSelf();
   }
 
   recycle(connection: Connection): void {
@@ -115,6 +123,17 @@ export class ServingLoop implements ConnectionHost {
     // Twice as many cells as slots; the listener finds it again should it ever be full.
     board.queue.push(slot);
     wakeLowestIdle(board, (fd) => native.eventfdSignal(fd));
+  }
+
+  toLengthy(slot: number): void {
+    const { board, native } = this.#context;
+    const signal = (fd: number) => {
+      native.eventfdSignal(fd);
+    };
+    // Should the ring ever be full, the sweep finds the connection.
+    board.lengthy.queue.push(slot);
+    // Where none is idle, another may have to be started.
+    if (!wakeLowestIdle(board, signal, board.lengthy)) callListener(board, signal);
   }
 
   routeOf(method: string, target: string): number {
@@ -155,10 +174,12 @@ export class ServingLoop implements ConnectionHost {
   }
 
   beforeHandler(route: number): void {
-    if (this.#routes.isLong(route)) this.#stepAside();
+    if (!this.#isLengthy && this.#routes.isLong(route)) this.#stepAside();
   }
 
   afterHandler(route: number, milliseconds: number): void {
+    // What others leave to lengthy workers does not make the route long for them.
+    if (this.#isLengthy) return;
     this.#routes.record(route, milliseconds);
     if (this.#context.getWord(CHILD.inLongHandler) === 0) return;
     this.#context.setWord(CHILD.inLongHandler, 0);
@@ -195,7 +216,7 @@ export class ServingLoop implements ConnectionHost {
     this.#inTurn = true;
     const context = this.#context;
     // Nobody needs to wake one that is awake; whoever just took the bit has signalled as well.
-    context.board.idle.remove(context.child);
+    this.#pool.idle.remove(context.child);
     context.setWord(CHILD.progress, (context.getWord(CHILD.progress) + 1) | 0);
     context.now = performance.now();
     context.board.tick(context.now);
@@ -229,7 +250,7 @@ export class ServingLoop implements ConnectionHost {
       if (this.#ended) return true;
       if (this.#resumeNext() && ++resumes === RESUMES_PER_CALL) return false;
       const assigned = takeAssigned(board, child);
-      const ticket = assigned >= 0 || this.#draining ? assigned : board.queue.pop();
+      const ticket = assigned >= 0 || !this.#takes ? assigned : this.#pool.queue.pop();
       if (ticket === board.logTicket) {
         this.#context.log?.writer.perform();
         claims++;
@@ -261,9 +282,15 @@ export class ServingLoop implements ConnectionHost {
       this.#signalled = false;
       native.eventfdDrain(this.#context.getWord(CHILD.wakeFd));
     }
-    if (!this.#draining) return !goIdle(board, child);
+    // A lengthy one that has a connection is not idle; whoever has something for it signals it always.
+    if (!this.#draining) return this.#takes ? !goIdle(board, child) : hasWaiting(board, child);
     // The signal for a command that came since `#serveOwn` has just been taken.
     return this.#context.getWord(CHILD.status) !== ChildStatus.draining || hasWaiting(board, child);
+  }
+
+  /** It takes another connection from its queue. */
+  get #takes(): boolean {
+    return !this.#draining && (!this.#isLengthy || this.#pinned.size === 0);
   }
 
   get #draining(): boolean {
@@ -289,7 +316,8 @@ export class ServingLoop implements ConnectionHost {
     this.#context.setWord(CHILD.status, ChildStatus.draining);
     this.#leading?.pass();
     // A wake-up meant for whoever is idle must not end here.
-    if (board.queue.length > 0) wakeLowestIdle(board, (fd) => native.eventfdSignal(fd));
+    const pool = this.#pool;
+    if (pool.queue.length > 0) wakeLowestIdle(board, (fd) => native.eventfdSignal(fd), pool);
     this.#upgrades?.retire(this.#pinned.size > 0);
     if (this.#pinned.size > 0 || this.#soon.length > 0) return;
     if (this.#upgrades !== null && this.#upgrades.size > 0) return;
@@ -306,6 +334,10 @@ export class ServingLoop implements ConnectionHost {
     return true;
   }
 
+  get #claimedFrom(): ConnectionState {
+    return this.#isLengthy ? ConnectionState.lengthyQueued : ConnectionState.queued;
+  }
+
   /** False: its handler is unfinished, so promise jobs should run. */
   #claim(slot: number): boolean {
     const { board, child } = this.#context;
@@ -313,7 +345,9 @@ export class ServingLoop implements ConnectionHost {
     do {
       word = board.word(slot);
       // A ticket that was put in twice, for fear that it was lost, is served once.
-      if (stateOf(word) !== ConnectionState.queued) return true;
+      if (stateOf(word) !== this.#claimedFrom) return true;
+      // The listener has been told, and closes it.
+      if (this.#isLengthy && this.#context.isDeparted(flagsOf(word))) return true;
       // Lost to a flag that a poller has just set, it is tried again.
     } while (board.move(slot, word, ConnectionEvent.claim, child) !== Outcome.moved);
     const context = this.#context;
@@ -403,7 +437,7 @@ export class ServingLoop implements ConnectionHost {
   #end(): void {
     this.#ended = true;
     const { board, child } = this.#context;
-    board.idle.remove(child);
+    this.#pool.idle.remove(child);
     this.#leading?.end();
     this.#context.buffers.release();
     this.#context.log?.writer.close();

@@ -44,6 +44,8 @@ export interface ServingLoop {
   upgraded(upgraded: Upgraded): void;
   /** Gives a connection that was moved to queued to that worker. */
   delegate(heir: number, slot: number): void;
+  /** A connection that was moved to lengthyQueued is for the lengthy pool. */
+  toLengthy(slot: number): void;
   beforeHandler(route: number): void;
   /** @param milliseconds for which the handler held this worker */
   afterHandler(route: number, milliseconds: number): void;
@@ -152,6 +154,23 @@ export class Tenure {
     // What came meanwhile is for the heir to find, as it looks at the socket in any case.
     while (!hold.release(ConnectionEvent.requeue, this.#context.now)) this.attend();
     this.#loop.delegate(heir, slot);
+  }
+
+  /**
+   * Gives the request that was read, and nothing of which was answered, to a lengthy worker. False: the
+   * client has left meanwhile.
+   */
+  toLengthy(): boolean {
+    const hold = this.#hold;
+    const { slot } = hold;
+    this.#reader.makeRepeatable();
+    this.#reader.store();
+    this.#unpin();
+    while (!hold.release(ConnectionEvent.toLengthy, this.#context.now)) {
+      if (this.#context.isDeparted(this.attend())) return false;
+    }
+    this.#loop.toLengthy(slot);
+    return true;
   }
 
   /**

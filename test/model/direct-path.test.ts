@@ -184,7 +184,7 @@ describe('and would be caught where', () => {
       { starts: true },
       {
         file: wake,
-        text: 'if (board.queue.length === 0 && !hasWaiting(board, child) && !isRetiring(board, child))',
+        text: 'if (queue.length === 0 && !hasWaiting(board, child) && !isRetiring(board, child))',
         becomes: '',
       },
     ],

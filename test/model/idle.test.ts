@@ -103,10 +103,9 @@ const wakeFile = (text: string, becomes: string): Mutation => ({
   text,
   becomes,
 });
-const ADD = `  board.idle.add(child);
-  if (board.queue.length`;
-const SECOND_LOOK =
-  'board.queue.length === 0 && !hasWaiting(board, child) && !isRetiring(board, child)';
+const ADD = `  idle.add(child);
+  if (queue.length`;
+const SECOND_LOOK = 'queue.length === 0 && !hasWaiting(board, child) && !isRetiring(board, child)';
 
 describe('no worker sleeps while a ticket waits, and none is signalled without having slept', () => {
   it.each<[string, Work]>([
@@ -132,14 +131,14 @@ describe('no worker sleeps while a ticket waits, and none is signalled without h
       { workers: 1, tickets: 1 },
       wakeFile(
         ADD,
-        '  if (board.queue.length === 0) { board.idle.add(child); return true; }\n  if (board.queue.length',
+        '  if (queue.length === 0) { idle.add(child); return true; }\n  if (queue.length',
       ),
       'a ticket waits',
     ],
     [
       'the second look does not see a command',
       { workers: 1, tickets: 0, retires: true },
-      wakeFile(SECOND_LOOK, 'board.queue.length === 0'),
+      wakeFile(SECOND_LOOK, 'queue.length === 0'),
       'never retires',
     ],
     [

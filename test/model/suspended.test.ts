@@ -353,7 +353,7 @@ describe('a suspended connection is resumed, once, by whoever comes first', () =
     [
       'one that retires is not signalled',
       { connections: 1, bytes: 2, retires: true },
-      wakeFile(' || isRetiring(board, child)) {', ') {'),
+      wakeFile(' || isRetiring(board, child) ||', ' ||'),
     ],
   ])('and would be caught where %s', async (_, size, mutation) => {
     const { violation } = explore(suspendedModel(await mutated(mutation), size));

@@ -61,6 +61,10 @@ export class FakeExchange implements Exchange {
   onDrain: (() => void) | null = null;
   onAbort: ((reason: AbortReason) => void) | null = null;
   onPeerEnd: (() => boolean) | null = null;
+  isLengthy = false;
+  /** What `toLengthy` says; calls of it. */
+  handsOver = false;
+  handedOver = 0;
 
   /** What was sent, by `respond` or `start`. */
   sent: Sent | null = null;
@@ -139,6 +143,11 @@ export class FakeExchange implements Exchange {
   readonly deadlines: number[] = [];
   deadline(milliseconds: number): void {
     this.deadlines.push(milliseconds);
+  }
+
+  toLengthy(): boolean {
+    this.handedOver++;
+    return this.handsOver;
   }
 
   async readBody(): Promise<Uint8Array | null> {

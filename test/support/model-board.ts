@@ -32,6 +32,8 @@ import type { Code } from './production-code.ts';
 export interface BoardSize {
   readonly slots: number;
   readonly children: number;
+  /** Of these, the last are lengthy. */
+  readonly lengthy?: number;
   readonly ring?: number;
   /** Words of the model's own. */
   readonly extra?: readonly string[];
@@ -43,7 +45,8 @@ export const BITS = { readable: 1, writable: 2, hangup: 4, endOfStream: 8 } as c
 const HANDBACK_FD = 50;
 const FIRST_WAKE_FD = 100;
 const FIN = 0x100;
-const RINGS = ['queue', 'handback'] as const;
+const RINGS = ['queue', 'handback', 'lengthy'] as const;
+type Ring = (typeof RINGS)[number];
 /** The model's word that says which thread has won a cell of a ring and not yet published it. */
 const cellName = (ring: string, cell: number) => `${ring}.winner${cell}`;
 
@@ -55,11 +58,11 @@ export class ModelBoard {
   readonly slots: number;
   readonly children: number;
   readonly #own = new Map<string, number>();
-  readonly #rings: { readonly queue: number; readonly handback: number };
+  readonly #rings: Readonly<Record<Ring, number>>;
   readonly #ringSize: number;
   readonly #idle: number;
 
-  constructor(code: Code, { slots, children, ring = 2, extra = [] }: BoardSize) {
+  constructor(code: Code, { slots, children, lengthy = 0, ring = 2, extra = [] }: BoardSize) {
     this.code = code;
     this.slots = slots;
     this.children = children;
@@ -70,8 +73,14 @@ export class ModelBoard {
     const ringAt = connectionsAt + slots * SLOT_BYTES;
     const handbackAt = ringAt + TicketRing.bytes(ring);
     const idleAt = handbackAt + TicketRing.bytes(ring);
-    const ownAt = idleAt + Bitmap.bytes(children);
-    this.#rings = { queue: ringAt >> 2, handback: handbackAt >> 2 };
+    const lengthyRingAt = idleAt + Bitmap.bytes(children);
+    const lengthyIdleAt = lengthyRingAt + TicketRing.bytes(ring);
+    const ownAt = lengthyIdleAt + Bitmap.bytes(children);
+    this.#rings = {
+      queue: ringAt >> 2,
+      handback: handbackAt >> 2,
+      lengthy: lengthyRingAt >> 2,
+    };
     this.#ringSize = ring;
     this.#idle = idleAt >> 2;
     const names = [
@@ -97,15 +106,24 @@ export class ModelBoard {
     }
     this.words = memory.view();
     const part = (start: number, bytes: number) => memory.view(start >> 2, bytes >> 2);
+    const queue = new TicketRing(part(ringAt, TicketRing.bytes(ring)), ring);
+    const idle = new Bitmap(part(idleAt, Bitmap.bytes(children)));
     const board = Object.create(code.scoreboard.Scoreboard.prototype);
     this.board = Object.assign(board, {
       words: this.words,
       // Counters with one writer each; nothing is decided by them.
       doubles: new Float64Array(ownAt >> 3),
       sections: { children: childrenAt, connections: connectionsAt },
-      queue: new TicketRing(part(ringAt, TicketRing.bytes(ring)), ring),
+      queue,
       handback: new TicketRing(part(handbackAt, TicketRing.bytes(ring)), ring),
-      idle: new Bitmap(part(idleAt, Bitmap.bytes(children))),
+      idle,
+      normal: { queue, idle, first: 0, end: children - lengthy },
+      lengthy: {
+        queue: new TicketRing(part(lengthyRingAt, TicketRing.bytes(ring)), ring),
+        idle: new Bitmap(part(lengthyIdleAt, Bitmap.bytes(children))),
+        first: children - lengthy,
+        end: children,
+      },
       connectionSlots: slots,
       childSlots: children,
       trail: null,
@@ -115,6 +133,7 @@ export class ModelBoard {
     prepare(() => {
       this.board.queue.initialise();
       this.board.handback.initialise();
+      this.board.lengthy.queue.initialise();
       this.board.setHeader(HEADER.handbackFd.offset, HANDBACK_FD);
       for (let child = 0; child < children; child++) {
         this.board.setChild(child, CHILD.life, child + 1);
@@ -124,7 +143,9 @@ export class ModelBoard {
     });
     this.#nameWords(ringAt >> 2, 'queue', ring);
     this.#nameWords(handbackAt >> 2, 'handback', ring);
+    this.#nameWords(lengthyRingAt >> 2, 'lengthy', ring);
     memory.name(idleAt >> 2, 'idle');
+    memory.name(lengthyIdleAt >> 2, 'lengthyIdle');
     for (const [name, { offset }] of Object.entries(HEADER)) memory.name(offset >> 2, name);
     for (let child = 0; child < children; child++) {
       for (const [name, { offset }] of Object.entries(CHILD)) {
@@ -340,11 +361,11 @@ export class ModelBoard {
   }
 
   /** How many tickets were ever put in. */
-  ringTail(memory: Int32Array, ring: 'queue' | 'handback'): number {
+  ringTail(memory: Int32Array, ring: Ring): number {
     return memory[this.#rings[ring]] as number;
   }
 
-  ringLength(memory: Int32Array, ring: 'queue' | 'handback'): number {
+  ringLength(memory: Int32Array, ring: Ring): number {
     const at = this.#rings[ring];
     return ((memory[at] as number) - (memory[at + 32] as number)) | 0;
   }

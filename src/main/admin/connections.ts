@@ -84,6 +84,7 @@ const requestText = ({ method, target, host }: RequestView): string =>
 /** States in which somebody works for the client or is about to; they come before those that wait. */
 const WORKING: readonly OpenStateName[] = [
   'queued',
+  'lengthyQueued',
   'processing',
   'suspended',
   'resuming',

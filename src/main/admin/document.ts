@@ -99,6 +99,13 @@ export function statusDocument(
       limit: limits.queueLimit,
       meanWaitMs: history.meanQueueWaitMs(now, 10),
     },
+    lengthy: {
+      queueLength: snapshot.lengthyQueueLength,
+      starting: snapshot.lengthyWorkers.starting,
+      idle: snapshot.lengthyWorkers.idle,
+      busy: snapshot.lengthyWorkers.busy,
+      draining: snapshot.lengthyWorkers.draining,
+    },
     workers: {
       starting: workers.starting,
       idle: workers.idle,

@@ -86,13 +86,19 @@ function connectionsCard({ connections, rates, history }: StatusDocument): Html 
 ${spark(history.connections, 'open connections', countText)}`;
 }
 
-function workersCard({ workers, history }: StatusDocument): Html {
+function workersCard({ workers, lengthy, history }: StatusDocument): Html {
   const { busy, idle, starting, draining, startServers, maxRequestWorkers } = workers;
   const full = busy >= maxRequestWorkers ? html` <span class="bad">all are busy</span>` : NOTHING;
   return html`<p class="big">${busy} <small>busy, ${idle} idle</small>${full}</p>
 <p>${startServers} at least, ${maxRequestWorkers} at most</p>
 <p class="dim">${workers.minSpareThreads} to ${workers.maxSpareThreads} spare; ${starting} starting, ${draining} draining</p>
-${spark(history.busyWorkers, 'busy workers', countText)}`;
+${lengthyLine(lengthy)}${spark(history.busyWorkers, 'busy workers', countText)}`;
+}
+
+/** Nothing where there are none, as in most applications. */
+function lengthyLine({ busy, idle, starting, queueLength }: StatusDocument['lengthy']): Html {
+  if (busy + idle + starting + queueLength === 0) return NOTHING;
+  return html`<p>lengthy: ${busy} busy, ${idle} idle, ${starting} starting; ${queueLength} waiting</p>`;
 }
 
 function queueCard({ queue, history }: StatusDocument): Html {

@@ -192,6 +192,16 @@ export const statusSchema = z
       limit: count(),
       meanWaitMs: describe(amount().nullable(), 'Over the last 10 s; null: nothing was queued'),
     }),
+    lengthy: describe(
+      z.object({
+        queueLength: count(),
+        starting: count(),
+        idle: count(),
+        busy: count(),
+        draining: count(),
+      }),
+      'The pool for lengthy requests; its workers do not count in `workers`',
+    ),
     workers: z.object({
       starting: count(),
       idle: count(),

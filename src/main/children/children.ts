@@ -18,6 +18,7 @@ import {
   HEADER,
   SpawnReason,
 } from '../../scoreboard/layout.ts';
+import type { Pool } from '../../scoreboard/pool.ts';
 import type { Scoreboard } from '../../scoreboard/scoreboard.ts';
 import type { ChildMessage, ChildTask, LoadFailure } from '../../workers/child.ts';
 import type { WorkerOptions } from '../../workers/context.ts';
@@ -25,11 +26,12 @@ import type { AdoptedListens } from '../adopted-listens.ts';
 import { Backoff } from './backoff.ts';
 import { type Child, coded, reasonOf, serves } from './child.ts';
 import { noteSpawn } from './decisions.ts';
+import { LengthySizing } from './lengthy-sizing.ts';
 import { type ChildDeath, deathReason, obituary } from './obituary.ts';
 import type { SpawnLimits } from './policy.ts';
 import { limitForLife, Pace } from './recycling.ts';
 import { Restarts } from './restarts.ts';
-import { type Crew, Sizing } from './sizing.ts';
+import { type Crew, Sizing, type WorkerCount } from './sizing.ts';
 import { dueForSuccession } from './succession.ts';
 import { Threads } from './threads.ts';
 
@@ -44,6 +46,8 @@ export interface ChildLimits extends SpawnLimits {
 }
 
 export interface ChildrenOptions extends ChildLimits {
+  /** Lengthy workers: started on demand, and retired when idle for a while. */
+  readonly lengthy?: boolean;
   readonly entry: string;
   /** Arguments of an entry that is run as a script; null: its exports are served. */
   readonly script: readonly string[] | null;
@@ -63,6 +67,8 @@ export const childSlotsFor = (maxRequestWorkers: number): number => maxRequestWo
 export class Children {
   readonly #board: Scoreboard;
   readonly #listener: Listener;
+  readonly #pool: Pool;
+  readonly #onDemand: boolean;
   readonly #entry: string;
   readonly #script: readonly string[] | null;
   readonly #listens: AdoptedListens;
@@ -73,7 +79,7 @@ export class Children {
   readonly #children = new Map<number, Child>();
   readonly #backoff = new Backoff();
   readonly #restarts: Restarts;
-  readonly #sizing: Sizing;
+  readonly #sizing: WorkerCount;
   readonly #pace = new Pace();
   #paced: NodeJS.Timeout | null = null;
   #lives = 0;
@@ -91,23 +97,31 @@ export class Children {
   constructor(board: Scoreboard, listener: Listener, native: Native, options: ChildrenOptions) {
     this.#board = board;
     this.#listener = listener;
+    this.#onDemand = options.lengthy === true;
+    this.#pool = this.#onDemand ? board.lengthy : board.normal;
     this.#entry = options.entry;
     this.#script = options.script;
     this.#listens = options.listens;
     this.#metricsChannel = options.metricsChannel ?? null;
     this.#worker = options.worker;
     this.#limits = options;
-    for (let slot = 0; slot < board.childSlots; slot++) {
+    const { first, end } = this.#pool;
+    for (let slot = first; slot < end; slot++) {
       const fd = native.eventfdCreate();
       if (fd < 0) throw new Error(`eventfd: errno ${-fd}`);
       board.setChild(slot, CHILD.wakeFd, fd);
     }
     const heapMb = Math.floor(options.maxHeapPerChildBytes / MEGABYTE);
-    this.#threads = new Threads(board.childSlots, heapMb, (message) => this.#onMessage(message));
+    this.#threads = new Threads(end - first, heapMb, (message) => this.#onMessage(message));
     this.#restarts = new Restarts(board);
-    listener.onStuck = (slot) => this.#onStuck(slot);
-    listener.onBacklog = () => this.#sizing.backlog();
-    this.#sizing = new Sizing(board, this.#crew());
+    listener.attend(this.#pool, {
+      stuck: (slot, reason) => this.#onStuck(slot, reason),
+      backlog: () => this.#sizing.backlog(),
+    });
+    const crew = this.#crew();
+    this.#sizing = this.#onDemand ? new LengthySizing(board, crew) : new Sizing(board, crew);
+    // Nobody waits for the first: the application has been loaded by others before.
+    this.#everReady = this.#onDemand;
   }
 
   /**
@@ -268,7 +282,7 @@ export class Children {
   }
 
   #freeSlot(): number {
-    for (let slot = 0; slot < this.#board.childSlots; slot++) {
+    for (let slot = this.#pool.first; slot < this.#pool.end; slot++) {
       if (!this.#children.has(slot)) return slot;
     }
     return -1;
@@ -365,10 +379,10 @@ export class Children {
     child.abort.abort();
   }
 
-  #onStuck(slot: number): void {
+  #onStuck(slot: number, reason: ExitReason): void {
     const child = this.#children.get(slot);
     if (child === undefined || child.killed) return;
-    this.#kill(child, ExitReason.deadline);
+    this.#kill(child, reason);
     // Its thread may be inside a call of the system, and gone much later.
     if (child.state === 'ready') this.#owed++;
     child.state = 'draining';
@@ -388,7 +402,7 @@ export class Children {
     const own = (complete ? board.child(slot, CHILD.retireReason) : failure) as ExitReason;
     // A limit that it reached itself says more than that it was asked to go.
     const reason = own === ExitReason.drain || child.killed ? (child.endsFor ?? own) : own;
-    board.idle.remove(slot);
+    this.#pool.idle.remove(slot);
     board.count(HEADER.childExits, 1, reason);
     this.#observeEnd(slot);
     const lost = this.#listener.reclaimChild(slot);
@@ -404,7 +418,8 @@ export class Children {
       this.#onFailedStart(child, error);
       return;
     }
-    if (error !== null) {
+    // One whose client left is no fault.
+    if (error !== null && reason !== ExitReason.clientLeft) {
       process.stderr.write(obituary(slot, reason, error, lost));
       this.onDeath({ worker: slot, reason: deathReason(reason), error, requests: lost.requests });
     }
@@ -459,16 +474,19 @@ export class Children {
       const { maxRequestWorkers } = this.#limits;
       const { floor } = this.#sizing;
       for (let { serving } = this.#sizing; serving < maxRequestWorkers; serving++) {
-        if (serving >= floor && this.#owed <= 0) break;
+        // On demand, what is missing is found by the demand.
+        if (serving >= floor && (this.#owed <= 0 || this.#onDemand)) break;
         if (!this.#spawn(null, SpawnReason.floor)) break;
         this.#owed--;
       }
       this.#owed = 0;
       this.#succeed();
+      if (this.#onDemand) this.#sizing.tick();
     }, this.#backoff.delayMs).unref();
   }
 
   #countReady(): void {
+    if (this.#onDemand) return;
     const ready = [...this.#children.values()].filter(serves).length;
     this.#board.setHeader(HEADER.readyChildren.offset, ready);
   }
@@ -506,7 +524,7 @@ export class Children {
 
   /** After the last child is gone. */
   closeDescriptors(native: Native): void {
-    for (let slot = 0; slot < this.#board.childSlots; slot++) {
+    for (let slot = this.#pool.first; slot < this.#pool.end; slot++) {
       native.close(this.#board.child(slot, CHILD.wakeFd));
     }
   }
@@ -519,6 +537,7 @@ export class Children {
 /** Said of threads that were ended, whose own error says only that. */
 const KILLED: Readonly<Partial<Record<number, Error>>> = {
   [ExitReason.expired]: new Error('did not retire within gracefulShutdownTimeout'),
+  [ExitReason.clientLeft]: new Error('the client of its request left'),
   [ExitReason.deadline]: new Error('a request was over its deadline and the worker did not turn'),
 };
 

@@ -35,7 +35,23 @@ export interface Crew {
   ticked(): void;
 }
 
-export class Sizing {
+/** Decides how many children of a pool there are. */
+export interface WorkerCount {
+  /** From the first child that serves on. */
+  start(): void;
+  stop(): void;
+  /** Children that serve or will. */
+  readonly serving: number;
+  /** The least that there should be, whatever the load. */
+  readonly floor: number;
+  /** One child more or fewer than the load asks for; returns how many serve. */
+  adjust(by: 1 | -1): number;
+  tick(): void;
+  /** Nobody is idle and the queue is not empty. */
+  backlog(): void;
+}
+
+export class Sizing implements WorkerCount {
   readonly #board: Scoreboard;
   readonly #crew: Crew;
   readonly #ramp = new Ramp();

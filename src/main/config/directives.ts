@@ -78,6 +78,16 @@ export interface Directives {
   readonly maxSpareThreads: number;
   /** Most workers that serve at the same time. */
   readonly maxRequestWorkers: number;
+  /** Most workers of the lengthy pool; 0: there is none. */
+  readonly lengthyWorkers: number;
+  /** Requests that may wait for one. */
+  readonly lengthyQueueLimit: number;
+  /** How long; 0: no bound. */
+  readonly lengthyQueueTimeoutMs: number;
+  /** A lengthy request whose client shuts its side is cancelled. */
+  readonly lengthyCancel: boolean;
+  /** Added to the nice value of lengthy workers, 0 .. 19. */
+  readonly lengthyNice: number;
   /** Connections in demand per worker; may be fractional. */
   readonly asyncRequestWorkerFactor: number;
   /** Connections after which a child retires, each counted once per child; 0: never. */

@@ -31,6 +31,12 @@ export const EFFECTS: Readonly<Record<DirectiveName, Effect>> = {
   minSpareThreads: 'live',
   maxSpareThreads: 'live',
   maxRequestWorkers: 'live',
+  lengthyWorkers: 'start',
+  lengthyQueueLimit: 'workers',
+  lengthyQueueTimeout: 'live',
+  // The listener and the workers have to agree on it at every moment.
+  lengthyCancel: 'start',
+  lengthyNice: 'workers',
   asyncRequestWorkerFactor: 'live',
   maxConnectionsPerChild: 'live',
   maxRequestsPerChild: 'live',

@@ -33,6 +33,9 @@ const clash = (left: HostPort, right: HostPort): boolean =>
   left.port !== 0 &&
   (covers(left, right.host) || covers(right, left.host));
 
+/** Two child slots each, and a state word has room for 1,022 owners. */
+const MOST_WORKERS = 511;
+
 /** A worker without an application uses about 6 MiB. */
 const LEAST_HEAP_BYTES = 16 * 2 ** 20;
 
@@ -102,6 +105,14 @@ export const RULES: readonly Rule[] = [
     broken: ({ minSpareThreads, maxRequestWorkers }) =>
       minSpareThreads > maxRequestWorkers
         ? `minSpareThreads (${minSpareThreads}) must be at most maxRequestWorkers (${maxRequestWorkers})`
+        : null,
+  },
+  {
+    subject: 'lengthyWorkers',
+    others: ['maxRequestWorkers'],
+    broken: ({ lengthyWorkers, maxRequestWorkers }) =>
+      lengthyWorkers + maxRequestWorkers > MOST_WORKERS
+        ? `lengthyWorkers (${lengthyWorkers}) and maxRequestWorkers (${maxRequestWorkers}) must be at most ${MOST_WORKERS} together`
         : null,
   },
   {

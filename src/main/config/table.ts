@@ -53,6 +53,7 @@ const DAY_MS = 86_400_000;
  * A retiring child holds a slot beside its successor, and a state word has room for 1,022 owners.
  */
 const MAX_WORKERS = 511;
+const MAX_LENGTHY_WORKERS = 256;
 
 /** For n cores: workers at start, idle ones to keep, idle ones to suffer, and the most at all. */
 const startFor = ({ cores }: Machine) => Math.min(16, Math.max(2, cores));
@@ -69,6 +70,13 @@ const leastSpare = (machine: Machine, given: Partial<Directives>): number =>
     spareFor(machine),
     given.maxRequestWorkers ?? MAX_WORKERS,
     given.maxSpareThreads ?? MAX_WORKERS,
+  );
+
+const mostLengthy = (machine: Machine, given: Partial<Directives>): number =>
+  Math.min(
+    Math.max(1, Math.floor(machine.cores / 2)),
+    MAX_LENGTHY_WORKERS,
+    MAX_WORKERS - mostWorkers(machine, given),
   );
 
 const LINE_BYTES = 8190;
@@ -251,6 +259,65 @@ export const DIRECTIVES = {
     change:
       'upwards for handlers that block; towards the number of cores for handlers that only compute and should not take turns.',
     source: 'MaxRequestWorkers',
+  }),
+  lengthyWorkers: directive({
+    group: 'workers',
+    key: 'lengthyWorkers',
+    kind: kinds.whole(0, MAX_LENGTHY_WORKERS, 'none'),
+    initial: mostLengthy,
+    initially: 'one for every two cores (of the cgroup, where that has fewer), at least 1',
+    summary: 'Most workers for requests that are declared lengthy; 0: none',
+    meaning:
+      'Most lengthy workers, which serve requests whose routes or handlers are declared lengthy, one at a time each, beside maxRequestWorkers. They are started when such requests come and go when they had nothing to do for a minute, so an application without any has none. 0: lengthy requests run in the ordinary workers. See docs/workers.md.',
+    change:
+      'upwards where lengthy handlers mostly wait; up to the number of cores where they compute.',
+    source: 'none; the idea is a bulkhead',
+  }),
+  lengthyQueueLimit: directive({
+    group: 'workers',
+    key: 'lengthyQueueLimit',
+    kind: kinds.whole(0, 200_000),
+    initial: () => 100,
+    summary: 'Most requests waiting for a lengthy worker; beyond: 503',
+    meaning:
+      'Most requests that wait for a lengthy worker, give or take a few that come at the same moment. A further one is answered 503 with Retry-After at once; its connection stays.',
+    change:
+      'to lengthyWorkers times the wait that clients accept, divided by what such a request takes.',
+    source: 'none; the idea is bounded admission',
+  }),
+  lengthyQueueTimeout: directive({
+    group: 'workers',
+    key: 'lengthyQueueTimeoutMs',
+    kind: kinds.duration(0, DAY_MS, 'none'),
+    initial: () => 60_000,
+    summary: 'How long a request waits for a lengthy worker at most; 0: no limit',
+    meaning:
+      'How long a request waits for a lengthy worker at most, to within half a second. After that it is answered 503 with Retry-After, and its connection ends.',
+    change: 'to what clients and the proxies in front wait for an answer.',
+    source: 'none; nginx Plus: queue timeout',
+  }),
+  lengthyCancel: directive({
+    group: 'workers',
+    key: 'lengthyCancel',
+    kind: kinds.onOff(),
+    initial: () => true,
+    summary: 'A lengthy request whose client leaves is cancelled',
+    meaning:
+      'Whether a lengthy request ends when its client shuts its side of the connection: one that waits is taken out of the queue, one that runs is aborted (`request.signal`, `close`), and a worker that computes on for a second and more is ended. A client that shuts its side and still waits for the answer counts as one that left, unless it did so together with its request. Off: only a reset connection counts, and no worker is ended for it before it turns.',
+    change:
+      'to off where lengthy requests have effects that must come about whoever waits for them.',
+    source: 'nginx: proxy_ignore_client_abort',
+  }),
+  lengthyNice: directive({
+    group: 'workers',
+    key: 'lengthyNice',
+    kind: kinds.whole(0, 19),
+    initial: () => 10,
+    summary: 'By how much lengthy workers are nicer than the others',
+    meaning:
+      'What is added to the nice value of lengthy workers, up to 19 in all: the kernel gives the processor to the other threads of the server first. 0: lengthy requests are as urgent as light ones.',
+    change: 'upwards where light requests still feel them; towards 0 where they starve.',
+    source: 'nice(1)',
   }),
   asyncRequestWorkerFactor: directive({
     group: 'workers',

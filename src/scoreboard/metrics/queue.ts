@@ -7,6 +7,9 @@ import { counter, type Family, gauge, kept, plain } from './family.ts';
 
 export const queueFamilies = (queueLimit: number): readonly Family[] => [
   gauge('mpm_queue_length', 'Connections that wait for a worker.', (now) => plain(now.queueLength)),
+  gauge('mpm_lengthy_queue_length', 'Connections that wait for a lengthy worker.', (now) =>
+    plain(now.lengthyQueueLength),
+  ),
   gauge('mpm_queue_max', 'Length at which accepting pauses (queueLimit).', () => plain(queueLimit)),
   kept(
     'mpm_queue_wait_seconds',

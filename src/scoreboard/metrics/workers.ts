@@ -10,6 +10,7 @@ import {
   EXIT_REASONS,
   type ExitReasonName,
   SPAWN_REASONS,
+  type WorkerState,
 } from '../snapshot.ts';
 import {
   counter,
@@ -47,9 +48,16 @@ const perWorker = (
     return known === null ? [] : [{ value: known, labels: { worker: String(child.slot) } }];
   });
 
+const byState = (workers: Readonly<Record<WorkerState, number>>): Sample[] =>
+  labelled('state', ['starting', 'idle', 'busy', 'draining'], (state) => workers[state]);
+
 export const workerFamilies = (limits: WorkerLimits): readonly Family[] => [
-  gauge('mpm_workers', 'Workers by state.', ({ workers }) =>
-    labelled('state', ['starting', 'idle', 'busy', 'draining'], (state) => workers[state]),
+  gauge('mpm_workers', 'Workers by state, without lengthy ones.', ({ workers }) =>
+    byState(workers),
+  ),
+  // A family of its own, so that no sum over all workers counts them as room for light requests.
+  gauge('mpm_lengthy_workers', 'Lengthy workers by state.', ({ lengthyWorkers }) =>
+    byState(lengthyWorkers),
   ),
   gauge('mpm_workers_min', 'Workers that are never culled (startServers).', () =>
     plain(limits.startServers),

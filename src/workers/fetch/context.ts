@@ -6,6 +6,7 @@
  * May not: read the exchange after its request has ended.
  */
 import type { Exchange } from '../exchange.ts';
+import { runLengthy, tooLate } from '../lengthy/hand-over.ts';
 import { MAX_DEADLINE_MS } from '../route-deadlines.ts';
 
 /** What a `fetch(request, context)` handler gets besides the request. */
@@ -29,6 +30,19 @@ export interface FetchContext {
    * @throws RangeError for any other number
    */
   deadline(milliseconds: number): void;
+  /** True in a worker of the lengthy pool. */
+  readonly isLengthy: boolean;
+  /**
+   * Runs `fn` in a worker of the lengthy pool. In such a worker it is called at once. In any other, the
+   * request goes there before a byte of its response is sent, and the handler is called again, from its
+   * beginning, with the same request and `isLengthy` true; here the promise rejects with a HandedOver
+   * error, so that `finally` blocks run, `request.signal` aborts, and whatever the handler answers is
+   * ignored. So what comes before this call is done twice, and should have no effects. With
+   * `lengthyWorkers` 0 `fn` is called at once, here.
+   * @throws (rejects with) an Error with code ERR_MPM_TOO_LATE where the response has begun or ended, or
+   *   a part of a body too large for the connection buffer was read, and what `fn` throws
+   */
+  lengthy<T>(fn: () => T | PromiseLike<T>): Promise<T>;
   /**
    * Keeps the worker from retiring until the promise has settled, however long after the response.
    * A rejection is reported as a warning and harms nothing else.
@@ -67,6 +81,13 @@ export class Background {
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 }
+
+/** Stands for an exchange that may be another request's by now. */
+const GONE = {
+  toLengthy(): never {
+    throw tooLate('the request has ended');
+  },
+};
 
 /** One per request, so it only points. */
 export class RequestContext implements FetchContext {
@@ -110,6 +131,14 @@ export class RequestContext implements FetchContext {
       );
     }
     if (!this.#isGone()) this.#exchange.deadline(milliseconds);
+  }
+
+  get isLengthy(): boolean {
+    return this.#exchange.isLengthy;
+  }
+
+  lengthy<T>(fn: () => T | PromiseLike<T>): Promise<T> {
+    return runLengthy(this.#isGone() ? GONE : this.#exchange, fn);
   }
 
   waitUntil(promise: PromiseLike<unknown>): void {

@@ -8,6 +8,7 @@
 import type { Exchange, Handler } from '../exchange.ts';
 import { failExchange } from '../files/file-error.ts';
 import type { FileOffload } from '../files/offload.ts';
+import type { LengthyRoutes } from '../lengthy/lengthy-routes.ts';
 import type { RouteDeadlines } from '../route-deadlines.ts';
 import { Background, type FetchContext, RequestContext } from './context.ts';
 import { abortRequest, type ExchangeRequest, requestOf } from './request.ts';
@@ -22,6 +23,7 @@ const PLAIN_TEXT = Object.freeze(['content-type', 'text/plain;charset=UTF-8']);
 export class FetchHandler implements Handler {
   readonly kind = 'fetch';
   deadlines: RouteDeadlines | null = null;
+  lengthy: LengthyRoutes | null = null;
   /** What the application goes on with after its responses. */
   readonly background = new Background();
   readonly #fetch: FetchFunction;

@@ -33,6 +33,7 @@ export const NativeRequest = globalThis.Request;
 const INSPECT = Symbol.for('nodejs.util.inspect.custom');
 const ABORT_MESSAGES: Readonly<Record<AbortReason, string>> = {
   'peer-gone': 'The client closed the connection',
+  'handed-over': 'The request goes on in a lengthy worker',
   timeout: 'The request took too long',
   shutdown: 'The server is shutting down',
 };

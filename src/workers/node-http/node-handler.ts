@@ -8,6 +8,7 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Exchange, Handler } from '../exchange.ts';
 import type { FileOffload } from '../files/offload.ts';
+import type { LengthyRoutes } from '../lengthy/lengthy-routes.ts';
 import type { RouteDeadlines } from '../route-deadlines.ts';
 import { IncomingRequest } from './incoming.ts';
 import { failResponse, isOver, OutgoingResponse } from './outgoing.ts';
@@ -19,6 +20,7 @@ export type NodeFunction = (request: IncomingMessage, response: ServerResponse) 
 export class NodeHandler implements Handler {
   readonly kind = 'node';
   deadlines: RouteDeadlines | null = null;
+  lengthy: LengthyRoutes | null = null;
   readonly #listener: NodeFunction;
 
   readonly #offload: FileOffload | null;

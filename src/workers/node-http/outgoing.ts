@@ -48,6 +48,9 @@ export let isOver: (response: OutgoingResponse) => boolean;
  */
 export let bindFile: (response: object, file: FileBody) => boolean;
 
+/** The exchange of a response that can still be answered; null: it is none of this server's. */
+export let exchangeOf: (response: object) => Exchange | null | 'over';
+
 export class OutgoingResponse extends ServerResponse<IncomingMessage> {
   readonly #exchange: Exchange;
   readonly #serial: number;
@@ -77,6 +80,10 @@ export class OutgoingResponse extends ServerResponse<IncomingMessage> {
   static {
     failResponse = (response, error) => response.#fail(error);
     isOver = (response) => response.#over;
+    exchangeOf = (response) => {
+      if (!(#substituted in response)) return null;
+      return response.#isOurs() ? response.#exchange : 'over';
+    };
     bindFile = (response, file) => {
       if (!(#substituted in response) || response.#over || response.#size > 0) return false;
       response.#substitute = file;

@@ -7,6 +7,7 @@
  */
 import type { Exchange, Handler, UpgradeTaker } from '../exchange.ts';
 import { logHandlerError } from '../handler-error.ts';
+import type { LengthyRoutes } from '../lengthy/lengthy-routes.ts';
 import type { RouteDeadlines } from '../route-deadlines.ts';
 import type { UpgradeSocket } from './upgrade-socket.ts';
 import { type UpgradeTarget, upgradeRequest } from './upgrade-target.ts';
@@ -16,6 +17,7 @@ const FAILURE =
 
 export class UpgradingHandler implements UpgradeTaker {
   deadlines: RouteDeadlines | null = null;
+  lengthy: LengthyRoutes | null = null;
   readonly #handler: Handler;
   readonly #target: UpgradeTarget;
   #told: boolean | null = null;

@@ -145,6 +145,8 @@ describe('the sections', () => {
       [sections.ring, ringBytes],
       [sections.handback, ringBytes],
       [sections.idle, Bitmap.bytes(size.childSlots)],
+      [sections.lengthyRing, ringBytes],
+      [sections.lengthyIdle, Bitmap.bytes(size.childSlots)],
       [sections.freeBuffers, Bitmap.bytes(sections.bufferCount)],
       [sections.routes, ROUTES * 4],
       [sections.totalBytes, 0],

@@ -200,6 +200,12 @@ export class Bench implements ServingLoop {
 
   // ---- the serving loop ---------------------------------------------------------------------------
 
+  /** Slots that were handed over to the lengthy pool. */
+  readonly lengthy: number[] = [];
+  toLengthy(slot: number): void {
+    this.lengthy.push(slot);
+  }
+
   pin(connection: Connection): void {
     this.pinned.set(connection.slot, connection);
   }
