@@ -9,7 +9,7 @@ import { CONFIG_FILE_NAMES } from './file.ts';
 import { DIRECTIVES, type DirectiveName, GROUPS, NAMES, REFUSED } from './table.ts';
 
 /** Any machine: defaults that depend on it are given in words. */
-const ANY_MACHINE = {
+export const ANY_MACHINE = {
   cores: 1,
   memoryBytes: 2 ** 40,
   softDescriptors: Number.POSITIVE_INFINITY,
