@@ -10,6 +10,7 @@ import { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Exchange } from '../exchange.ts';
 import { rawFields } from '../fetch/fields.ts';
+import { type Shape, shaped, shapeOf } from './shape.ts';
 import type { ExchangeSocket } from './socket.ts';
 
 /** Parts of IncomingMessage that its types leave out; the same on Node 20, 22, 24 and 26. */
@@ -27,7 +28,7 @@ export let keepBody: (request: IncomingRequest) => void;
 /** See `IncomingRequest.#detach`. */
 export let detach: (request: IncomingRequest) => void;
 
-export class IncomingRequest extends IncomingMessage {
+export class IncomingRequest extends shaped(IncomingMessage) {
   readonly #exchange: Exchange;
   readonly #serial: number;
   #reading = false;
@@ -40,8 +41,9 @@ export class IncomingRequest extends IncomingMessage {
     detach = (request) => request.#detach();
   }
 
-  constructor(exchange: Exchange, socket: ExchangeSocket) {
-    super(socket as unknown as Socket);
+  /** @param shape gives it its prototype */
+  constructor(exchange: Exchange, socket: ExchangeSocket, shape: Shape<Socket> = plainRequest) {
+    super(shape, socket as unknown as Socket);
     this.#exchange = exchange;
     this.#serial = exchange.serial;
     this.method = exchange.method;
@@ -160,5 +162,8 @@ export class IncomingRequest extends IncomingMessage {
 export function connectionReset(): Error {
   return Object.assign(new Error('aborted'), { code: 'ECONNRESET' });
 }
+
+/** For a handler that sets no prototypes. */
+export const plainRequest = shapeOf(IncomingMessage, IncomingRequest.prototype);
 
 const methods = IncomingRequest.prototype as unknown as MessageInternals;

@@ -12,6 +12,7 @@ import type { LengthyRoutes } from '../lengthy/lengthy-routes.ts';
 import type { RouteDeadlines } from '../route-deadlines.ts';
 import { IncomingRequest } from './incoming.ts';
 import { failResponse, isOver, OutgoingResponse } from './outgoing.ts';
+import { firstListener, Shapes } from './prototypes.ts';
 import { ExchangeSocket } from './socket.ts';
 
 /** An application's handler; what it returns is ignored, except that a rejection fails the request. */
@@ -25,6 +26,7 @@ export class NodeHandler implements Handler {
 
   readonly #offload: FileOffload | null;
   readonly #server: Server | null;
+  readonly #shapes = new Shapes();
 
   /**
    * @param offload heeds X-Sendfile and its like
@@ -42,8 +44,16 @@ export class NodeHandler implements Handler {
 
   handle(exchange: Exchange): void {
     const socket = new ExchangeSocket(exchange);
-    const request = new IncomingRequest(exchange, socket);
-    const response = new OutgoingResponse(exchange, request, socket, this.#offload);
+    const shapes = this.#shapes;
+    shapes.follow(this.#server === null ? this.#listener : firstListener(this.#server));
+    const request = new IncomingRequest(exchange, socket, shapes.request);
+    const response = new OutgoingResponse(
+      exchange,
+      request,
+      socket,
+      this.#offload,
+      shapes.response,
+    );
     forwardTimeout(socket, request, response, this.#server);
     try {
       const value = this.#listener(request, response);

@@ -19,6 +19,7 @@ import type { FileOffload } from '../files/offload.ts';
 import { namedFile } from './head-text.ts';
 import { connectionReset, detach, type IncomingRequest, keepBody } from './incoming.ts';
 import { type Routed, routeOf } from './route.ts';
+import { type Shape, shaped, shapeOf } from './shape.ts';
 import type { ExchangeSocket } from './socket.ts';
 
 type WriteCallback = (error?: Error | null) => void;
@@ -51,7 +52,7 @@ export let bindFile: (response: object, file: FileBody) => boolean;
 /** The exchange of a response that can still be answered; null: it is none of this server's. */
 export let exchangeOf: (response: object) => Exchange | null | 'over';
 
-export class OutgoingResponse extends ServerResponse<IncomingMessage> {
+export class OutgoingResponse extends shaped(ServerResponse<IncomingMessage>) {
   readonly #exchange: Exchange;
   readonly #serial: number;
   readonly #request: IncomingRequest;
@@ -92,14 +93,18 @@ export class OutgoingResponse extends ServerResponse<IncomingMessage> {
     };
   }
 
-  /** @param offload heeds X-Sendfile and its like */
+  /**
+   * @param offload heeds X-Sendfile and its like
+   * @param shape gives it its prototype
+   */
   constructor(
     exchange: Exchange,
     request: IncomingRequest,
     socket: ExchangeSocket,
     offload: FileOffload | null = null,
+    shape: Shape<IncomingMessage> = plainResponse,
   ) {
-    super(request);
+    super(shape, request);
     this.#offload = offload;
     this.#exchange = exchange;
     this.#serial = exchange.serial;
@@ -416,6 +421,9 @@ export class OutgoingResponse extends ServerResponse<IncomingMessage> {
     if (callback) process.nextTick(callback);
   }
 }
+
+/** For a handler that sets no prototypes. */
+export const plainResponse = shapeOf(ServerResponse<IncomingMessage>, OutgoingResponse.prototype);
 
 const methods = OutgoingResponse.prototype;
 
