@@ -1,6 +1,7 @@
 // A connection's whole life over production transitions, ring, waking and hand-back: accepted, readable,
 // queued, claimed, released, lingering, closed.
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
+
 import {
   client,
   type Fault,
@@ -65,6 +66,9 @@ function life(
     final: nothingIsLeft(model, cutOff ? null : slots * clients * bytes),
   };
 }
+
+// Seconds of states, several times that beside other work.
+vi.setConfig({ testTimeout: 120_000 });
 
 describe('every request is served once and every connection closed once', () => {
   it.each<[string, Life]>([

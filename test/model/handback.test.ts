@@ -95,11 +95,11 @@ describe('the listener never sleeps with a connection in the ring that nobody wi
       [
         wakeFile(
           "if (!board.handback.push(slot)) throw new Error('handback ring is full');",
-          'const first = Atomics.exchange(board.words, HEADER.handbackSignalled.offset >> 2, 1) === 0;',
+          "const first = Atomics.exchange(board.words, HEADER.handbackSignalled.offset >> 2, 1) === 0;\n  if (!board.handback.push(slot)) throw new Error('handback ring is full');",
         ),
         wakeFile(
-          'if (Atomics.exchange(board.words, index, 1) === 0) {',
-          "if (!board.handback.push(slot)) throw new Error('handback ring is full');\n  if (first && index > 0) {",
+          'callListener(board, signal);',
+          'if (first) signal(board.header(HEADER.handbackFd.offset));',
         ),
       ],
     ],
