@@ -103,11 +103,7 @@ describe('a declared route', () => {
     ['with a length', `Content-Length: 5\r\n\r\nhello`, 5],
     ['in chunks', `Transfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n`, 5],
     ['in no chunk', `Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n`, 0],
-    [
-      'larger than the buffer',
-      `Content-Length: 200000\r\n\r\n${'x'.repeat(200_000)}`,
-      200_000,
-    ],
+    ['larger than the buffer', `Content-Length: 200000\r\n\r\n${'x'.repeat(200_000)}`, 200_000],
   ])('has its body %s, and what is pipelined behind it', async (_, rest, length) => {
     const running = await start();
     const client = await RawClient.open(running.port);
@@ -212,22 +208,33 @@ describe('a client that leaves', () => {
 
   it('takes its request out of the queue, and ends the worker that computes for it', async () => {
     const running = await start();
+    const descriptors = () => readdirSync(`/proc/${running.process.pid}/fd`).length;
+    await leaveTwice(running, 1);
+    const before = descriptors();
+    await leaveTwice(running, 2);
+    await eventually(descriptors, (count) => count <= before);
+    expect(running.output()).not.toContain('died');
+  });
+
+  /** One client leaves the queue, another the worker that computes for it; then one is served. */
+  async function leaveTwice(running: ServerProcess, round: number): Promise<void> {
     const runs = await RawClient.open(running.port);
     runs.send(get('/report/spin?ms=60000'));
     await until(running, { MpmLengthyWorkersBusy: '1', MpmLengthyQueueLength: '0' });
-    const descriptors = () => readdirSync(`/proc/${running.process.pid}/fd`).length;
-    const before = descriptors();
     const waits = await RawClient.open(running.port);
     waits.send(get('/report/spin'));
     await until(running, { MpmLengthyQueueLength: '1' });
     waits.close();
     await until(running, { MpmLengthyQueueLength: '0', ConnsTotal: '1' });
     runs.close();
-    await until(running, { ...gone, MpmChildExitsClientLeft: '1', MpmAbortedRequests: '2' });
-    expect(running.output()).not.toContain('died');
+    await until(running, {
+      ...gone,
+      MpmChildExitsClientLeft: String(round),
+      MpmAbortedRequests: String(2 * round),
+    });
     expect((await ask(running, get('/report/spin'))).lengthy).toBe(true);
-    await eventually(descriptors, (count) => count <= before);
-  });
+    await until(running, { ...gone, MpmLengthyWorkersIdle: '1' });
+  }
 
   it('aborts a handler that waits, whose worker goes on', async () => {
     const running = await start();

@@ -105,8 +105,7 @@ const wakeFile = (text: string, becomes: string): Mutation => ({
 });
 const ADD = `  idle.add(child);
   if (queue.length`;
-const SECOND_LOOK =
-  'queue.length === 0 && !hasWaiting(board, child) && !isRetiring(board, child)';
+const SECOND_LOOK = 'queue.length === 0 && !hasWaiting(board, child) && !isRetiring(board, child)';
 
 describe('no worker sleeps while a ticket waits, and none is signalled without having slept', () => {
   it.each<[string, Work]>([
