@@ -46,8 +46,14 @@ export class LengthyWatch {
   /** Workers have put tickets into the ring, or time has passed. */
   look(): void {
     if (this.#hasStale) this.#prune();
-    const { queue, idle } = this.#board.lengthy;
-    if (queue.length > 0 && idle.count === 0) this.#onBacklog();
+    const { lengthy } = this.#board;
+    // Whoever was woken for a ticket may have died of something else, and one that looked while tickets
+    // were taken out has found fewer than there are.
+    for (let left = lengthy.queue.length; left > 0; left--) {
+      if (wakeLowestIdle(this.#board, this.#signal, lengthy)) continue;
+      this.#onBacklog();
+      return;
+    }
   }
 
   /** They would count as waiting, and have workers started that find nothing. */
@@ -59,10 +65,6 @@ export class LengthyWatch {
       const slot = queue.pop();
       if (slot < 0) break;
       if (stateOf(board.word(slot)) === ConnectionState.lengthyQueued) queue.push(slot);
-    }
-    // One that looked in between has found less than there is.
-    for (let left = queue.length; left > 0; left--) {
-      if (!wakeLowestIdle(board, this.#signal, board.lengthy)) break;
     }
   }
 

@@ -208,22 +208,33 @@ describe('a client that leaves', () => {
 
   it('takes its request out of the queue, and ends the worker that computes for it', async () => {
     const running = await start();
+    const descriptors = () => readdirSync(`/proc/${running.process.pid}/fd`).length;
+    await leaveTwice(running, 1);
+    const before = descriptors();
+    await leaveTwice(running, 2);
+    await eventually(descriptors, (count) => count <= before);
+    expect(running.output()).not.toContain('died');
+  });
+
+  /** One client leaves the queue, another the worker that computes for it; then one is served. */
+  async function leaveTwice(running: ServerProcess, round: number): Promise<void> {
     const runs = await RawClient.open(running.port);
     runs.send(get('/report/spin?ms=60000'));
     await until(running, { MpmLengthyWorkersBusy: '1', MpmLengthyQueueLength: '0' });
-    const descriptors = () => readdirSync(`/proc/${running.process.pid}/fd`).length;
-    const before = descriptors();
     const waits = await RawClient.open(running.port);
     waits.send(get('/report/spin'));
     await until(running, { MpmLengthyQueueLength: '1' });
     waits.close();
     await until(running, { MpmLengthyQueueLength: '0', ConnsTotal: '1' });
     runs.close();
-    await until(running, { ...gone, MpmChildExitsClientLeft: '1', MpmAbortedRequests: '2' });
-    expect(running.output()).not.toContain('died');
+    await until(running, {
+      ...gone,
+      MpmChildExitsClientLeft: String(round),
+      MpmAbortedRequests: String(2 * round),
+    });
     expect((await ask(running, get('/report/spin'))).lengthy).toBe(true);
-    await eventually(descriptors, (count) => count <= before);
-  });
+    await until(running, { ...gone, MpmLengthyWorkersIdle: '1' });
+  }
 
   it('aborts a handler that waits, whose worker goes on', async () => {
     const running = await start();

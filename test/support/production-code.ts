@@ -11,6 +11,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import * as router from '../../src/listener/event-router.ts';
+import * as lengthyWatch from '../../src/listener/lengthy-watch.ts';
 import type * as listenerLoop from '../../src/listener/listener.ts';
 import * as assignment from '../../src/scoreboard/assignment.ts';
 import * as bitmap from '../../src/scoreboard/bitmap.ts';
@@ -38,6 +39,7 @@ export interface Code {
   readonly inbox: typeof inbox;
   readonly leader: typeof leader;
   readonly leading: typeof leading;
+  readonly lengthyWatch: typeof lengthyWatch;
   readonly logDrain: typeof logDrain;
   readonly logRing: typeof logRing;
   readonly logRings: typeof logRings;
@@ -55,6 +57,7 @@ export const production: Code = {
   inbox,
   leader,
   leading,
+  lengthyWatch,
   logDrain,
   logRing,
   logRings,
@@ -113,6 +116,7 @@ async function loadCode(load: Load): Promise<Code> {
     inbox: await load('scoreboard/inbox'),
     leader: await load('scoreboard/leader'),
     leading: await load('workers/leading'),
+    lengthyWatch: await load('listener/lengthy-watch'),
     ownership: await load('workers/ownership'),
     ring: await load('scoreboard/ticket-ring'),
     router: await load('listener/event-router'),
