@@ -95,7 +95,7 @@ export class Listener {
     this.#deadlines = new DeadlineWatch(board, this.#signal, (child) => this.onStuck(child));
     const shedder = new Shedder(board, native, this.#closer, this.#slots);
     this.#acceptor = new Acceptor(board, native, poller, this.#slots, this.#options, (clients) =>
-      shedder.makeRoom(clients),
+      shedder.makeRoom(clients, performance.now()),
     );
     this.#dispatcher = new Dispatcher(board, this.#signal, () => this.onBacklog());
     this.#router = new EventRouter(board, poller, this.#signal);
