@@ -117,7 +117,7 @@ export class Listener {
     );
     const shedder = new Shedder(board, native, this.#closer, this.#slots);
     this.#acceptor = new Acceptor(board, native, poller, this.#slots, this.#options, (clients) =>
-      shedder.makeRoom(clients),
+      shedder.makeRoom(clients, performance.now()),
     );
     this.#dispatcher = new Dispatcher(board, this.#signal, () =>
       this.#crews.get(board.normal)?.backlog(),

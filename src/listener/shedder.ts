@@ -6,7 +6,7 @@
  * Thread: the listener's. A leading worker may move a connection to the queue at the same time: whoever
  * wins the compare-and-swap has it.
  */
-import { elapsedTicks, nowTicks } from '../scoreboard/clock.ts';
+import { elapsedTicks, ticksOf } from '../scoreboard/clock.ts';
 import { CloseReason, SLOT } from '../scoreboard/layout.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';
 import { ConnectionEvent, ConnectionState } from '../scoreboard/states.ts';
@@ -45,13 +45,13 @@ export class Shedder {
   /**
    * Lets as many go as clients wait; their slots are free when their own clients have noticed, or a
    * short linger later.
+   * @param now `performance.now()`
    */
-  makeRoom(clients: number): void {
-    const now = performance.now();
+  makeRoom(clients: number, now: number): void {
     if (now < this.#restUntil) return;
     const wanted = Math.min(clients, MAX_LEAVING) - this.#stillLeaving();
     if (wanted <= 0) return;
-    const found = this.#findIdle();
+    const found = this.#findIdle(ticksOf(now));
     let shed = 0;
     for (let index = found.length - 1; index >= 0 && shed < wanted; index--) {
       if (this.#shed((found[index] as number) % SLOT_RADIX)) shed++;
@@ -70,9 +70,8 @@ export class Shedder {
   }
 
   /** Idle connections, the longest idle last. */
-  #findIdle(): Float64Array {
+  #findIdle(now: number): Float64Array {
     const board = this.#board;
-    const now = nowTicks();
     const { watermark } = this.#slots;
     let count = 0;
     for (let slot = 0; slot < watermark; slot++) {

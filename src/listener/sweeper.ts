@@ -183,13 +183,14 @@ export class Sweeper {
 
   /**
    * It has waited for longer than queueTimeout, and no worker has read any of its request: none may be
-   * thrown away that one has. Should a worker take it and give it back between this look and the move,
-   * then its handler was not called, and 503 is still true.
+   * thrown away that one has. Nor may a response be cut that waits for a worker to go on with. Should a
+   * worker take it and give it back between this look and the move, then its handler was not called, and
+   * 503 is still true.
    */
   #isUnread(slot: number, waitedMs: number): boolean {
     const { queueTimeoutMs } = this.#options;
     if (queueTimeoutMs === 0 || waitedMs <= queueTimeoutMs) return false;
-    return this.#board.slot(slot, SLOT.buffer) === 0;
+    return this.#board.slot(slot, SLOT.buffer) === 0 && this.#board.slot(slot, SLOT.restFd) === 0;
   }
 
   #requestExpired(slot: number, now: number): boolean {
