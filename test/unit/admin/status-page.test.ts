@@ -5,7 +5,14 @@ import { connectionsCsv, csvCell } from '../../../src/main/admin/csv.ts';
 import { CONTENT_SECURITY_POLICY, statusModel, statusPage } from '../../../src/main/admin/page.ts';
 import { type PageModel, pageChange } from '../../../src/main/admin/page-diff.ts';
 import { maskTarget, visible } from '../../../src/main/admin/visible.ts';
-import { CHILD, ChildStatus } from '../../../src/scoreboard/layout.ts';
+import { nowTicks } from '../../../src/scoreboard/clock.ts';
+import {
+  CHILD,
+  ChildStatus,
+  CullReason,
+  HEADER,
+  SpawnReason,
+} from '../../../src/scoreboard/layout.ts';
 import type { Scoreboard } from '../../../src/scoreboard/scoreboard.ts';
 import { ConnectionEvent } from '../../../src/scoreboard/states.ts';
 import { incarnationOf } from '../../../src/scoreboard/transition.ts';
@@ -117,6 +124,49 @@ describe('the status page', () => {
     );
     board.setChild(0, CHILD.connectionLimit, 0);
     expect(pageOf(board)).not.toContain('<progress');
+  });
+
+  it('says why workers were started and let go', () => {
+    const own = emptyBoard();
+    expect(pageOf(own)).toContain('None was one too many.');
+    own.count(HEADER.childStarts, 3);
+    own.count(HEADER.spawns, 2, SpawnReason.queueWait);
+    own.setHeader(HEADER.lastSpawnReason.offset, SpawnReason.queueWait);
+    own.setHeader(HEADER.lastSpawnTicks.offset, nowTicks() - 65_000);
+    own.setHeader(HEADER.lastCullReason.offset, CullReason.lowered);
+    own.setHeader(HEADER.lastCullTicks.offset, nowTicks() - 1_000);
+    own.count(HEADER.startFailures, 4);
+    const page = pageOf(own);
+    expect(page).toContain('3 started. The last one 1 m 05 s ago: queueWait.');
+    expect(page).toContain('4 failed to start.');
+    expect(page).toMatch(/The last one 1\.\d s ago: lowered\./);
+    expect(page).toContain('<dt>queueWait</dt><dd>2</dd>');
+    expect(page).not.toContain('<dt>none</dt>');
+  });
+
+  it('shows memory against its limit, and generations', () => {
+    board.setChild(0, CHILD.heapUsedKb, 70 * 1024);
+    board.setChild(0, CHILD.externalKb, 25 * 1024);
+    expect(pageOf(board)).toContain('70.0 MiB <span class="dim">+ 25.0 MiB</span>');
+    board.setChild(0, CHILD.memoryLimitKb, 100 * 1024);
+    board.setChild(0, CHILD.generation, 6);
+    expect(pageOf(board)).toContain('95.0 MiB <span class="bad">of 100.0 MiB</span>');
+    expect(pageOf(board)).toContain('<span class="dim">(6)</span>');
+    expect(documentOf(board, '').workerList[0]).toMatchObject({
+      generation: 6,
+      memoryLimitBytes: 100 * 2 ** 20,
+      requestLimit: null,
+    });
+  });
+
+  it('shows what is kept for slow readers, where there is something', () => {
+    const own = emptyBoard();
+    expect(pageOf(own)).not.toContain('slow readers');
+    own.setHeader(HEADER.spilledKb.offset, 2048);
+    own.setHeader(HEADER.spilledFileKb.offset, 512);
+    expect(pageOf(own)).toContain(
+      'kept for slow readers: 2.0 MiB in memory, 512.0 KiB in spillFolder',
+    );
   });
 
   it('shows the connections that were asked for', () => {
