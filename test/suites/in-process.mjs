@@ -72,10 +72,10 @@ const context = new WorkerContext(
     limitRequestFields: directives.limitRequestFields,
     limitRequestBody: directives.limitRequestBodyBytes,
     limitSpilledKb: Math.floor(directives.limitSpilledBodyBytes / 1024),
+    spill: null,
     keepAlive: true,
     maxKeepAliveRequests: 0,
-    maxConnectionsPerChild: 0,
-    maxRequestsPerChild: 0,
+    requestDeadlineMs: 0,
     server: '',
     // The lead is for workers on threads of their own.
     directPolling: false,
@@ -84,6 +84,10 @@ const context = new WorkerContext(
     maxOpenFiles: 4,
     accessLog: null,
     sendFileRoot: null,
+    trustProxy: null,
+    proxyProtocol: [],
+    timeoutMs: directives.timeoutMs,
+    gracefulShutdownTimeoutMs: 0,
   },
   servers,
 );

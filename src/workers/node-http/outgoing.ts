@@ -217,6 +217,14 @@ export class OutgoingResponse extends shaped(ServerResponse<IncomingMessage>) {
     const pieces = this.#pieces;
     let end = 0;
     while (end < pieces.length && !isLarge(pieces[end])) end += 2;
+    if (end === pieces.length && this.#size < HIGH_WATER_MARK) {
+      const text = oneByteText(pieces, this.#size);
+      if (text !== null) {
+        this.#pieces = [];
+        this.#size = 0;
+        return Buffer.from(text, 'latin1');
+      }
+    }
     const run = pieces.splice(0, end === 0 ? 2 : end);
     const bytes = gather(run);
     this.#size -= bytes.byteLength;
@@ -469,4 +477,20 @@ function gather(pieces: (string | Uint8Array)[]): Uint8Array {
     }
   }
   return bytes;
+}
+
+/**
+ * The pieces as one text, if they are texts in which each character is one byte, so that they can be
+ * written by one call. Head and body mostly are.
+ */
+function oneByteText(pieces: (string | Uint8Array)[], size: number): string | null {
+  let text = '';
+  for (let i = 0; i < pieces.length; i += 2) {
+    const data = pieces[i];
+    const encoding = pieces[i + 1];
+    // A text in UTF-8 has as many bytes as characters only where it is ASCII; latin1 always has.
+    if (typeof data !== 'string' || (encoding !== 'latin1' && encoding !== 'utf8')) return null;
+    text += data;
+  }
+  return text.length === size ? text : null;
 }

@@ -54,6 +54,23 @@ describe('the bytes are those of node:http', () => {
       res.writeHead(404, { 'Content-Length': 3 });
       res.end('abc');
     },
+    'a text of one byte a character': (_req, res) => {
+      res.setHeader('X-Name', 'M\u00fcller');
+      res.end('plain');
+    },
+    'a text whose UTF-8 is longer than it': (_req, res) => {
+      res.setHeader('X-Name', 'M\u00fcller');
+      res.end('\u00fc');
+    },
+    'a text in latin1': (_req, res) => res.end('\u00fc', 'latin1'),
+    'a text in base64': (_req, res) => res.end('aGVsbG8=', 'base64'),
+    'texts in several encodings': (_req, res) => {
+      res.writeHead(200, { 'Content-Length': 4 });
+      res.write('\u00fc', 'latin1');
+      res.write('a');
+      res.end('\u00fc');
+    },
+    'a long text': (_req, res) => res.end('x'.repeat(40_000)),
     'chunked in several writes': (_req, res) => {
       res.write('one');
       res.write(Buffer.from('two'));
