@@ -6,6 +6,7 @@ export { sendBytes } from '../workers/files/send-bytes.ts';
 export { type SendFileInit, sendFile } from '../workers/files/send-file.ts';
 export { type SendSocketInit, sendSocket } from '../workers/files/send-socket.ts';
 export { type SendFileToInit, sendFileTo } from '../workers/node-http/send-file-to.ts';
+export { type Shared, type SharedErrorCode, shared } from '../workers/shared.ts';
 export {
   ConfigError,
   type Directives,
