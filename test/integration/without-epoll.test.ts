@@ -2,6 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
+import WebSocket from 'ws';
 import { RawClient } from '../support/raw-client.ts';
 import { eventually, fixture, type ServerProcess, startServer } from '../support/server-process.ts';
 
@@ -65,6 +66,22 @@ it.each(['koa', 'hono', 'fastify'])('serves the example of %s', async (name) => 
   const response = await ask('/');
   expect(response.status).toBe(200);
   expect((await ask('/nowhere')).status).toBe(404);
+});
+
+it('has WebSockets, and a server that was left to whoever imports it', async () => {
+  server = await startServer(fixture('websocket.mjs'));
+  expect(await (await ask('/')).text()).toMatch(/^worker \d+\n$/);
+  const socket = new WebSocket(`ws://127.0.0.1:${server.port}/`);
+  const echoed = await new Promise<string>((resolve, reject) => {
+    socket.on('error', reject);
+    socket.on('open', () => socket.send('hello'));
+    socket.on('message', (data) => resolve(String(data)));
+    setTimeout(() => reject(new Error('no echo')), 5_000).unref();
+  });
+  expect(echoed).toBe('hello');
+  const closed = new Promise((resolve) => socket.on('close', resolve));
+  socket.close();
+  await closed;
 });
 
 it('has an admin page with what there is', async () => {
