@@ -7,10 +7,10 @@
  */
 import { lookup } from 'node:dns/promises';
 import type { AddressInfo } from 'node:net';
-import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import type { ListenAddress } from '../listener/acceptor.ts';
-import type { ListenAnswer, ListenLine, ListenQuestion } from '../workers/adoption/ask-main.ts';
+import type { ListenAnswer, ListenQuestion } from '../workers/adoption/ask-main.ts';
 import { bindAddress } from './bind-address.ts';
+import { type OpenLine, openLine } from './main-line.ts';
 
 /** What of the listener is used. */
 export interface Binder {
@@ -36,21 +36,9 @@ export class AdoptedListens {
     this.#configured = configured;
   }
 
-  /** A line for a new child; the port is to be transferred to it, and `hangUp` called at its end. */
-  open(): { readonly line: ListenLine; hangUp(): void } {
-    const { port1, port2 } = new MessageChannel();
-    const bell = new Int32Array(new SharedArrayBuffer(4));
-    port1.on('message', (question: ListenQuestion) => void this.#answer(port1, bell, question));
-    // A server that has ended must not wait for questions.
-    port1.unref();
-    return { line: { port: port2, bell }, hangUp: () => port1.close() };
-  }
-
-  async #answer(port: MessagePort, bell: Int32Array, question: ListenQuestion): Promise<void> {
-    const answer = await this.#addressFor(question);
-    port.postMessage(answer);
-    Atomics.store(bell, 0, 1);
-    Atomics.notify(bell, 0);
+  /** A line for a new child. */
+  open(): OpenLine {
+    return openLine<ListenQuestion, ListenAnswer>((question) => this.#addressFor(question));
   }
 
   #addressFor({ host, port, order }: ListenQuestion): Promise<ListenAnswer> {

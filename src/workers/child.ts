@@ -9,14 +9,16 @@ import { loadNative, type Native } from '../listener/native.ts';
 import { CHILD, ChildStatus, type ExitReason } from '../scoreboard/layout.ts';
 import { Scoreboard, type SharedScoreboard } from '../scoreboard/scoreboard.ts';
 import { AdoptedServers } from './adoption/adopted-servers.ts';
-import { askToListen, type ListenLine } from './adoption/ask-main.ts';
+import { askToListen } from './adoption/ask-main.ts';
 import { ApplicationPublisher } from './application-metrics.ts';
 import { WorkerContext, type WorkerOptions } from './context.ts';
 import { type Handler, takesUpgrades } from './exchange.ts';
 import { installGlobals } from './fetch/globals.ts';
 import { FileOffload } from './files/offload.ts';
 import { EntryError, loadHandler, loadScript } from './handler-loader.ts';
+import type { MainLine } from './main-line.ts';
 import { ServingLoop } from './serving-loop.ts';
+import { installSharing, type Sharing } from './shared.ts';
 import { withStatus } from './status/status-handler.ts';
 
 export interface ChildTask {
@@ -30,7 +32,9 @@ export interface ChildTask {
   /** Arguments of an entry that is run as a script; null: its exports are served. */
   readonly script: readonly string[] | null;
   /** For the `listen` of the application. */
-  readonly line: ListenLine;
+  readonly line: MainLine;
+  /** What it has in common with the others. */
+  readonly sharing: Sharing;
   readonly options: WorkerOptions;
   /** BroadcastChannel for the application's own metrics; null: nobody listens. */
   readonly metricsChannel: string | null;
@@ -72,6 +76,7 @@ export default async function live(task: ChildTask): Promise<ExitReason | LoadFa
   const native = loadNative();
   const board = Scoreboard.attach(task.shared);
   installGlobals();
+  installSharing(task.sharing);
   let handler: Handler;
   let serving: ServingLoop | null = null;
   const retire = () => {

@@ -116,7 +116,8 @@ async function applicationHandler(
 
 /** The same handler, with something to do once this worker's last request is over. */
 function withEnd(handler: Handler, end: () => Promise<void>): Handler {
-  return { kind: handler.kind, handle: (exchange) => handler.handle(exchange), settled: end };
+  const { kind, direct = null } = handler;
+  return { kind, direct, handle: (exchange) => handler.handle(exchange), settled: end };
 }
 
 /** A server that was made and left to whoever imports it. */

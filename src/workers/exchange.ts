@@ -6,6 +6,7 @@
  * May not: touch a descriptor, the scoreboard or a connection buffer; those stay behind this seam.
  */
 
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { LengthyRoutes } from './lengthy/lengthy-routes.ts';
 import type { RouteDeadlines } from './route-deadlines.ts';
 import type { UpgradeSocket } from './upgrade/upgrade-socket.ts';
@@ -222,6 +223,8 @@ export interface Handler {
   lengthy?: LengthyRoutes | null;
   /** Resolves when the application has finished what it went on with after its responses. */
   settled?(): Promise<void>;
+  /** A `(req, res)` application as such, for a server of node:http itself. */
+  readonly direct?: ((request: IncomingMessage, response: ServerResponse) => unknown) | null;
 }
 
 /** A handler that also takes connections over for another protocol (RFC 9110, section 7.8). */

@@ -18,7 +18,7 @@ import type { FileOffload } from './files/offload.ts';
 import { LengthyRoutes } from './lengthy/lengthy-routes.ts';
 import { RouteDeadlines } from './route-deadlines.ts';
 import { StaticHandler, type StaticOptions } from './static/static-handler.ts';
-import { adoptedTarget, upgradeTargetOf } from './upgrade/upgrade-target.ts';
+import { adoptedTarget, type UpgradeTarget, upgradeTargetOf } from './upgrade/upgrade-target.ts';
 import { UpgradingHandler } from './upgrade/upgrading-handler.ts';
 
 export { EntryError, type EntryErrorCode } from './entry-error.ts';
@@ -44,6 +44,25 @@ export async function loadHandler(
 ): Promise<Handler> {
   const path = pathOf(entry);
   if (isFolder(path, entry)) return new StaticHandler(path, folder);
+  return (await loadApplication(entry, offload, adopted)).handler;
+}
+
+export interface LoadedHandler {
+  readonly handler: Handler;
+  /** Who takes upgrades; the handler knows already. Null: nobody. */
+  readonly upgrades: UpgradeTarget | null;
+}
+
+/**
+ * The same for a module.
+ * @throws EntryError
+ */
+export async function loadApplication(
+  entry: string,
+  offload: FileOffload | null = null,
+  adopted: AdoptedServers | null = null,
+): Promise<LoadedHandler> {
+  const path = pathOf(entry);
   const module = (await loaded(entry, () => import(pathToFileURL(path).href))) as Exports;
   const shape = await handlerOf(module, entry, offload, adopted);
   const own = adopted?.any !== true || shape === adopted ? shape : adopted.besides(shape);
@@ -56,7 +75,7 @@ export async function loadHandler(
     const { message } = cause as Error;
     throw new EntryError('ERR_MPM_ENTRY_SHAPE', `${entry}: ${message}`, { cause });
   }
-  return handler;
+  return { handler, upgrades: target };
 }
 
 /** `export const` of that name, or the same on the default export. */

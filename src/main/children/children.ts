@@ -23,6 +23,7 @@ import type { Scoreboard } from '../../scoreboard/scoreboard.ts';
 import type { ChildMessage, ChildTask, LoadFailure } from '../../workers/child.ts';
 import type { WorkerOptions } from '../../workers/context.ts';
 import type { AdoptedListens } from '../adopted-listens.ts';
+import { SharedBuffers } from '../shared-buffers.ts';
 import { Backoff } from './backoff.ts';
 import { type Child, coded, reasonOf, serves } from './child.ts';
 import { noteSpawn } from './decisions.ts';
@@ -72,6 +73,7 @@ export class Children {
   readonly #entry: string;
   readonly #script: readonly string[] | null;
   readonly #listens: AdoptedListens;
+  readonly #shared: SharedBuffers;
   readonly #metricsChannel: string | null;
   #limits: ChildLimits;
   #worker: WorkerOptions;
@@ -102,6 +104,7 @@ export class Children {
     this.#entry = options.entry;
     this.#script = options.script;
     this.#listens = options.listens;
+    this.#shared = new SharedBuffers();
     this.#metricsChannel = options.metricsChannel ?? null;
     this.#worker = options.worker;
     this.#limits = options;
@@ -221,6 +224,7 @@ export class Children {
   async #live(child: Child): Promise<void> {
     const { slot, life } = child;
     const { line, hangUp } = this.#listens.open();
+    const shared = this.#shared.open();
     const task: ChildTask = {
       shared: this.#board.shared,
       child: slot,
@@ -228,6 +232,7 @@ export class Children {
       entry: this.#entry,
       script: this.#script,
       line,
+      sharing: shared.sharing,
       options: this.#worker,
       metricsChannel: this.#metricsChannel,
     };
@@ -241,6 +246,7 @@ export class Children {
       return;
     } finally {
       hangUp();
+      shared.hangUp();
     }
     if (typeof result === 'number') this.#onEnd(child, result, null);
     else this.#onEnd(child, ExitReason.error, coded(result));

@@ -68,7 +68,7 @@ export class Threads {
 
   /** Lives a life; rejects with what the thread died of. */
   run(task: ChildTask, signal: AbortSignal): Promise<ExitReason | LoadFailure> {
-    return this.#pool.run(task, { signal, transferList: [task.line.port] });
+    return this.#pool.run(task, { signal, transferList: [task.line.port, task.sharing.line.port] });
   }
 
   /** Resolves when this thread is gone: nothing in it runs any more, and its descriptors are closed. */

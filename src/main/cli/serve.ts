@@ -19,6 +19,7 @@ import type {
   Reloaded,
   ScriptOptions,
 } from '../server.ts';
+import { whyNoEpoll } from '../single-thread/why.ts';
 import { WatchMode } from './watch.ts';
 
 /** What a process may do; an argument, so that tests need no process. */
@@ -50,7 +51,11 @@ export interface ServerModule {
   readonly createServer: typeof createServer;
 }
 /** Only when it is needed: --help and check-config work where the native part was not built. */
-const loadServer = (): Promise<ServerModule> => import('../server.ts');
+const loadServer = async (): Promise<ServerModule> => {
+  if (whyNoEpoll() === null) return import('../server.ts');
+  const { createSingleThreadServer } = await import('../single-thread/server.ts');
+  return { createServer: createSingleThreadServer };
+};
 
 const url = (address: ListenAddress): string => `http://${formatHostPort(address)}`;
 
@@ -233,6 +238,10 @@ export async function serve(
     throw Object.assign(new Error('nothing serves yet'), { code: 'ERR_MPM_NOT_RUNNING' });
   };
   heedOtherSignals(running, reload, manager, shell);
+  if (watch && load === loadServer && whyNoEpoll() !== null) {
+    const message = '--watch needs workers, which need epoll; use `node --watch`';
+    return fail(Object.assign(new Error(message), { code: 'ERR_MPM_NO_EPOLL' }), shell);
+  }
   const watching =
     watch && !found.isDirectory() ? new WatchMode(path, { ...shell, linesOf }) : null;
   if (watch && watching === null) {
@@ -266,6 +275,12 @@ export async function serve(
   watching?.restarts(server);
   const handler = script === undefined ? 'handler' : 'script';
   const kind = found.isDirectory() ? 'files in' : handler;
+  const reason = load === loadServer ? whyNoEpoll() : null;
+  if (reason !== null) {
+    shell.print(
+      `${reason}: one thread over node:http, for development; workers, limits, logs and watching need Linux`,
+    );
+  }
   const about = `pid ${process.pid}, ${directives.startServers} .. ${directives.maxRequestWorkers} workers, ${kind} ${entry}`;
   for (const address of addresses) {
     shell.print(`hybrid-mpm ${version} listening on ${url(address)} (${about})`);

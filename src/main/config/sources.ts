@@ -38,13 +38,17 @@ const BY_VARIABLE = new Map(
 
 /** Settings out of HYBRID_MPM_ variables; one that names no directive keeps its own name. */
 export function environmentSettings(environment: Environment): Setting[] {
-  return Object.entries(environment)
-    .filter(([name, value]) => name.startsWith(ENVIRONMENT_PREFIX) && value !== undefined)
-    .map(([name, value]) => ({
-      directive: BY_VARIABLE.get(name) ?? name,
-      value,
-      origin: { kind: 'environment', name } as const,
-    }));
+  return (
+    Object.entries(environment)
+      .filter(([name, value]) => name.startsWith(ENVIRONMENT_PREFIX) && value !== undefined)
+      // Says which server it is to be, not how it behaves.
+      .filter(([name]) => name !== 'HYBRID_MPM_NATIVE')
+      .map(([name, value]) => ({
+        directive: BY_VARIABLE.get(name) ?? name,
+        value,
+        origin: { kind: 'environment', name } as const,
+      }))
+  );
 }
 
 /**

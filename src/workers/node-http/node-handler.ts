@@ -42,6 +42,10 @@ export class NodeHandler implements Handler {
     this.#server = server;
   }
 
+  get direct(): NodeFunction {
+    return this.#listener;
+  }
+
   handle(exchange: Exchange): void {
     const socket = new ExchangeSocket(exchange);
     const shapes = this.#shapes;

@@ -32,6 +32,10 @@ export class UpgradingHandler implements UpgradeTaker {
     return this.#handler.kind;
   }
 
+  get direct(): NonNullable<Handler['direct']> | null {
+    return this.#handler.direct ?? null;
+  }
+
   handle(exchange: Exchange): void {
     this.#handler.handle(exchange);
   }

@@ -171,3 +171,17 @@ describe('docs/directives.md', () => {
     for (const name of NAMES) expect(committed).toContain(`### ${name}\n`);
   });
 });
+
+describe('--watch', () => {
+  it('belongs to serve and run', () => {
+    expect(parseArguments(['serve', 'app.mjs', '--watch'])).toMatchObject({ watch: true });
+    expect(parseArguments(['run', '--watch', 'app.mjs'])).toMatchObject({ watch: true });
+    expect(parseArguments(['serve', 'app.mjs'])).toMatchObject({ watch: false });
+    expect(() => parseArguments(['status', '--watch'])).toThrow(
+      '--watch belongs to serve and run, not to status',
+    );
+    expect(() => parseArguments(['serve', 'app.mjs', '--once'])).toThrow(
+      '--once belongs to status, not to serve',
+    );
+  });
+});
