@@ -34,6 +34,9 @@ export class NodeExchange implements Exchange {
   #received = 0;
   #timer: NodeJS.Timeout | null = null;
 
+  /** There is no such pool: one thread does everything. */
+  readonly isLengthy = false;
+
   /** @param limitBytes of a request body, 0: none */
   constructor(request: IncomingMessage, response: ServerResponse, limitBytes: number) {
     this.#request = request;
@@ -70,6 +73,10 @@ export class NodeExchange implements Exchange {
 
   get localPort(): number {
     return this.#request.socket.localPort ?? 0;
+  }
+
+  toLengthy(): boolean {
+    return false;
   }
 
   deadline(milliseconds: number): void {
