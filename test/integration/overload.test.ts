@@ -86,26 +86,30 @@ describe('a request that waits for a worker', () => {
   const ONE = ['--start-servers=1', '--max-request-workers=1', '--min-spare-threads=1'];
 
   it('for longer than queueTimeout is answered 503, and the next one served', async () => {
-    const { port } = await start(...ONE, '--queue-timeout=300ms', '--access-log=stdout');
+    const { port } = await start(...ONE, '--queue-timeout=1s', '--access-log=stdout');
     const [busy, waiting] = [await open(port), await open(port)];
-    busy.send(get('/burn?ms=2500'));
+    busy.send(get('/burn?ms=4000'));
     await eventually(
       () => metric('mpm_connections{state="processing"}'),
       (count) => count === 1,
     );
     waiting.send(get('/'));
-    const refused = await waiting.response('GET', 2_000);
+    const refused = await waiting.response('GET', 3_500);
     expect(refused.status).toBe(503);
     expect(refused.headers.get('retry-after')).toBe('5');
     expect(refused.headers.get('connection')).toBe('close');
     await waiting.ended();
+    waiting.close();
     // Its ticket counts for nothing any more, although the worker is still busy.
     expect(await metric('mpm_queue_length')).toBe(0);
     expect((await busy.response()).status).toBe(200);
     const next = await open(port);
     next.send(get('/'));
     expect((await next.response()).status).toBe(200);
-    expect(await closedFor('queue_timeout')).toBe(1);
+    await eventually(
+      () => closedFor('queue_timeout'),
+      (count) => count === 1,
+    );
     const line = await eventually(
       () => /.*" 503 .*/.exec((server as ServerProcess).output())?.[0],
       (found) => found !== undefined,
