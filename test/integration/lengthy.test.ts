@@ -194,6 +194,11 @@ describe('a full pool', () => {
 
   it('answers 503 to what has waited for too long', async () => {
     const running = await start('--lengthy-queue-timeout=500ms');
+    // The first may have waited for its worker to start.
+    await eventually(
+      () => ask(running, get('/report/spin')),
+      ({ status }) => status === 200,
+    );
     const runs = await RawClient.open(running.port);
     runs.send(get('/report/spin?ms=4000'));
     await until(running, { MpmLengthyWorkersBusy: '1', MpmLengthyQueueLength: '0' });
