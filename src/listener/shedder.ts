@@ -61,10 +61,8 @@ export class Shedder {
 
   #stillLeaving(): number {
     for (const [slot, incarnation] of this.#leaving) {
-      const word = this.#board.word(slot);
-      const leaves =
-        incarnationOf(word) === incarnation && stateOf(word) === ConnectionState.lingerShort;
-      if (!leaves) this.#leaving.delete(slot);
+      // Until the slot is free, not until it is about to be.
+      if (incarnationOf(this.#board.word(slot)) !== incarnation) this.#leaving.delete(slot);
     }
     return this.#leaving.size;
   }

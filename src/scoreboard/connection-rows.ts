@@ -212,8 +212,10 @@ function connectionRow(
   const { words } = board;
   const sequenceAt = board.slotIndex(slot) + (SLOT.sequence.offset >> 2);
   for (let tries = 0; tries < TRIES; tries++) {
-    const word = board.word(slot);
+    // In this order: an owner that has claimed since the second look raises the sequence before it
+    // writes, and the same word may stand there again when it is through.
     const sequence = Atomics.load(words, sequenceAt);
+    const word = board.word(slot);
     if (stateOf(word) === ConnectionState.free) return null;
     const row = readConnection(board, doubles, slot, word, now);
     if (Atomics.load(words, sequenceAt) === sequence && board.word(slot) === word) return row;

@@ -31,7 +31,10 @@ describe('metrics of the application', () => {
     }
     const text = await eventually(
       () => get(adminPort, '/metrics'),
-      (found) => value(found, books) === requests && found.includes('_age_seconds{worker='),
+      (found) =>
+        value(found, books) === requests &&
+        found.includes('_age_seconds{worker=') &&
+        Number(value(found, 'mpm_worker_exits_total{reason="max_connections"}')) > 0,
       25_000,
     );
     expect(value(text, 'mpm_worker_exits_total{reason="max_connections"}')).toBeGreaterThan(0);

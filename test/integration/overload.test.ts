@@ -30,8 +30,11 @@ async function metric(name: string): Promise<number> {
   const response = await fetch(`http://127.0.0.1:${adminPort}/metrics`, {
     signal: AbortSignal.timeout(5_000),
   });
-  const line = (await response.text()).split('\n').find((text) => text.startsWith(`${name} `));
-  return Number(line?.slice(name.length + 1) ?? 0);
+  // All samples of a metric that has labels.
+  return (await response.text())
+    .split('\n')
+    .filter((line) => line.startsWith(`${name} `) || line.startsWith(`${name}{`))
+    .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
 }
 const closedFor = (reason: string) => metric(`mpm_connections_closed_total{reason="${reason}"}`);
 
