@@ -151,6 +151,8 @@ export class Tenure {
     const hold = this.#hold;
     const { slot } = hold;
     this.#reader.store();
+    // The request before it may have waited.
+    this.#unpin();
     // What came meanwhile is for the heir to find, as it looks at the socket in any case.
     while (!hold.release(ConnectionEvent.requeue, this.#context.now)) this.attend();
     this.#loop.delegate(heir, slot);

@@ -151,6 +151,10 @@ export class Bench implements ServingLoop {
   readonly queued: number[] = [];
   readonly pinned = new Map<number, Connection>();
   readonly spare: Connection[] = [];
+  /** An idle worker for whatever is asked next, -1: none. */
+  heir = -1;
+  /** Slots whose requests went to it. */
+  readonly delegated: number[] = [];
   #soon: Connection[] = [];
   #slots = 0;
 
@@ -230,7 +234,7 @@ export class Bench implements ServingLoop {
   }
 
   heirFor(): number {
-    return -1;
+    return this.heir;
   }
 
   heirForUpgrade(): number {
@@ -238,7 +242,9 @@ export class Bench implements ServingLoop {
   }
 
   upgraded(): void {}
-  delegate(): void {}
+  delegate(_heir: number, slot: number): void {
+    this.delegated.push(slot);
+  }
   beforeHandler(): void {}
   afterHandler(): void {}
 

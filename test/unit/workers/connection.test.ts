@@ -519,3 +519,21 @@ describe('a client that shuts its side while its handler is unfinished', () => {
     expect(calls).toEqual([]);
   });
 });
+
+describe('a request that goes to an idle worker', () => {
+  it('is forgotten here, though the one before it had to wait', () => {
+    const large = (exchange: Exchange) => exchange.respond(200, '', [], LARGE);
+    const bench = benchOf({ '/large': large, '/long': ok });
+    const slot = bench.accept();
+    bench.socket(slot).room = 1_000;
+    bench.serve(slot, get('/large') + get('/long'));
+    expect(bench.state(slot)).toBe('suspended');
+    expect(bench.pinned.size).toBe(1);
+    bench.heir = 1;
+    bench.socket(slot).room = Number.POSITIVE_INFINITY;
+    bench.wake(slot);
+    expect(bench.delegated).toEqual([slot]);
+    expect(bench.state(slot)).toBe('queued');
+    expect(bench.pinned.size).toBe(0);
+  });
+});
