@@ -4,6 +4,7 @@
  * Role: the only way by which text gets into a page of the admin server.
  * Thread: any; pure functions.
  */
+import { escapeHtml } from '../../workers/escape-html.ts';
 import { visible } from './visible.ts';
 
 /** Text that is HTML already. */
@@ -11,22 +12,13 @@ export interface Html {
   readonly html: string;
 }
 
-const ENTITIES: Readonly<Record<string, string>> = {
-  '&': '&amp;',
-  '<': '&lt;',
-  '>': '&gt;',
-  '"': '&quot;',
-  "'": '&#39;',
-};
-
 /** Fit for text and for attributes in quotes; what does not show is written out. */
-export const escapeHtml = (text: string): string =>
-  visible(text).replace(/[&<>"']/g, (character) => ENTITIES[character] as string);
+const escapeVisibly = (text: string): string => escapeHtml(visible(text));
 
 export type Part = Html | readonly Html[] | string | number;
 
 const textOf = (part: Part): string => {
-  if (typeof part !== 'object') return escapeHtml(String(part));
+  if (typeof part !== 'object') return escapeVisibly(String(part));
   return 'html' in part ? part.html : part.map(({ html }) => html).join('');
 };
 

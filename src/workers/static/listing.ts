@@ -7,6 +7,7 @@
  */
 import { opendirSync, realpathSync, type Stats, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { escapeHtml } from '../escape-html.ts';
 import type { Folder } from './folder.ts';
 import { type FilePath, parseTarget } from './path.ts';
 
@@ -135,16 +136,4 @@ function formatBytes(bytes: number): string {
     unit++;
   }
   return `${value < 9.95 ? value.toFixed(1) : Math.round(value)}${'kMGT'[unit]}`;
-}
-
-const ENTITIES: Readonly<Record<string, string>> = {
-  '&': '&amp;',
-  '<': '&lt;',
-  '>': '&gt;',
-  '"': '&quot;',
-  "'": '&#39;',
-};
-
-function escapeHtml(text: string): string {
-  return text.replace(/[&<>"']/g, (character) => ENTITIES[character] as string);
 }
