@@ -41,6 +41,7 @@ import type { ListenerOptions } from './options.ts';
 import { type LostRequest, type Orphaned, Orphans } from './orphans.ts';
 import type { Poller } from './poller.ts';
 import { Shedder } from './shedder.ts';
+import { SleepWatch } from './sleep-watch.ts';
 import { SlotPool } from './slots.ts';
 import { Standby } from './standby.ts';
 import { Sweeper } from './sweeper.ts';
@@ -135,6 +136,7 @@ export class Listener {
         this.#timeTurn(began);
       },
     });
+    const sleepers = new SleepWatch(board, this.#signal);
     const logs = new LogScheduler(board, (ticket) => this.#dispatcher.push(ticket));
     this.#sweeper = new Sweeper(board, this.#closer, this.#slots, this.#options, {
       expire: (slot, word) => {
@@ -154,6 +156,7 @@ export class Listener {
         logging?.flush();
         logs.pass();
         this.#lengthy.look();
+        sleepers.look();
         this.#endTurn();
         this.#timeTurn(began);
       },

@@ -81,6 +81,7 @@ const SERVER_COUNTERS = [
   'wakes',
   'requeuedOrphans',
   'takeBacks',
+  'rewakes',
   'completions',
   'startFailures',
 ] as const;

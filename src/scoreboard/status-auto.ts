@@ -209,6 +209,7 @@ function* ownLines(snapshot: Snapshot): Generator<Line> {
   yield ['MpmLeadPasses', totals.passes];
   yield ['MpmDelegations', totals.delegations];
   yield ['MpmLeadTakeBacks', snapshot.takeBacks];
+  yield ['MpmRewakes', snapshot.rewakes];
   yield ['MpmRequeuedOrphans', snapshot.requeuedOrphans];
   yield ['MpmProxyHeaderErrors', totals.proxyErrors];
   yield ['MpmLogLost', snapshot.logLost];

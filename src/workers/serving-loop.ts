@@ -70,7 +70,10 @@ export class ServingLoop implements ConnectionHost {
   readonly #counted: Int32Array;
   #meanUs = 0;
   #heapSampledMs = 0;
-  /** The eventfd has been signalled and not emptied yet. */
+  /**
+   * The eventfd may be signalled. Not surely: libuv also calls for what was ready when it last asked, and
+   * the call before in the same round may have emptied it.
+   */
   #signalled = false;
   /** Where this worker takes connections from. */
   readonly #pool: Pool;
@@ -237,7 +240,7 @@ export class ServingLoop implements ConnectionHost {
     this.#calls++;
     if (this.#calls < CALLS_PER_TURN) return WatchAnswer.again;
     this.#calls = 0;
-    if (!this.#signalled) this.#context.wakeSelf();
+    this.#context.wakeSelf();
     return WatchAnswer.done;
   }
 

@@ -157,6 +157,11 @@ export const workerFamilies = (limits: WorkerLimits): readonly Family[] => [
     plain(now.wakes + now.totals.wakes),
   ),
   counter(
+    'mpm_worker_rewakes_total',
+    'Workers signalled by the sweep: no turn for half a second, no handler, and something waiting.',
+    (now) => plain(now.rewakes),
+  ),
+  counter(
     'mpm_proxy_header_errors_total',
     'Connections closed for want of a well-formed PROXY header.',
     (now) => plain(now.totals.proxyErrors),
