@@ -28,6 +28,8 @@ export class Dispatcher {
   #armedTail = 0;
   #stopped = false;
   #overdueRate = 1;
+  /** The ring's head at the last look for overdue tickets. */
+  #lastHead = 0;
 
   /** @param onBacklog called when something waits and nobody is idle */
   constructor(board: Scoreboard, signal: Signal, onBacklog: () => void = () => {}) {
@@ -99,14 +101,19 @@ export class Dispatcher {
   /**
    * Wakes workers for tickets that were in the ring when its tail was `tail`, and still are: one, and
    * twice as many each time until none is overdue. A single one is mostly a worker that had to wait for
-   * a processor, which more threads would not get it.
+   * a processor, which more threads would not get it. None where as many were taken since the last look
+   * as are overdue now: they are through before somebody else is awake.
    */
   wakeOverdue(tail: number): void {
-    const overdue = Math.max(0, (tail - this.#board.queue.head) | 0);
+    const { head } = this.#board.queue;
+    const taken = (head - this.#lastHead) | 0;
+    this.#lastHead = head;
+    const overdue = Math.max(0, (tail - head) | 0);
     if (overdue === 0) {
       this.#overdueRate = 1;
       return;
     }
+    if (overdue <= taken) return;
     if (this.#board.idle.count === 0) this.#onBacklog();
     const woken = wakeMany(this.#board, Math.min(overdue, this.#overdueRate), this.#signal);
     this.#board.count(HEADER.wakes, woken);

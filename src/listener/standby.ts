@@ -64,6 +64,7 @@ export class Standby {
   watchLeader(): void {
     if (this.#ticking || this.#stopped) return;
     this.#ticking = true;
+    this.#board.setHeader(HEADER.standbyLooks.offset, 1);
     this.#quietTicks = 0;
     this.#stuckTicks = 0;
     this.#poller.pauseRequests();
@@ -71,9 +72,10 @@ export class Standby {
     this.#armNext(TICK_MS);
   }
 
-  /** The lead may have come to the listener. */
+  /** The lead may have come to the listener, or a leader has left something in the queue. */
   check(): void {
     if (this.#ticking && this.leads) this.#rest();
+    else if (!this.leads && this.#board.queue.length > 0) this.watchLeader();
   }
 
   #armNext(ms: typeof TICK_MS | typeof SLEEPING_TICK_MS): void {
@@ -116,7 +118,10 @@ export class Standby {
   /** Back to being called by the set: to poll it, or with the next sign of traffic to tick again. */
   #rest(): void {
     this.#ticking = false;
+    this.#board.setHeader(HEADER.standbyLooks.offset, 0);
     this.#poller.resumeRequests();
+    // A leader that has put something into the queue, and has still seen that it is looked at, says nothing.
+    if (!this.leads && this.#board.queue.length > 0) this.watchLeader();
   }
 
   stop(): void {

@@ -9,13 +9,7 @@
  */
 import { CHILD, ChildStatus } from '../scoreboard/layout.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';
-import { type Signal, wakeLowestIdle } from '../scoreboard/wake.ts';
-
-/**
- * A backlog that drains within this time needs no further worker. A thread woken for less finds
- * little to do, with its code cold, and takes a processor from the one that would be through.
- */
-const TOLERATED_WAIT_US = 500;
+import { type Signal, TOLERATED_WAIT_US, wakeLowestIdle } from '../scoreboard/wake.ts';
 
 /** Wakes as many as the backlog needs; returns how many. */
 export function wakeForBacklog(board: Scoreboard, backlog: number, signal: Signal): number {

@@ -103,6 +103,7 @@ export const HEADER = {
   completions: f64(336, 'main', 'responses whose rest the listener sent'),
   startFailures: f64(344, 'main', 'children that ended by a fault before they were ready'),
   rewakes: f64(352, 'main', 'workers signalled that made no turn though something waited'),
+  standbyLooks: f(360, 'main', '1: the listener looks every few milliseconds at what waits'),
   acceptErrnos: f64(512, 'main', 'errors of accept by errno, see ACCEPT_ERRNOS', 8),
   lastSpawnReason: f(640, 'main', 'SpawnReason of the child that was started last'),
   lastSpawnTicks: f(644, 'main', 'clock ticks when it was'),

@@ -8,6 +8,7 @@
  * Thread: any.
  */
 import { CHILD, ChildCommand, HEADER } from './layout.ts';
+import { leaderOf } from './leader.ts';
 import type { Pool } from './pool.ts';
 import type { Scoreboard } from './scoreboard.ts';
 
@@ -23,13 +24,34 @@ const isRetiring = (board: Scoreboard, child: number): boolean =>
   board.child(child, CHILD.command) !== ChildCommand.run;
 
 /**
+ * A backlog that drains within this time needs no further worker. A thread woken for less finds
+ * little to do, with its code cold, and takes a processor from the one that would be through.
+ */
+export const TOLERATED_WAIT_US = 500;
+
+/**
+ * What waits in the queue is little, and the child that leads is awake: it looks at the queue before it
+ * sleeps, wakes somebody else before a handler that it knows to be long, and loses the lead to an idle
+ * child where the listener finds it stuck. That one has to be looking. The caller's bit is in the idle set, so
+ * whoever takes the lead away after this finds it there, and a leader leaves nothing to itself.
+ */
+function isLeftToLeader(board: Scoreboard, child: number, backlog: number): boolean {
+  const leader = leaderOf(board);
+  if (leader < 0 || child >= board.normal.end) return false;
+  if (board.header(HEADER.standbyLooks.offset) === 0) return false;
+  if (board.idle.has(leader) || board.child(leader, CHILD.inLongHandler) === 1) return false;
+  return backlog * board.child(leader, CHILD.meanServiceUs) <= TOLERATED_WAIT_US;
+}
+
+/**
  * Called by a worker that found nothing, after it drained its eventfd. True: it may sleep; false: work
  * came meanwhile.
  */
 export function goIdle(board: Scoreboard, child: number): boolean {
   const { idle, queue } = board.poolOf(child);
   idle.add(child);
-  if (queue.length === 0 && !hasWaiting(board, child) && !isRetiring(board, child)) return true;
+  const takesNone = queue.length === 0 || isLeftToLeader(board, child, queue.length);
+  if (takesNone && !hasWaiting(board, child) && !isRetiring(board, child)) return true;
   // Where somebody else took the bit, a signal is on its way and wakes for nothing later; harmless.
   idle.remove(child);
   return false;

@@ -21,7 +21,7 @@ import {
   partyFor,
   stateOf,
 } from '../scoreboard/transition.ts';
-import { handBack, type Signal } from '../scoreboard/wake.ts';
+import { callListener, handBack, type Signal } from '../scoreboard/wake.ts';
 import type { WorkerContext } from './context.ts';
 
 /** Sleeps that are let pass after looks before them found nothing, at most; doubled each time. */
@@ -172,8 +172,12 @@ export class Leading {
       }
     }
     // This worker takes the first itself.
-    const woken = wakeForBacklog(board, board.queue.length - 1, this.#signal);
+    const left = board.queue.length - 1;
+    if (left <= 0) return;
+    const woken = wakeForBacklog(board, left, this.#signal);
     if (woken > 0) context.add(CHILD.wakes, woken);
+    // Should that take long, the listener has somebody take the others; it may have missed their events.
+    if (board.header(HEADER.standbyLooks.offset) === 0) callListener(board, this.#signal);
   }
 
   /** Only the listener drains and closes: the event is left as a flag, and it is told once. */

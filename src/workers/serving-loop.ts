@@ -42,6 +42,11 @@ const RESUMES_PER_CALL = 4;
 const CALLS_PER_TURN = 4;
 /** Weight of the newest time in the moving mean. */
 const MEAN_WEIGHT = 1 / 64;
+/**
+ * A sample counts as no more than twice the mean and this: where the system has given the processor to
+ * somebody else meanwhile, a few samples of milliseconds would have workers woken for nothing.
+ */
+const CLIP_US = 10;
 const HEAP_SAMPLE_MS = 1_000;
 
 export interface LoopEvents {
@@ -363,7 +368,8 @@ export class ServingLoop implements ConnectionHost {
     // A long handler does not make the next one long: before it, somebody else was woken.
     const heldUs = (context.now - began) * 1000;
     if (heldUs < LONG_HANDLER_US) {
-      this.#meanUs += (heldUs - this.#meanUs) * MEAN_WEIGHT;
+      const sampleUs = Math.min(heldUs, this.#meanUs * 2 + CLIP_US);
+      this.#meanUs += (sampleUs - this.#meanUs) * MEAN_WEIGHT;
       context.setWord(CHILD.meanServiceUs, this.#meanUs | 0);
     }
     return this.#pinned.size <= before;

@@ -184,7 +184,7 @@ describe('and would be caught where', () => {
       { starts: true },
       {
         file: wake,
-        text: 'if (queue.length === 0 && !hasWaiting(board, child) && !isRetiring(board, child))',
+        text: 'if (takesNone && !hasWaiting(board, child) && !isRetiring(board, child))',
         becomes: '',
       },
     ],
@@ -217,8 +217,8 @@ describe('and would be caught where', () => {
       {},
       {
         file: standby,
-        text: 'this.#ticking = false;\n    this.#poller.resumeRequests();',
-        becomes: 'this.#ticking = false;',
+        text: 'this.#poller.resumeRequests();',
+        becomes: '',
       },
     ],
     [

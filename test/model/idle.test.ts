@@ -104,8 +104,8 @@ const wakeFile = (text: string, becomes: string): Mutation => ({
   becomes,
 });
 const ADD = `  idle.add(child);
-  if (queue.length`;
-const SECOND_LOOK = 'queue.length === 0 && !hasWaiting(board, child) && !isRetiring(board, child)';
+  const takesNone`;
+const SECOND_LOOK = 'takesNone && !hasWaiting(board, child) && !isRetiring(board, child)';
 
 describe('no worker sleeps while a ticket waits, and none is signalled without having slept', () => {
   it.each<[string, Work]>([
@@ -131,14 +131,14 @@ describe('no worker sleeps while a ticket waits, and none is signalled without h
       { workers: 1, tickets: 1 },
       wakeFile(
         ADD,
-        '  if (queue.length === 0) { idle.add(child); return true; }\n  if (queue.length',
+        '  if (queue.length === 0) { idle.add(child); return true; }\n  const takesNone',
       ),
       'a ticket waits',
     ],
     [
       'the second look does not see a command',
       { workers: 1, tickets: 0, retires: true },
-      wakeFile(SECOND_LOOK, 'queue.length === 0'),
+      wakeFile(SECOND_LOOK, 'takesNone'),
       'never retires',
     ],
     [

@@ -87,7 +87,7 @@ describe('the reduced exploration has the outcomes of the whole one', () => {
       {},
       {
         file: 'scoreboard/wake',
-        text: 'if (queue.length === 0 && !hasWaiting(board, child) && !isRetiring(board, child))',
+        text: 'if (takesNone && !hasWaiting(board, child) && !isRetiring(board, child))',
         becomes: '',
       },
     ],

@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Poller } from '../../../src/listener/poller.ts';
 import { Standby } from '../../../src/listener/standby.ts';
+import { HEADER } from '../../../src/scoreboard/layout.ts';
 import { leaderOf, takeLead } from '../../../src/scoreboard/leader.ts';
 import { Scoreboard } from '../../../src/scoreboard/scoreboard.ts';
 
@@ -48,6 +49,28 @@ describe('Standby', () => {
     looks.mockClear();
     vi.advanceTimersByTime(4);
     expect(looks).toHaveBeenCalledTimes(4);
+    standby.stop();
+  });
+
+  it('looks after a leader that has put more than one request into the queue, though it saw no event', () => {
+    const board = Scoreboard.create({ connectionSlots: 8, childSlots: 8, bufferBytes: 4096 });
+    const poller = { requestsReady: () => false, pauseRequests() {}, resumeRequests() {} };
+    const overdue = vi.fn();
+    const duties = { wakeOverdue: overdue, admit() {} };
+    const standby = new Standby(board, poller as unknown as Poller, () => {}, duties);
+    takeLead(board, 3);
+    standby.check();
+    vi.advanceTimersByTime(1);
+    expect(overdue).not.toHaveBeenCalled();
+    board.queue.push(1);
+    standby.check();
+    expect(board.header(HEADER.standbyLooks.offset)).toBe(1);
+    vi.advanceTimersByTime(100);
+    expect(overdue.mock.calls.length).toBeGreaterThan(50);
+    // It rests when that is taken.
+    board.queue.pop();
+    vi.advanceTimersByTime(100);
+    expect(board.header(HEADER.standbyLooks.offset)).toBe(0);
     standby.stop();
   });
 });

@@ -1,0 +1,42 @@
+/** What a free worker that polls for itself must not do to others. */
+import { afterEach, expect, it } from 'vitest';
+import { RawClient } from '../support/raw-client.ts';
+import { fixture, type ServerProcess, startServer } from '../support/server-process.ts';
+
+const ROUNDS = 12;
+const BURN_MS = 400;
+
+let server: ServerProcess | null = null;
+afterEach(async () => {
+  await server?.stop('SIGKILL');
+  server = null;
+});
+
+const get = (path: string): string => `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`;
+
+it('a request that comes together with one that nobody knew to be long does not wait for it', async () => {
+  server = await startServer(fixture('app.mjs'), ['--start-servers=2', '--max-request-workers=2']);
+  const clients = await Promise.all(
+    Array.from({ length: 4 }, () => RawClient.open((server as ServerProcess).port)),
+  );
+  for (const client of clients) {
+    client.send(get('/'));
+    await client.response();
+  }
+  for (let round = 0; round < ROUNDS; round++) {
+    // A quiet while, after which the listener no longer looks at the leader; not a wait for anything.
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    const order: string[] = [];
+    // A path of its own: its route is not known to be long.
+    const paths = [`/burn/${round}?ms=${BURN_MS}`, '/', '/', '/'];
+    await Promise.all(
+      clients.map(async (client, index) => {
+        client.send(get(paths[index] as string));
+        const { status } = await client.response();
+        order.push(`${paths[index]} ${status}`);
+      }),
+    );
+    expect(order.at(-1)).toBe(`${paths[0]} 200`);
+  }
+  for (const client of clients) client.close();
+});
