@@ -7,9 +7,7 @@
  */
 import type { Listener } from '../../listener/listener.ts';
 import type { Native } from '../../listener/native.ts';
-import { openAssignments } from '../../scoreboard/assignment.ts';
 import { elapsedTicks, nowTicks, ticksOf } from '../../scoreboard/clock.ts';
-import { observeHeader } from '../../scoreboard/histograms.ts';
 import {
   CHILD,
   ChildCommand,
@@ -26,39 +24,16 @@ import type { AdoptedListens } from '../adopted-listens.ts';
 import { SharedBuffers } from '../shared-buffers.ts';
 import { Backoff } from './backoff.ts';
 import { type Child, coded, reasonOf, serves } from './child.ts';
+import { ChildRecords } from './child-records.ts';
 import { noteSpawn } from './decisions.ts';
 import { LengthySizing } from './lengthy-sizing.ts';
+import type { ChildLimits, ChildrenOptions } from './limits.ts';
 import { type ChildDeath, deathReason, obituary } from './obituary.ts';
-import type { SpawnLimits } from './policy.ts';
-import { limitForLife, Pace } from './recycling.ts';
+import { Pace } from './recycling.ts';
 import { Restarts } from './restarts.ts';
 import { type Crew, Sizing, type WorkerCount } from './sizing.ts';
 import { dueForSuccession } from './succession.ts';
 import { Threads } from './threads.ts';
-
-/** Limits that may change while the server runs. */
-export interface ChildLimits extends SpawnLimits {
-  readonly maxConnectionsPerChild: number;
-  readonly maxRequestsPerChild: number;
-  /** Heap and external memory, 0: none. */
-  readonly maxMemoryPerChildBytes: number;
-  /** Bound on retirement, 0: none. */
-  readonly gracefulShutdownTimeoutMs: number;
-}
-
-export interface ChildrenOptions extends ChildLimits {
-  /** Lengthy workers: started on demand, and retired when idle for a while. */
-  readonly lengthy?: boolean;
-  readonly entry: string;
-  /** Arguments of an entry that is run as a script; null: its exports are served. */
-  readonly script: readonly string[] | null;
-  readonly listens: AdoptedListens;
-  readonly worker: WorkerOptions;
-  /** BroadcastChannel for the application's own metrics; none: nobody listens. */
-  readonly metricsChannel?: string | null;
-  /** Of each child, 0: V8's own bound. */
-  readonly maxHeapPerChildBytes: number;
-}
 
 const MEGABYTE = 2 ** 20;
 
@@ -69,6 +44,7 @@ export class Children {
   readonly #board: Scoreboard;
   readonly #listener: Listener;
   readonly #pool: Pool;
+  readonly #records: ChildRecords;
   readonly #onDemand: boolean;
   readonly #entry: string;
   readonly #script: readonly string[] | null;
@@ -109,11 +85,7 @@ export class Children {
     this.#worker = options.worker;
     this.#limits = options;
     const { first, end } = this.#pool;
-    for (let slot = first; slot < end; slot++) {
-      const fd = native.eventfdCreate();
-      if (fd < 0) throw new Error(`eventfd: errno ${-fd}`);
-      board.setChild(slot, CHILD.wakeFd, fd);
-    }
+    this.#records = new ChildRecords(board, this.#pool, native);
     const heapMb = Math.floor(options.maxHeapPerChildBytes / MEGABYTE);
     this.#threads = new Threads(end - first, heapMb, (message) => this.#onMessage(message));
     this.#restarts = new Restarts(board);
@@ -146,7 +118,7 @@ export class Children {
   /** Other limits from now on; those of a life hold for children that live already as well. */
   configure(limits: Partial<ChildLimits>): void {
     this.#limits = { ...this.#limits, ...limits };
-    for (const child of this.#children.values()) this.#setLimits(child);
+    for (const child of this.#children.values()) this.#records.setLimits(child, this.#limits);
     if (this.#everReady) this.#sizing.tick();
   }
 
@@ -207,15 +179,9 @@ export class Children {
       endsFor: null,
       killed: false,
     };
-    const board = this.#board;
-    for (const field of CLEARED) board.setChild(slot, field, 0);
-    openAssignments(board, slot);
-    board.setChild(slot, CHILD.startedTicks, nowTicks());
-    board.setChild(slot, CHILD.generation, child.generation);
-    board.setChild(slot, CHILD.status, ChildStatus.starting);
-    this.#setLimits(child);
-    board.setChild(slot, CHILD.life, child.life);
-    noteSpawn(board, reason);
+    this.#records.open(child);
+    this.#records.setLimits(child, this.#limits);
+    noteSpawn(this.#board, reason);
     this.#children.set(slot, child);
     void this.#live(child);
     return true;
@@ -250,15 +216,6 @@ export class Children {
     }
     if (typeof result === 'number') this.#onEnd(child, result, null);
     else this.#onEnd(child, ExitReason.error, coded(result));
-  }
-
-  #setLimits({ slot, life }: Child): void {
-    const { maxConnectionsPerChild, maxRequestsPerChild, maxMemoryPerChildBytes } = this.#limits;
-    const set = (field: { readonly offset: number }, limit: number) =>
-      this.#board.setChild(slot, field, limitForLife(limit, life));
-    set(CHILD.connectionLimit, maxConnectionsPerChild);
-    set(CHILD.requestLimit, maxRequestsPerChild);
-    set(CHILD.memoryLimitKb, Math.ceil(maxMemoryPerChildBytes / 1024));
   }
 
   #crew(): Crew {
@@ -410,9 +367,9 @@ export class Children {
     const reason = own === ExitReason.drain || child.killed ? (child.endsFor ?? own) : own;
     this.#pool.idle.remove(slot);
     board.count(HEADER.childExits, 1, reason);
-    this.#observeEnd(slot);
+    this.#records.observeEnd(slot);
     const lost = this.#listener.reclaimChild(slot);
-    for (const field of CLEARED) board.setChild(slot, field, 0);
+    this.#records.clear(slot);
     this.#children.delete(slot);
     this.#countReady();
     if (this.#children.size === 0) this.#onGone?.();
@@ -435,15 +392,6 @@ export class Children {
     }
     // Somebody may have waited for the slot.
     this.#succeed();
-  }
-
-  #observeEnd(slot: number): void {
-    const board = this.#board;
-    const served = board.child(slot, CHILD.lifeConnections);
-    observeHeader(board, 'workerConnectionsAtExit', served);
-    const heapKb = board.child(slot, CHILD.heapUsedKb);
-    // One that died before its first sample says nothing about heaps.
-    if (heapKb > 0) observeHeader(board, 'workerHeapAtExit', heapKb * 1024);
   }
 
   #onFailedStart(child: Child, error: Error & { code?: string }): void {
@@ -530,9 +478,7 @@ export class Children {
 
   /** After the last child is gone. */
   closeDescriptors(native: Native): void {
-    for (let slot = this.#pool.first; slot < this.#pool.end; slot++) {
-      native.close(this.#board.child(slot, CHILD.wakeFd));
-    }
+    this.#records.closeDescriptors(native);
   }
 
   #say(line: string): void {
@@ -546,27 +492,3 @@ const KILLED: Readonly<Partial<Record<number, Error>>> = {
   [ExitReason.clientLeft]: new Error('the client of its request left'),
   [ExitReason.deadline]: new Error('a request was over its deadline and the worker did not turn'),
 };
-
-const CLEARED = [
-  CHILD.command,
-  CHILD.status,
-  CHILD.retireReason,
-  CHILD.currentSlot,
-  CHILD.meanServiceUs,
-  CHILD.lifeConnections,
-  CHILD.lifeRequests,
-  CHILD.pinned,
-  CHILD.heapUsedKb,
-  CHILD.externalKb,
-  CHILD.handlingTicks,
-  CHILD.loopUtilization,
-  CHILD.upgraded,
-  CHILD.inLongHandler,
-  CHILD.progress,
-  CHILD.attention,
-  CHILD.connectionLimit,
-  CHILD.requestLimit,
-  CHILD.memoryLimitKb,
-  CHILD.generation,
-  CHILD.life,
-];
