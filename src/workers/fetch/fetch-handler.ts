@@ -11,8 +11,9 @@ import type { FileOffload } from '../files/offload.ts';
 import type { LengthyRoutes } from '../lengthy/lengthy-routes.ts';
 import type { RouteDeadlines } from '../route-deadlines.ts';
 import { Background, type FetchContext, RequestContext } from './context.ts';
+import { isGone } from './pump.ts';
 import { abortRequest, type ExchangeRequest, requestOf } from './request.ts';
-import { discardResponse, isGone, isResponse, sendResponse } from './send.ts';
+import { discardResponse, isResponse, sendResponse } from './send.ts';
 import { BadHostError } from './url.ts';
 
 /** An application's handler; may return a Response or a promise of one. */
