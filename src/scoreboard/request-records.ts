@@ -132,9 +132,8 @@ export class RequestRecords {
   #open(at: number, incarnation: number, ticks: number): number {
     const words = this.#words;
     const sequence = ((words[at] as number) + 1) | 1;
-    Atomics.store(words, at, sequence);
-    // No plain store below passes this load, and it does not pass the store above.
-    Atomics.load(words, at);
+    // Reads and writes at once: no plain store below passes it.
+    Atomics.exchange(words, at, sequence);
     words[at + word(REQUEST.connection)] = incarnation + 1;
     words[at + word(REQUEST.beganTicks)] = ticks;
     this.#doubles[(at + word(REQUEST.outcome)) >> 1] = 0;

@@ -223,7 +223,7 @@ export class Scoreboard {
 
   /** The time that the trail gives to what this thread moves now: `performance.now()` of its turn. */
   tick(now: number): void {
-    if (this.trail !== null) this.trail.now = now;
+    this.trail?.tick(now);
   }
 
   /** A double of a connection slot. */

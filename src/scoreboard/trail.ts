@@ -51,8 +51,8 @@ export class Trail {
   readonly #counts: Int32Array;
   readonly #entries: Float64Array;
   readonly #patterns: BigInt64Array;
-  /** `performance.now()` of this thread's present turn, the time that entries carry. */
-  now = performance.now();
+  /** The part of an entry that says when: ticks of this thread's present turn, in their place. */
+  #when = 0;
 
   /** @param at where the records begin */
   constructor(memory: SharedArrayBuffer, at: number, connectionSlots: number) {
@@ -60,6 +60,12 @@ export class Trail {
     this.#counts = new Int32Array(memory, at, length >> 2);
     this.#entries = new Float64Array(memory, at, length >> 3);
     this.#patterns = new BigInt64Array(memory, at, length >> 3);
+    this.tick(performance.now());
+  }
+
+  /** A turn of this thread began at this `performance.now()`, the time that entries carry. */
+  tick(now: number): void {
+    this.#when = (ticksOf(now) >>> 0) * TICKS_UNIT;
   }
 
   /** @param owner of the state word: child slot + 1, 0 for nobody */
@@ -67,7 +73,7 @@ export class Trail {
     const at = slot * (TRAIL_BYTES >> 2);
     const count = this.#counts[at] as number;
     const entry = (at >> 1) + ENTRIES + (count % TRAIL_ROOM);
-    this.#entries[entry] = (ticksOf(this.now) >>> 0) * TICKS_UNIT + owner * OWNER_UNIT + state;
+    this.#entries[entry] = this.#when + (owner * OWNER_UNIT + state);
     this.#counts[at] = count + 1 === COUNT_LIMIT ? TRAIL_ROOM : count + 1;
   }
 
