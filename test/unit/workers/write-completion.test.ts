@@ -331,3 +331,27 @@ it('a request behind a response that waited is due again: should its worker die,
   expect(bench.socket(slot).output.endsWith('small\n')).toBe(true);
   expect(bench.board.slot(slot, SLOT.answerPhase)).toBe(AnswerPhase.due);
 });
+
+it('a request that comes at any moment while the rest leaves is not forgotten', () => {
+  const moments = (moment: number): boolean => {
+    const { bench, slot, socket } = served(get('/bytes'), 1_000);
+    socket.room = all;
+    let looks = 0;
+    const look = bench.board.word.bind(bench.board);
+    vi.spyOn(bench.board, 'word').mockImplementation((at) => {
+      const seen = look(at);
+      if (looks++ === moment) bench.notice(slot, FLAG_READY);
+      return seen;
+    });
+    bench.completer.advance(slot);
+    vi.restoreAllMocks();
+    if (looks <= moment) return false;
+    expect(bench.state(slot)).toBe('queued');
+    expect(bench.queued).toEqual([slot]);
+    return true;
+  };
+  let moment = 0;
+  // The last look is the one that the move goes by, and an event behind it makes the move fail.
+  while (moments(moment)) moment++;
+  expect(moment).toBeGreaterThan(1);
+});
