@@ -183,7 +183,7 @@ export class Completer {
   }
 
   #readInWorker(slot: number): void {
-    while (!this.#move(slot, ConnectionEvent.goOn)) {}
+    while (!this.#move(slot, this.#board.word(slot), ConnectionEvent.goOn)) {}
     this.#targets.queued(slot);
   }
 
@@ -205,8 +205,11 @@ export class Completer {
       return;
     }
     for (;;) {
-      const more = (flags & RestFlag.more) !== 0 || flagsOf(board.word(slot)) !== 0;
-      if (!this.#move(slot, more ? ConnectionEvent.goOn : ConnectionEvent.flushed)) continue;
+      // The word that was looked at is the one that is moved: a leading worker may set a flag in between.
+      const word = board.word(slot);
+      const more = (flags & RestFlag.more) !== 0 || flagsOf(word) !== 0;
+      const event = more ? ConnectionEvent.goOn : ConnectionEvent.flushed;
+      if (!this.#move(slot, word, event)) continue;
       if (more) this.#targets.queued(slot);
       return;
     }
@@ -226,9 +229,8 @@ export class Completer {
   }
 
   /** False: an event came, and what it says goes into the next try. */
-  #move(slot: number, event: ConnectionEvent): boolean {
+  #move(slot: number, word: number, event: ConnectionEvent): boolean {
     const board = this.#board;
-    const word = board.word(slot);
     // What the flags said has to be known to whoever reads next.
     if ((flagsOf(word) & (FLAG_END | FLAG_HANGUP)) !== 0) board.setSlot(slot, SLOT.endOfStream, 1);
     const now = performance.now();

@@ -521,7 +521,10 @@ export class Connection implements ResponseCourse, BodyCourse {
         this.abort('peer-gone');
         return;
       }
-      if (!ended) this.#exchange.drained();
+      if (!ended) {
+        this.#unlessBegun();
+        this.#exchange.drained();
+      }
     }
     if (ended) this.#goOn();
     else if (this.#hold.slot >= 0 && this.#body.waiting) this.#body.feed();

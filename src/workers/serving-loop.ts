@@ -292,8 +292,16 @@ export class ServingLoop implements ConnectionHost {
     }
     // A lengthy one that has a connection is not idle; whoever has something for it signals it always.
     if (!this.#draining) return this.#takes ? !goIdle(board, child) : hasWaiting(board, child);
-    // The signal for a command that came since `#serveOwn` has just been taken.
-    return this.#context.getWord(CHILD.status) !== ChildStatus.draining || hasWaiting(board, child);
+    // The signal for a command that came since `#serveOwn` has just been taken; and nobody wakes a worker
+    // for its end whose last connection was through since then.
+    if (this.#context.getWord(CHILD.status) !== ChildStatus.draining) return true;
+    return hasWaiting(board, child) || !this.#isUnfinished;
+  }
+
+  /** Something keeps this worker from its end. */
+  get #isUnfinished(): boolean {
+    if (this.#pinned.size > 0 || this.#soon.length > 0) return true;
+    return this.#upgrades !== null && this.#upgrades.size > 0;
   }
 
   /** It takes another connection from its queue. */
@@ -327,9 +335,7 @@ export class ServingLoop implements ConnectionHost {
     const pool = this.#pool;
     if (pool.queue.length > 0) wakeLowestIdle(board, (fd) => native.eventfdSignal(fd), pool);
     this.#upgrades?.retire(this.#pinned.size > 0);
-    if (this.#pinned.size > 0 || this.#soon.length > 0) return;
-    if (this.#upgrades !== null && this.#upgrades.size > 0) return;
-    if (closeAssignments(board, child)) this.#end();
+    if (!this.#isUnfinished && closeAssignments(board, child)) this.#end();
   }
 
   /** The next connection of the inbox; false: it is empty. */

@@ -1,8 +1,11 @@
 /** A worker that stops with work left is called again, whatever libuv had called it for. */
 import { expect, it } from 'vitest';
 import { type Native, WatchAnswer } from '../../../src/listener/native.ts';
-import { CHILD, ChildStatus } from '../../../src/scoreboard/layout.ts';
+import { pushInbox } from '../../../src/scoreboard/inbox.ts';
+import { CHILD, ChildCommand, ChildStatus } from '../../../src/scoreboard/layout.ts';
 import { Scoreboard } from '../../../src/scoreboard/scoreboard.ts';
+import { ConnectionEvent } from '../../../src/scoreboard/states.ts';
+import type { Connection } from '../../../src/workers/connection.ts';
 import type { WorkerContext } from '../../../src/workers/context.ts';
 import { ServingLoop } from '../../../src/workers/serving-loop.ts';
 
@@ -24,6 +27,7 @@ function worker() {
     },
     pause: () => 0,
     resume: () => 0,
+    unwatch: () => 0,
     setSlice: () => 0,
     epollWait: () => 0,
     eventfdSignal: (fd: number) => {
@@ -44,6 +48,8 @@ function worker() {
     isLengthy: false,
     options: { directPolling: true, looksBeforeSleep: 0 },
     heads: { tick: () => {} },
+    buffers: { release: () => {} },
+    log: null,
     add: () => {},
     storeHeap: () => {},
     getWord: (field: { offset: number }) => board.words[board.childIndex(0) + (field.offset >> 2)],
@@ -64,7 +70,7 @@ function worker() {
   };
   const signalled = () => call(() => loop.onSignal());
   const ready = () => call(() => onRequests(0));
-  return { board, eventfd, queueTickets, signalled, ready };
+  return { board, loop, eventfd, queueTickets, signalled, ready };
 }
 
 it('a call for an eventfd that the call before has emptied does not leave tickets behind', () => {
@@ -84,4 +90,28 @@ it('a call for an eventfd that the call before has emptied does not leave ticket
   signalled();
   expect(board.queue.length).toBeGreaterThan(0);
   expect(eventfd.signalled || board.idle.has(0)).toBe(true);
+});
+
+it('a worker that retires ends with its last connection, though that is over within the same call', () => {
+  const { board, loop, signalled } = worker();
+  const SLOT = 3;
+  const { accept, readable, claim, suspend, ready, close } = ConnectionEvent;
+  const move = (event: ConnectionEvent) => board.move(SLOT, board.word(SLOT), event, 0);
+  const connection = {
+    slot: SLOT,
+    resume: () => {
+      move(close);
+      loop.unpin(connection);
+    },
+  } as unknown as Connection;
+  for (const event of [accept, readable, claim, suspend]) move(event);
+  loop.pin(connection);
+  board.setChild(0, CHILD.command, ChildCommand.retire);
+  signalled();
+  expect(board.child(0, CHILD.status)).toBe(ChildStatus.draining);
+  // Its client has taken the rest of a response: it is through, and nobody will wake it again.
+  move(ready);
+  pushInbox(board, 0, SLOT);
+  signalled();
+  expect(board.child(0, CHILD.status)).toBe(ChildStatus.ended);
 });

@@ -1,6 +1,6 @@
 /** What is left of a response when the socket is full: who sends it, and what comes after it. */
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { CHILD, HEADER, SLOT } from '../../../src/scoreboard/layout.ts';
+import { AnswerPhase, CHILD, HEADER, SLOT } from '../../../src/scoreboard/layout.ts';
 import { FLAG_END, FLAG_HANGUP, FLAG_READY } from '../../../src/scoreboard/transition.ts';
 import type { Exchange } from '../../../src/workers/exchange.ts';
 import { Bench, SPILL_FOLDER } from './connection-bench.ts';
@@ -314,4 +314,44 @@ describe('parts of files and bytes in turn', () => {
     bench.serve(slot, get('/chunked'));
     expect(bench.socket(slot).output.endsWith('\r\n\r\na\r\n0123456789\r\n0\r\n\r\n')).toBe(true);
   });
+});
+
+it('a request behind a response that waited is due again: should its worker die, it is answered', () => {
+  // What takes longer than a moment is sent before the next handler is called.
+  vi.spyOn(performance, 'now').mockReturnValue(1_000);
+  const bench = benchOf({ ...routes, '/never': () => {} });
+  const slot = bench.accept();
+  bench.socket(slot).room = 20;
+  bench.serve(slot, get('/small') + get('/never'));
+  expect(bench.state(slot)).toBe('suspended');
+  // What has left of the earlier response and what has not must not be mixed with another answer.
+  expect(bench.board.slot(slot, SLOT.answerPhase)).toBe(AnswerPhase.begun);
+  bench.socket(slot).room = all;
+  bench.wake(slot);
+  expect(bench.socket(slot).output.endsWith('small\n')).toBe(true);
+  expect(bench.board.slot(slot, SLOT.answerPhase)).toBe(AnswerPhase.due);
+});
+
+it('a request that comes at any moment while the rest leaves is not forgotten', () => {
+  const moments = (moment: number): boolean => {
+    const { bench, slot, socket } = served(get('/bytes'), 1_000);
+    socket.room = all;
+    let looks = 0;
+    const look = bench.board.word.bind(bench.board);
+    vi.spyOn(bench.board, 'word').mockImplementation((at) => {
+      const seen = look(at);
+      if (looks++ === moment) bench.notice(slot, FLAG_READY);
+      return seen;
+    });
+    bench.completer.advance(slot);
+    vi.restoreAllMocks();
+    if (looks <= moment) return false;
+    expect(bench.state(slot)).toBe('queued');
+    expect(bench.queued).toEqual([slot]);
+    return true;
+  };
+  let moment = 0;
+  // The last look is the one that the move goes by, and an event behind it makes the move fail.
+  while (moments(moment)) moment++;
+  expect(moment).toBeGreaterThan(1);
 });
