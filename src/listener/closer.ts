@@ -12,7 +12,7 @@ import { countRequest, NO_SERIES } from '../scoreboard/request-counters.ts';
 import { FilePart } from '../scoreboard/rest.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';
 import { ConnectionEvent, ConnectionState } from '../scoreboard/states.ts';
-import { incarnationOf, Outcome, stateOf } from '../scoreboard/transition.ts';
+import { FLAG_HANGUP, flagsOf, incarnationOf, Outcome, stateOf } from '../scoreboard/transition.ts';
 import { EAGAIN, type Native, Region } from './native.ts';
 import type { SlotPool } from './slots.ts';
 
@@ -124,8 +124,9 @@ export class Closer {
     const began = board.slot(slot, SLOT.sinceTicks);
     // The time of the one before is still there.
     board.setSlot(slot, SLOT.requestSinceTicks, began);
-    // It may be the client's end that has waited.
-    const hasRequest = this.#native.pending(board.slot(slot, SLOT.fd)) > 0;
+    // It may be the client's end that has waited; one that was reset hears nothing.
+    const reset = (flagsOf(word) & FLAG_HANGUP) !== 0;
+    const hasRequest = !reset && this.#native.pending(board.slot(slot, SLOT.fd)) > 0;
     if (hasRequest) {
       const took = Math.max(0, elapsedTicks(began, nowTicks()));
       countRequest(board, board.listenerCounters, 503, took, NO_SERIES);

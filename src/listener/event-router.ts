@@ -100,13 +100,17 @@ export class EventRouter {
           return Routed.departed;
         }
         case ConnectionState.queued:
-        case ConnectionState.resuming:
+        case ConnectionState.resuming: {
           // The worker will see for itself, but for the end of the stream: it reads what there is.
           if ((events & this.#ends) === 0) return Routed.nothing;
-          if (board.move(slot, word, ConnectionEvent.notice, 0, FLAG_END) === Outcome.moved) {
+          // In resuming the other flag tells of a timeout.
+          const reset = stateOf(word) === ConnectionState.queued ? this.#resetFlag(events) : 0;
+          const flags = FLAG_END | reset;
+          if (board.move(slot, word, ConnectionEvent.notice, 0, flags) === Outcome.moved) {
             return Routed.noticed;
           }
           continue;
+        }
         default:
           return Routed.nothing;
       }
@@ -120,7 +124,8 @@ export class EventRouter {
     board.setSlot(slot, SLOT.sinceTicks, ticksOf(this.now));
     // Sticky: once the peer has shut its side, a worker reads until it has seen the end.
     if ((events & this.#ends) !== 0) board.setSlot(slot, SLOT.endOfStream, 1);
-    return board.move(slot, word, ConnectionEvent.readable) === Outcome.moved;
+    const flags = this.#resetFlag(events);
+    return board.move(slot, word, ConnectionEvent.readable, 0, flags) === Outcome.moved;
   }
 
   /** Leaves flags for the worker that owns the connection; its release fails once. */
@@ -138,11 +143,12 @@ export class EventRouter {
   }
 
   #flagsFor(events: number): number {
-    return (
-      FLAG_READY |
-      ((events & this.#ends) !== 0 ? FLAG_END : 0) |
-      ((events & this.#bits.hangup) !== 0 ? FLAG_HANGUP : 0)
-    );
+    return FLAG_READY | ((events & this.#ends) !== 0 ? FLAG_END : 0) | this.#resetFlag(events);
+  }
+
+  /** Nothing can be sent to this peer any more. */
+  #resetFlag(events: number): number {
+    return (events & this.#bits.hangup) !== 0 ? FLAG_HANGUP : 0;
   }
 
   /** Leaves flags for the listener, which looks at them when it has sent the rest. */

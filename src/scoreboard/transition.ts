@@ -24,7 +24,7 @@ export const STATE_MASK = 0x1f;
 export const FLAG_READY = 0x20;
 /** The peer has shut its side: read until the end was seen, its event will not come again. */
 export const FLAG_END = 0x40;
-/** The peer reset the connection; in resuming: it made no progress for too long. */
+/** The peer reset the connection, nothing can be sent; in resuming: it made no progress for too long. */
 export const FLAG_HANGUP = 0x80;
 export const FLAGS_MASK = 0xe0;
 export const OWNER_SHIFT = 8;
@@ -102,7 +102,8 @@ export function successor(
  * Moves a connection: the only writer of state words.
  * @param expected the whole word as the caller saw it, flags included
  * @param child own child slot; used where the row takes ownership
- * @param flags set by `notice`; and by `timeout` of a suspended connection, for its child to find
+ * @param flags set by `notice`; by `readable`, where the peer has reset the connection; and by `timeout` of
+ *   a suspended connection, for its child to find
  * @param trail where changes of state are entered, for this slot
  */
 export function transition(

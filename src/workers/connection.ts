@@ -65,6 +65,8 @@ export class Connection implements ResponseCourse, BodyCourse {
   #accounted = false;
   /** Its handler has asked for a lengthy worker, and is over. */
   #handsOver = false;
+  /** The peer had reset the connection before it was claimed. */
+  #reset = false;
 
   constructor(context: WorkerContext, loop: ServingLoop) {
     this.#context = context;
@@ -87,8 +89,12 @@ export class Connection implements ResponseCourse, BodyCourse {
 
   // ---- taking and serving -------------------------------------------------------------------------
 
-  /** Serves a connection this worker has just claimed; `word` is what the claim made of its state. */
-  open(slot: number, word: number): void {
+  /**
+   * Serves a connection this worker has just claimed.
+   * @param word what the claim made of its state
+   * @param reset the peer has reset it, so there is nobody to answer
+   */
+  open(slot: number, word: number, reset = false): void {
     this.#tenure.take(slot, word);
     this.#answered.open();
     this.#proxyDue = this.#context.proxyHeaders?.isDue(this.#hold.index) === true;
@@ -96,6 +102,7 @@ export class Connection implements ResponseCourse, BodyCourse {
     this.#line = '';
     this.#cause = Aborted.byClient;
     this.#handsOver = false;
+    this.#reset = reset;
     this.#budget = this.#fullBudget;
     this.#exchange.idle();
     this.#accounted = true;
@@ -122,9 +129,16 @@ export class Connection implements ResponseCourse, BodyCourse {
     while (this.#readRequest()) {
       const upgrade = wantsUpgrade(this.#context, this.#reader);
       const lengthy = !upgrade && this.#isForLengthy();
+      // While it waited, or when the responses before it left.
+      const reset = this.#reset || this.#hold.hungUp;
       // A socket of its own, or another worker, would overtake the responses before it.
-      if ((upgrade || lengthy) && this.#answered.length > 0 && !this.#settle()) return;
+      const settles = upgrade || lengthy || reset;
+      if (settles && this.#answered.length > 0 && !this.#settle()) return;
       exchange.begin();
+      if (reset) {
+        this.#forgo();
+        return;
+      }
       const { handler } = this.#context;
       const instead = lengthy ? this.#toLengthy() : handler;
       if (instead === null || (instead === handler && this.#delegate(upgrade))) return;
@@ -144,6 +158,16 @@ export class Connection implements ResponseCourse, BodyCourse {
       }
       if (!this.#afterResponse()) return;
     }
+  }
+
+  /** Nobody is there to be answered: the request that was read is not begun. */
+  #forgo(): void {
+    this.#accounted = false;
+    this.#startedMs = this.#context.now;
+    if (this.#context.log !== null) {
+      this.#line = this.#context.log.begin(this.#exchange, this.#hold);
+    }
+    this.abort('peer-gone');
   }
 
   /** False: the connection does not begin as it has to, and is over. */

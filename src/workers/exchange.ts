@@ -89,6 +89,11 @@ export interface Exchange {
    * leaves, is too slow, sends a malformed chunk or more than limitRequestBody.
    */
   readBody(): Promise<Uint8Array | null>;
+  /**
+   * Trailer fields of a chunked body that was read to its end, valid until the exchange ended: name, value,
+   * name, value ... Without those that mean nothing behind the content (RFC 9110, section 6.5.1).
+   */
+  takeTrailers(): readonly string[];
 
   /**
    * Answers with a complete response; the exchange has ended after it. The connection adds Date,

@@ -11,6 +11,7 @@ import { Phase, SLOT } from '../scoreboard/layout.ts';
 import type { WorkerContext } from './context.ts';
 import type { AbortReason, Exchange, FieldTable, Forwarded } from './exchange.ts';
 import { ConnectionField, Framing } from './http1/response-head.ts';
+import { trailerFields } from './http1/trailers.ts';
 import { tooLate } from './lengthy/hand-over.ts';
 import { answerBusy } from './lengthy/refusals.ts';
 import type { Ownership } from './ownership.ts';
@@ -45,6 +46,8 @@ const HEAD_END = Buffer.from('\r\n\r\n', 'latin1');
 /** Bytes of an address as the native part leaves it: family, port, 16 bytes. */
 const NAME_BYTES = 24;
 const countsAsGone = (): boolean => true;
+
+const NO_FIELDS: readonly string[] = [];
 
 export class HttpExchange implements Exchange {
   readonly #context: WorkerContext;
@@ -173,6 +176,13 @@ export class HttpExchange implements Exchange {
       return Promise.reject(new BodyError('request-ended', 400, 'the request has ended'));
     }
     return this.#body.read();
+  }
+
+  takeTrailers(): readonly string[] {
+    const { trailers } = this.#reader;
+    return trailers === '' || this.response === Response.ended
+      ? NO_FIELDS
+      : trailerFields(trailers);
   }
 
   // ---- the response -------------------------------------------------------------------------------

@@ -24,6 +24,11 @@ export const Received = { nothing: 0, endOfStream: -1, error: -2 } as const;
 
 const NOTHING = Buffer.alloc(0);
 const LINE_FEED = 10;
+/** Of one chunk; of all trailers of a body. */
+const MAX_EXTENSION_BYTES = 1024;
+const MAX_TRAILER_BYTES = 4096;
+/** The trailer section of a body that has none: the empty line. */
+const NO_TRAILERS_BYTES = 2;
 /** An incomplete head is parsed again for a new line end, or this many further bytes. */
 const REPARSE_BYTES = 512;
 
@@ -40,7 +45,7 @@ export class BodyError extends Error {
 
 export class RequestReader {
   readonly #context: WorkerContext;
-  readonly #decoder = new ChunkedDecoder();
+  readonly #decoder: ChunkedDecoder;
   readonly #bytes: RawBuffer;
   readonly #bufferBytes: number;
   #slotIndex = 0;
@@ -63,6 +68,8 @@ export class RequestReader {
 
   /** Of a complete request: length of its body; -1 where it has to be streamed. */
   bodyLength = 0;
+  /** Of a chunked body that was read to its end: the lines of its trailer section, '' for none. */
+  trailers = '';
   /** Of a refused one. */
   refusalStatus = 0;
   refusalCode = '';
@@ -81,6 +88,13 @@ export class RequestReader {
 
   constructor(context: WorkerContext) {
     this.#context = context;
+    const { limitRequestFields, limitRequestFieldSize } = context.options;
+    this.#decoder = new ChunkedDecoder(
+      MAX_EXTENSION_BYTES,
+      MAX_TRAILER_BYTES,
+      limitRequestFields,
+      limitRequestFieldSize,
+    );
     this.#bytes = context.board.buffers as RawBuffer;
     this.#bufferBytes = context.board.bufferBytes;
   }
@@ -92,6 +106,7 @@ export class RequestReader {
     this.#fd = fd;
     this.#buffer = (words[slotIndex + (SLOT.buffer.offset >> 2)] as number) - 1;
     this.#endOfStream = words[slotIndex + (SLOT.endOfStream.offset >> 2)] === 1;
+    this.trailers = '';
     this.#dry = false;
     this.#streamDone = true;
     this.#continueDue = false;
@@ -202,16 +217,16 @@ export class RequestReader {
     return this.bodyLength >= 0 || (!this.#streamChunked && !this.#streamBegun);
   }
 
-  /** Leaves a decoded body as if it had come with its length. */
+  /** Leaves a decoded body so that a decoder finds it complete. */
   makeRepeatable(): void {
     if (this.#phase !== ReadPhase.chunkedBody) return;
-    // What came behind its last chunk goes right behind its payload.
+    // What came behind it goes right behind its payload and its trailers.
     const { copyWithin } = Uint8Array.prototype;
-    const to = this.#base + this.#bodyEnd;
-    copyWithin.call(this.#bytes, to, this.#base + this.#requestEnd, this.#base + this.#end);
-    this.#end -= this.#requestEnd - this.#bodyEnd;
-    this.#requestEnd = this.#bodyEnd;
-    this.#phase = ReadPhase.body;
+    const to = this.#bodyEnd + this.#decoder.trailerLength;
+    const from = this.#base + this.#requestEnd;
+    copyWithin.call(this.#bytes, this.#base + to, from, this.#base + this.#end);
+    this.#end -= this.#requestEnd - to;
+    this.#requestEnd = to;
   }
 
   /** True once for a request whose client waits for 100 Continue before it sends the body. */
@@ -303,6 +318,7 @@ export class RequestReader {
     }
     this.#parsedEnd = 0;
     this.#headEnd = head - this.#base;
+    this.trailers = '';
     this.#streamDone = true;
     this.#continueDue = parser.expectContinue && this.#headEnd === this.#end;
     if (parser.chunked) {
@@ -375,8 +391,9 @@ export class RequestReader {
   #decodeBody(): Read {
     const decoder = this.#decoder;
     const base = this.#base;
-    const from = base + this.#bodyEnd;
-    const result = decoder.decode(this.#bytes, from, base + this.#end, from);
+    const writeTo = base + this.#bodyEnd;
+    const from = writeTo + decoder.trailerLength;
+    const result = decoder.decode(this.#bytes, from, base + this.#end, writeTo);
     if (result < 0) return this.refuse(-result, decoder.error);
     this.#bodyEnd = decoder.written - base;
     const limit = this.#context.options.limitRequestBody;
@@ -384,16 +401,24 @@ export class RequestReader {
       return this.refuse(413, 'body-too-large');
     if (result === 1) {
       this.#parseAgain();
+      this.#keepTrailers();
       return this.#bodyIsComplete(decoder.consumed - base);
     }
-    // All that came is decoded; what follows goes right behind the payload.
-    this.#end = this.#bodyEnd;
+    // All that came is decoded; what follows goes right behind the payload, and the trailers.
+    this.#end = this.#bodyEnd + decoder.trailerLength;
     if (this.#start > 0) this.#compact();
     // Counted here, so that what is stored of the decoder always fits its int32 fields.
     const fits = decoder.remaining < this.#bufferBytes - this.#end;
     if (fits) return Read.incomplete;
     this.#parseAgain();
     return this.#beginStream(Number.POSITIVE_INFINITY, true);
+  }
+
+  /** The decoder has found the end. */
+  #keepTrailers(): void {
+    const { written, trailerLength } = this.#decoder;
+    if (trailerLength <= NO_TRAILERS_BYTES) return;
+    this.trailers = this.#bytes.latin1Slice(written, written + trailerLength);
   }
 
   refuse(status: number, code: string): Read {
@@ -484,13 +509,12 @@ export class RequestReader {
     if (this.#streamChunked && this.#bodyEnd > this.#headEnd) {
       // What was decoded while the body still seemed to fit.
       const piece = this.#copy(this.#headEnd, this.#bodyEnd);
-      this.#bodyEnd = this.#headEnd;
-      this.#empty();
+      this.#emptyBut(this.#bodyEnd);
       return this.#counted(piece);
     }
     if (this.#streamed === 0 && this.#start < this.#headEnd) this.#start = this.#headEnd;
-    if (this.#start >= this.#end) {
-      this.#empty();
+    if (this.#start + (this.#streamChunked ? this.#decoder.trailerLength : 0) >= this.#end) {
+      this.#emptyBut(this.#start);
       return undefined;
     }
     return this.#streamChunked ? this.#chunkedPiece() : this.#lengthPiece();
@@ -508,12 +532,16 @@ export class RequestReader {
 
   #chunkedPiece(): Uint8Array | null | undefined {
     const decoder = this.#decoder;
-    const from = this.#base + this.#start;
-    const result = decoder.decode(this.#bytes, from, this.#base + this.#end, from);
+    const writeTo = this.#base + this.#start;
+    const from = writeTo + decoder.trailerLength;
+    const result = decoder.decode(this.#bytes, from, this.#base + this.#end, writeTo);
     if (result < 0) throw new BodyError(decoder.error, -result, 'malformed chunked body');
-    const piece = this.#copy(this.#start, decoder.written - this.#base);
-    if (result === 1) this.#endStream(decoder.consumed - this.#base);
-    else this.#empty();
+    const written = decoder.written - this.#base;
+    const piece = this.#copy(this.#start, written);
+    if (result === 1) {
+      this.#keepTrailers();
+      this.#endStream(decoder.consumed - this.#base);
+    } else this.#emptyBut(written);
     if (piece.length > 0) return this.#counted(piece);
     return result === 1 ? null : undefined;
   }
@@ -530,6 +558,16 @@ export class RequestReader {
     this.#requestEnd = 0;
     this.#headEnd = 0;
     this.#bodyEnd = 0;
+  }
+
+  /** What was decoded has been taken, but for the trailers that have come so far, which begin there. */
+  #emptyBut(trailersAt: number): void {
+    const length = this.#streamChunked ? this.#decoder.trailerLength : 0;
+    this.#empty();
+    if (length === 0) return;
+    const from = this.#base + trailersAt;
+    Uint8Array.prototype.copyWithin.call(this.#bytes, this.#base, from, from + length);
+    this.#end = length;
   }
 
   #copy(from: number, to: number): Uint8Array {

@@ -23,7 +23,14 @@ import {
 } from '../scoreboard/layout.ts';
 import type { Pool } from '../scoreboard/pool.ts';
 import { ConnectionEvent, ConnectionState } from '../scoreboard/states.ts';
-import { flagsOf, incarnationOf, Outcome, stateOf, successor } from '../scoreboard/transition.ts';
+import {
+  FLAG_HANGUP,
+  flagsOf,
+  incarnationOf,
+  Outcome,
+  stateOf,
+  successor,
+} from '../scoreboard/transition.ts';
 import { callListener, goIdle, hasWaiting, wakeLowestIdle } from '../scoreboard/wake.ts';
 import { Connection, type ServingLoop as ConnectionHost } from './connection.ts';
 import type { WorkerContext } from './context.ts';
@@ -369,7 +376,8 @@ export class ServingLoop implements ConnectionHost {
     const began = context.now;
     this.#countClaim(slot, incarnationOf(word));
     const before = this.#pinned.size;
-    this.#spareConnection().open(slot, successor(word, ConnectionEvent.claim, child, 0));
+    const reset = (flagsOf(word) & FLAG_HANGUP) !== 0;
+    this.#spareConnection().open(slot, successor(word, ConnectionEvent.claim, child, 0), reset);
     if (context.now === began) context.now = performance.now();
     // A long handler does not make the next one long: before it, somebody else was woken.
     const heldUs = (context.now - began) * 1000;

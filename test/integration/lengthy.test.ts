@@ -168,6 +168,19 @@ describe('a handler that decides', () => {
     expect(decided.lengthy).toBe(true);
     expect(decided.thread).not.toBe(light.thread);
   });
+
+  it('has the trailers of its request, and what is pipelined behind it', async () => {
+    server = await startServer(fixture('lengthy-node.mjs'), ['--lengthy-workers=1']);
+    const client = await RawClient.open(server.port);
+    const head = 'POST /trailers HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n';
+    const body = '2;x\r\nhe\r\n3\r\nllo\r\n0\r\nA: 1\r\nB: 2\r\n\r\n';
+    client.send(head + body + get('/'));
+    const first = JSON.parse(String((await client.response()).body));
+    expect(first).toMatchObject({ lengthy: true, trailers: { a: '1', b: '2' } });
+    const second = JSON.parse(String((await client.response()).body));
+    expect(second).toMatchObject({ lengthy: false, trailers: {} });
+    client.close();
+  });
 });
 
 describe('a full pool', () => {

@@ -5,6 +5,7 @@
 import http, { type RequestListener } from 'node:http';
 import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { RawClient } from '../support/raw-client.ts';
 import { fixture, type ServerProcess, startServer } from '../support/server-process.ts';
 
 const DEADLINE_MS = 10_000;
@@ -111,6 +112,72 @@ it.each([
 ])('gives a body to its reader: %s', async (_name, fields, body) => {
   const answer = await same(closing('POST /read HTTP/1.1', fields, body));
   expect(answer.endsWith('["end","close"],true,true]\n')).toBe(true);
+});
+
+describe('trailers', () => {
+  const trailing = (chunks: string, trailers: string): string =>
+    closing(
+      'POST /trailers HTTP/1.1',
+      'X: head\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n',
+      `${chunks}0\r\n${trailers}\r\n`,
+    );
+  const SOME =
+    'X-Sum:  abc \r\nx: tail\r\nSet-Cookie: a\r\nset-cookie: b\r\nX-Sum: d\r\nEmpty:\r\n';
+
+  it.each([
+    ['none', '5\r\nhello\r\n', ''],
+    ['some', '5\r\nhello\r\n', SOME],
+    ['behind no chunk', '', SOME],
+    ['latin1', '', 'Latin: \u00e9\u00a0\r\n__proto__: x\r\n'],
+    ['behind a body that is streamed', `30d40\r\n${'x'.repeat(200_000)}\r\n`, SOME],
+    ['behind a chunk that fills the buffer', `3f00\r\n${'x'.repeat(0x3f00)}\r\n`, SOME],
+  ])('are the same: %s', async (_, chunks, trailers) => {
+    const answer = await same(trailing(chunks, trailers));
+    expect(answer.includes('["X-Sum","abc","x","tail"')).toBe(trailers === SOME);
+  });
+
+  it('are the same where they come byte by byte, behind a body of any way', async () => {
+    for (const chunks of ['', '5\r\nhello\r\n', `7530\r\n${'x'.repeat(30_000)}\r\n`]) {
+      const request = trailing(chunks, SOME);
+      const expected = await exchange(realPort, request);
+      const client = await RawClient.open(server.port);
+      const cut = request.lastIndexOf('0\r\nX-Sum');
+      client.send(Buffer.from(request.slice(0, cut), 'latin1'));
+      await client.dribble(request.slice(cut));
+      const answer = (await client.ended(DEADLINE_MS)).toString('latin1');
+      expect(comparable(answer)).toBe(comparable(expected));
+      client.close();
+    }
+  });
+
+  it('that mean nothing behind the content are dropped', async () => {
+    const answer = await exchange(
+      server.port,
+      trailing('', 'Content-Length: 9\r\nHost: b\r\nAuthorization: c\r\nX-Sum: d\r\n'),
+    );
+    expect(answer).toContain('[0,"head",{"x-sum":"d"},["X-Sum","d"],{"x-sum":["d"]}]');
+  });
+
+  it.each([
+    [400, 'no colon\r\n'],
+    [431, `X: ${'y'.repeat(4_096)}\r\n`],
+    [431, 'a:\r\n'.repeat(101)],
+  ])('are refused with %i where no head might have them', async (status, trailers) => {
+    const answer = await exchange(server.port, trailing('5\r\nhello\r\n', trailers));
+    expect(answer).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
+  });
+
+  it('do not reach the next request of the connection', async () => {
+    const client = await RawClient.open(server.port);
+    const chunked = (trailers: string) =>
+      `POST /trailers HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n${trailers}\r\n`;
+    client.send(`${chunked('A: 1\r\n')}${chunked('')}POST /trailers HTTP/1.1\r\nHost: a\r\n\r\n`);
+    const bodies: unknown[] = [];
+    for (let count = 0; count < 3; count++)
+      bodies.push(JSON.parse(String((await client.response()).body)));
+    expect(bodies.map((body) => (body as unknown[])[2])).toEqual([{ a: '1' }, {}, {}]);
+    client.close();
+  });
 });
 
 it('answers although the body is not read', async () => {

@@ -165,6 +165,76 @@ describe('a request that waits for a worker', () => {
   });
 });
 
+describe('clients that left while their requests waited', () => {
+  const written = (client: RawClient, text: string) =>
+    new Promise<void>((resolve) => client.socket.write(text, () => resolve()));
+  const gone = (client: RawClient) =>
+    new Promise<void>((resolve) => client.socket.once('close', () => resolve()).resetAndDestroy());
+
+  it('are not worked for where they have reset their connections', async () => {
+    const one = ['--start-servers=1', '--max-request-workers=1'];
+    const { port } = await start(...one, '--access-log=stdout', '--log-format=json');
+    const busy = await open(port);
+    busy.send(get('/burn?ms=1500'));
+    await eventually(
+      () => metric('mpm_connections{state="processing"}'),
+      (count) => count === 1,
+    );
+    const waiting = await Promise.all(Array.from({ length: 40 }, () => open(port)));
+    // Half of them with the request waiting before the reset comes, half with both at once.
+    for (const client of waiting.slice(0, 20)) await written(client, get('/burn?ms=500'));
+    await eventually(
+      () => metric('mpm_queue_length'),
+      (count) => count === 20,
+    );
+    await Promise.all(
+      waiting.map(async (client, at) => {
+        if (at >= 20) await written(client, get('/burn?ms=500'));
+        await gone(client);
+      }),
+    );
+    const [halfClosed, next] = [await open(port), await open(port)];
+    halfClosed.send(get('/wait?ms=0'));
+    halfClosed.socket.end();
+    next.send(get('/'));
+    expect((await busy.response()).status).toBe(200);
+    // Half a second for each would be 20 s.
+    expect((await halfClosed.response()).status).toBe(200);
+    expect((await next.response('GET', 2_000)).status).toBe(200);
+    expect(await metric('mpm_aborted_requests_total')).toBe(40);
+    expect(await metric('mpm_queue_length')).toBe(0);
+    const lines = await eventually(
+      () => (server as ServerProcess).output().match(/.*"aborted":true.*/g) ?? [],
+      (found) => found.length === 40,
+    );
+    for (const line of lines) {
+      expect(JSON.parse(line)).toMatchObject({ target: '/burn?ms=500', status: 0, bodyBytes: 0 });
+    }
+  });
+
+  it('leave full service behind within a second of the load', async () => {
+    const { port } = await start('--max-connections=200', '--max-request-workers=2');
+    const load = await Promise.all(Array.from({ length: 600 }, () => open(port)));
+    // Six seconds of work for two workers, if they did it.
+    for (const [at, client] of load.entries()) client.send(get(at % 2 === 0 ? '/burn?ms=40' : '/'));
+    const [first] = load as [RawClient];
+    expect((await first.response()).status).toBe(200);
+    await Promise.all(
+      load.map(async (client, at) => {
+        if (at % 2 === 0) await gone(client);
+        else client.close();
+      }),
+    );
+    const ended = performance.now();
+    const fresh = await Promise.all(Array.from({ length: 20 }, () => open(port)));
+    for (const client of fresh) client.send(get('/'));
+    for (const client of fresh) {
+      expect((await client.response('GET', 10_000)).status).toBe(200);
+    }
+    expect(performance.now() - ended).toBeLessThan(1_000);
+  });
+});
+
 describe('without a free descriptor', () => {
   it('accepting pauses without spinning, those inside are served, and it recovers', async () => {
     const { port, process: child } = await start('--start-servers=1', '--max-request-workers=1');

@@ -27,6 +27,8 @@ interface Life {
   readonly polling?: boolean;
   /** Workers poll the request set themselves. */
   readonly leads?: boolean;
+  /** The clients do not finish, they reset their connections. */
+  readonly resets?: boolean;
   readonly weak?: boolean;
   readonly faults?: readonly Fault[];
 }
@@ -42,6 +44,7 @@ function life(
     lastRequest = 0,
     polling = false,
     leads = false,
+    resets = false,
     weak = false,
     faults = [],
   }: Life,
@@ -53,10 +56,10 @@ function life(
   }
   for (let slot = 0; slot < slots; slot++) {
     for (let incarnation = 0; incarnation < clients; incarnation++) {
-      threads.push(client(model, slot, { bytes, incarnation }));
+      threads.push(client(model, slot, { bytes, incarnation, resets }));
     }
   }
-  const cutOff = sweeps > 0 || lastRequest > 0;
+  const cutOff = sweeps > 0 || lastRequest > 0 || resets;
   return {
     memory: model.memory,
     threads,
@@ -85,6 +88,14 @@ describe('every request is served once and every connection closed once', () => 
     ['a worker that leads, two requests', { bytes: 2, leads: true }],
     ['a leading worker that ends the connection', { bytes: 2, leads: true, lastRequest: 1 }],
     ['a leading worker and the sweeper', { leads: true, sweeps: 2 }],
+    ['a client that resets its connection', { resets: true }],
+    ['the same, two workers', { resets: true, workers: 2 }],
+    ['the same, two requests', { resets: true, bytes: 2 }],
+    ['the same, with a leading worker and the sweeper', { resets: true, leads: true, sweeps: 1 }],
+    [
+      'the same on one slot, one after the other, no request',
+      { resets: true, clients: 2, bytes: 0 },
+    ],
     ['delayed stores', { bytes: 2, weak: true }],
   ])('%s', (name, size) => {
     const report = explore(life(production, size));
@@ -183,6 +194,18 @@ describe('and would be caught where it was not', () => {
       'stays in keepalive',
     ],
     [
+      'a reset that comes while queued is thrown away',
+      { resets: true },
+      { file: router, text: 'const flags = FLAG_END | reset;', becomes: 'const flags = FLAG_END;' },
+      'known to have left',
+    ],
+    [
+      'a reset that comes with the request is thrown away',
+      { resets: true },
+      { file: router, text: 'const flags = this.#resetFlag(events);', becomes: 'const flags = 0;' },
+      'known to have left',
+    ],
+    [
       'a notice that lost is not tried again',
       { bytes: 2 },
       {
@@ -197,8 +220,8 @@ describe('and would be caught where it was not', () => {
       { bytes: 2, sweeps: 1, leads: true },
       {
         file: router,
-        text: 'return board.move(slot, word, ConnectionEvent.readable) === Outcome.moved;',
-        becomes: 'board.move(slot, word, ConnectionEvent.readable); return true;',
+        text: 'return board.move(slot, word, ConnectionEvent.readable, 0, flags) === Outcome.moved;',
+        becomes: 'board.move(slot, word, ConnectionEvent.readable, 0, flags); return true;',
       },
       '',
     ],

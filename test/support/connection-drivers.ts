@@ -29,11 +29,11 @@ export type Fault =
   | 'a close that lost is taken for one that moved'
   | 'a lingering connection is drained before its flag is taken';
 
-/** A client: so many bytes one after another, then the end of its stream. */
+/** A client: so many bytes one after another, then the end of its stream, or a reset. */
 export function client(
   model: ModelBoard,
   slot: number,
-  { bytes = 1, incarnation = 0, finishes = true } = {},
+  { bytes = 1, incarnation = 0, finishes = true, resets = false } = {},
 ): ModelThread<number> {
   const steps = bytes + (finishes ? 1 : 0);
   return {
@@ -42,6 +42,7 @@ export function client(
     turn: (done) => {
       if (done < 0) model.awaitConnection(slot, incarnation);
       else if (done < bytes) model.send(slot, incarnation);
+      else if (resets) model.reset(slot, incarnation);
       else model.finish(slot, incarnation);
       return done + 1 === steps ? null : done + 1;
     },

@@ -150,6 +150,10 @@ export class FakeExchange implements Exchange {
     return this.handsOver;
   }
 
+  takeTrailers(): readonly string[] {
+    return [];
+  }
+
   async readBody(): Promise<Uint8Array | null> {
     this.#live();
     this.reads++;

@@ -146,6 +146,7 @@ class ListenerTurn {
     }
     const router = new code.router.EventRouter(this.#board, BITS, signal);
     const routed = router.route(slot, incarnation, events);
+    if ((events & BITS.hangup) !== 0) this.#model.resetTold(slot);
     if (routed === Routed.queued) this.#push(slot);
     if (routed === Routed.lingers) this.#drainLingering(slot);
     if (!current && routed !== Routed.stale) {

@@ -45,10 +45,17 @@ export const BITS = { readable: 1, writable: 2, hangup: 4, endOfStream: 8 } as c
 const HANDBACK_FD = 50;
 const FIRST_WAKE_FD = 100;
 const FIN = 0x100;
+const RST = 0x200;
+const ENDS = FIN | RST;
 const RINGS = ['queue', 'handback', 'lengthy'] as const;
 type Ring = (typeof RINGS)[number];
 /** The model's word that says which thread has won a cell of a ring and not yet published it. */
 const cellName = (ring: string, cell: number) => `${ring}.winner${cell}`;
+
+const unreadIn = (socket: number): number => {
+  const bytes = socket & ~ENDS;
+  return bytes > 0 || (socket & ENDS) !== 0 ? bytes : -1;
+};
 
 export class ModelBoard {
   readonly memory: Memory;
@@ -95,6 +102,7 @@ export class ModelBoard {
         `open${slot}`,
         `connected${slot}`,
         `connectedAgain${slot}`,
+        `told${slot}`,
       ]),
       ...extra,
     ].flat();
@@ -241,6 +249,21 @@ export class ModelBoard {
     Atomics.or(this.words, this.own(`edge${slot}`), 1 << incarnation);
   }
 
+  /** The peer resets the connection; what it has sent before can still be received. */
+  reset(slot: number, incarnation = 0): void {
+    Atomics.or(this.words, this.own(`socket${slot}`), ENDS);
+    Atomics.or(this.words, this.own(`edge${slot}`), 1 << incarnation);
+  }
+
+  /** A poller has routed the event of a reset. */
+  resetTold(slot: number): void {
+    Atomics.store(this.words, this.own(`told${slot}`), 1);
+  }
+
+  isResetTold(slot: number): boolean {
+    return Atomics.load(this.words, this.own(`told${slot}`)) === 1;
+  }
+
   /** The edge is raised once more where there is something to read. */
   tellAgain(slot: number): void {
     if (Atomics.load(this.words, this.own(`socket${slot}`)) === 0) return;
@@ -252,15 +275,19 @@ export class ModelBoard {
     return Array.from({ length: this.slots }, (_, slot) => `edge${slot}`);
   }
 
-  /** Takes what the poll set has: slot, incarnation, and how the socket is now (1 readable, 8 ended). */
+  /** Takes what the poll set has: slot, incarnation, and how the socket is now (`BITS`). */
   poll(): [number, number, number][] {
     const tickets: [number, number, number][] = [];
     for (let slot = 0; slot < this.slots; slot++) {
       const edges = Atomics.exchange(this.words, this.own(`edge${slot}`), 0);
       if (edges === 0) continue;
-      const ended = (Atomics.load(this.words, this.own(`socket${slot}`)) & FIN) !== 0;
+      const socket = Atomics.load(this.words, this.own(`socket${slot}`));
+      const events =
+        BITS.readable |
+        ((socket & FIN) !== 0 ? BITS.endOfStream : 0) |
+        ((socket & RST) !== 0 ? BITS.hangup : 0);
       for (const incarnation of [0, 1]) {
-        if ((edges & (1 << incarnation)) !== 0) tickets.push([slot, incarnation, ended ? 9 : 1]);
+        if ((edges & (1 << incarnation)) !== 0) tickets.push([slot, incarnation, events]);
       }
     }
     return tickets;
@@ -268,16 +295,12 @@ export class ModelBoard {
 
   /** Bytes (> 0), 0 at the end of the stream, -1 where there is nothing now. */
   receive(slot: number): number {
-    const unread = Atomics.and(this.words, this.own(`socket${slot}`), FIN);
-    if (unread === FIN) return 0;
-    return unread === 0 ? -1 : unread & ~FIN;
+    return unreadIn(Atomics.and(this.words, this.own(`socket${slot}`), ENDS));
   }
 
   /** Unread bytes without taking them, as `receive` says it. */
   pending(slot: number): number {
-    const unread = Atomics.load(this.words, this.own(`socket${slot}`));
-    if (unread === FIN) return 0;
-    return unread === 0 ? -1 : unread & ~FIN;
+    return unreadIn(Atomics.load(this.words, this.own(`socket${slot}`)));
   }
 
   closeDescriptor(slot: number): void {

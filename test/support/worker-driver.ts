@@ -8,7 +8,13 @@
 import { CHILD, SLOT } from '../../src/scoreboard/layout.ts';
 import type { Scoreboard } from '../../src/scoreboard/scoreboard.ts';
 import { ConnectionEvent, ConnectionState } from '../../src/scoreboard/states.ts';
-import { FLAG_END, flagsOf, Outcome, stateOf } from '../../src/scoreboard/transition.ts';
+import {
+  FLAG_END,
+  FLAG_HANGUP,
+  flagsOf,
+  Outcome,
+  stateOf,
+} from '../../src/scoreboard/transition.ts';
 import type { Ownership, ReleaseEvent } from '../../src/workers/ownership.ts';
 import type { Fault } from './connection-drivers.ts';
 import { forbid, type ModelThread } from './explorer.ts';
@@ -95,18 +101,28 @@ function takeAttention(board: Scoreboard, child: number): void {
 
 /** A ticket is good for as long as the connection is queued, whatever flags come meanwhile. */
 function claim(
-  { board, code }: ModelBoard,
+  model: ModelBoard,
   child: number,
   slot: number,
   faults: readonly Fault[],
 ): WorkerLocal {
+  const { board, code } = model;
   for (;;) {
+    // Before the word: what was told by then must be in it.
+    const told = model.isResetTold(slot);
     const word = board.word(slot);
     if (stateOf(word) !== ConnectionState.queued) return { at: 'loop' };
     if (board.move(slot, word, ConnectionEvent.claim, child) !== Outcome.moved) {
       if (faults.includes('a claim that lost to a flag drops its ticket')) return { at: 'loop' };
       continue;
     }
+    if ((flagsOf(word) & FLAG_HANGUP) !== 0) {
+      const claimed = code.transition.successor(word, ConnectionEvent.claim, child, 0);
+      const hold = holdOf(model, child, slot, claimed);
+      while (!hold.release(ConnectionEvent.close, 0)) hold.attend();
+      return { at: 'handBack', slot };
+    }
+    if (told) forbid('a request of a client that is known to have left was begun');
     if (flagsOf(word) !== 0 && !faults.includes('the flags of a queued connection are not taken')) {
       board.setSlot(slot, SLOT.endOfStream, 1);
     }

@@ -95,6 +95,11 @@ export class NodeExchange implements Exchange {
     throw new TypeError('the body has to be streamed');
   }
 
+  /** Only `(req, res)` handlers ask for them, and here those have node:http's own messages. */
+  takeTrailers(): readonly string[] {
+    return [];
+  }
+
   async readBody(): Promise<Uint8Array | null> {
     this.#pieces ??= this.#request[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
     const { done, value } = await this.#pieces.next();

@@ -6,9 +6,9 @@
  * May not: read or write outside the bytes it is given, allocate, or keep anything of a body besides
  * those three numbers.
  *
- * Trailer fields are held to the grammar of fields and to a bound, and then dropped, all of them:
- * nobody here merges them into the head (RFC 9110 section 6.5.1), so a Content-Length, Host or
- * Transfer-Encoding among them cannot mean anything.
+ * Trailer fields are held to the grammar of fields and to bounds, and kept, line by line as they came,
+ * right behind the payload. Nobody here merges them into the head (RFC 9110 section 6.5.1), so a
+ * Content-Length, Host or Transfer-Encoding among them cannot mean anything.
  */
 
 import {
@@ -37,6 +37,8 @@ export const CHUNKED_REFUSALS = {
   'invalid-trailer': 400,
   'chunk-extension-too-large': 413,
   'trailers-too-large': 431,
+  'too-many-trailers': 431,
+  'trailer-too-large': 431,
 } as const;
 
 export type ChunkedRefusal = keyof typeof CHUNKED_REFUSALS;
@@ -76,6 +78,7 @@ export const CHUNKED_PHASE = {
 export const MAX_CHUNK_SIZE_DIGITS = 16;
 
 const PHASE = CHUNKED_PHASE;
+const CRLF_BYTES = 2;
 
 /** Below this many bytes a loop moves payload faster than a call of copyWithin. */
 const SMALL_MOVE_BYTES = 24;
@@ -92,14 +95,30 @@ export class ChunkedDecoder {
 
   readonly #maxExtensionBytes: number;
   readonly #maxTrailerBytes: number;
+  readonly #maxTrailers: number;
+  readonly #maxTrailerSize: number;
 
   /**
    * @param maxExtensionBytes bound on the extensions of one chunk line
    * @param maxTrailerBytes bound on the whole trailer section, its line ends included
+   * @param maxTrailers bound on the number of trailer fields
+   * @param maxTrailerSize bound on one of their lines, without its end
    */
-  constructor(maxExtensionBytes = 1024, maxTrailerBytes = 4096) {
+  constructor(
+    maxExtensionBytes = 1024,
+    maxTrailerBytes = 4096,
+    maxTrailers = Number.POSITIVE_INFINITY,
+    maxTrailerSize = Number.POSITIVE_INFINITY,
+  ) {
     this.#maxExtensionBytes = maxExtensionBytes;
     this.#maxTrailerBytes = maxTrailerBytes;
+    this.#maxTrailers = maxTrailers;
+    this.#maxTrailerSize = maxTrailerSize;
+  }
+
+  /** Bytes of the trailer section that stand behind the payload, its last CRLF included. */
+  get trailerLength(): number {
+    return isInTrailers(this.phase) || this.phase === PHASE.done ? this.trailerBytes : 0;
   }
 
   reset(): void {
@@ -112,9 +131,10 @@ export class ChunkedDecoder {
   }
 
   /**
-   * Decodes bytes[from, to) and writes payload from `writeTo` (at most `from`) on. 1: the body is
-   * complete; 0: everything was read and more is needed; negative: refused with that status.
-   * A refusal lasts; its payload up to `written` was valid.
+   * Decodes bytes[from, to) and writes payload from `writeTo` on. 1: the body is complete; 0: everything
+   * was read and more is needed; negative: refused with that status. A refusal lasts; its payload up to
+   * `written` was valid.
+   * @param writeTo at most `from - trailerLength`; the trailers that were kept stand there
    */
   decode(bytes: Uint8Array, from: number, to: number, writeTo: number): number {
     let i = from;
@@ -129,7 +149,11 @@ export class ChunkedDecoder {
         this.remaining -= length;
         if (this.remaining === 0) phase = PHASE.dataCr;
       } else {
-        phase = this.#step(phase, bytes[i]);
+        const byte = bytes[i];
+        const inTrailers = isInTrailers(phase);
+        phase = this.#step(phase, byte);
+        if (inTrailers && phase !== PHASE.refused) bytes[out + this.trailerBytes - 1] = byte;
+        if (phase === PHASE.done) phase = this.#checkTrailers(bytes, out);
         if (phase !== PHASE.refused) i++;
       }
     }
@@ -228,7 +252,23 @@ export class ChunkedDecoder {
     if (next === PHASE.done || next === PHASE.endLf) return next;
     return this.trailerBytes > this.#maxTrailerBytes ? this.#refuse('trailers-too-large') : next;
   }
+
+  /** The section is complete: what bounds fields bounds trailers, too. Every LF in it ends a line. */
+  #checkTrailers(bytes: Uint8Array, start: number): number {
+    const end = start + this.trailerBytes - CRLF_BYTES;
+    let count = 0;
+    for (let line = start; line < end; ) {
+      const next = bytes.indexOf(LF, line) + 1;
+      if (next - CRLF_BYTES - line > this.#maxTrailerSize) return this.#refuse('trailer-too-large');
+      if (++count > this.#maxTrailers) return this.#refuse('too-many-trailers');
+      line = next;
+    }
+    return PHASE.done;
+  }
 }
+
+const isInTrailers = (phase: number): boolean =>
+  phase >= PHASE.trailerStart && phase <= PHASE.endLf;
 
 /** White space, `=` and `;` between the parts; CR and LF were seen to before. */
 function nextInExtension(phase: number, byte: number): number {

@@ -18,7 +18,7 @@ interface MessageInternals {
   _consuming: boolean;
   _readableState: { readingMore: boolean };
   _dumped: boolean;
-  _addHeaderLines(list: string[], length: number): void;
+  _addHeaderLines(list: readonly string[], length: number): void;
   _read(): void;
   _destroy(error: Error | null, callback: (error?: Error | null) => void): void;
 }
@@ -58,7 +58,14 @@ export class IncomingRequest extends shaped(IncomingMessage) {
     // Header objects are Node's own and made from this list on demand.
     const list = rawFields(exchange.head, table, table.serial);
     internals._addHeaderLines(list, list.length);
-    this.complete = exchange.bodyLength >= 0;
+    if (exchange.bodyLength >= 0) this.#complete();
+  }
+
+  /** All of it has come, trailers included; from here on Node adds lines to those. */
+  #complete(): void {
+    this.complete = true;
+    const list = this.#exchange.takeTrailers();
+    if (list.length > 0) (this as unknown as MessageInternals)._addHeaderLines(list, list.length);
   }
 
   #isGone(): boolean {
@@ -106,7 +113,7 @@ export class IncomingRequest extends shaped(IncomingMessage) {
     if (this.destroyed) return;
     (this.socket as unknown as ExchangeSocket).touch();
     if (piece === null) {
-      this.complete = true;
+      this.#complete();
       this.push(null);
     } else {
       this.push(Buffer.from(piece));

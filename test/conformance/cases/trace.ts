@@ -8,6 +8,7 @@
 
 import { ChunkedDecoder } from '../../../src/workers/http1/chunked-decoder.ts';
 import { type RequestLimits, RequestParser } from '../../../src/workers/http1/request-parser.ts';
+import { trailerFields } from '../../../src/workers/http1/trailers.ts';
 
 /** Shared, as connection buffers are; the stream starts somewhere inside. */
 const ARENA = Buffer.from(new SharedArrayBuffer(64 * 1024));
@@ -33,7 +34,7 @@ export function trace(pieces: readonly Uint8Array[], limits: RequestLimits): str
           lines.push(...body.payloadLine(), body.error);
           over = true;
         } else if (body.complete) {
-          lines.push(...body.payloadLine());
+          lines.push(...body.payloadLine(), ...body.trailerLines());
           over = body.last;
           body = null;
           going = true;
@@ -49,7 +50,7 @@ export function trace(pieces: readonly Uint8Array[], limits: RequestLimits): str
         at = end;
         going = true;
         if (parser.upgrade || parser.method === 'CONNECT') over = true;
-        else body = new Body(at, parser);
+        else body = new Body(at, parser, limits);
       }
     }
   }
@@ -69,12 +70,15 @@ class Body {
   error = '';
   readonly last: boolean;
   readonly #chunked: boolean;
+  readonly #limits: RequestLimits;
+  #trailers = '';
   #left: number;
   #payload = '';
   #written: number;
   #state = { phase: 0, remaining: 0, trailerBytes: 0 };
 
-  constructor(at: number, parser: RequestParser) {
+  constructor(at: number, parser: RequestParser, limits: RequestLimits) {
+    this.#limits = limits;
     this.last = !parser.keepAlive;
     this.#chunked = parser.chunked;
     this.#left = Math.max(0, parser.contentLength);
@@ -91,15 +95,27 @@ class Body {
       return at + length;
     }
     // A new decoder each time: the three numbers are all that a connection keeps.
-    const decoder = Object.assign(new ChunkedDecoder(64, 64), this.#state);
+    const { fields, fieldSize } = this.#limits;
+    const decoder = Object.assign(new ChunkedDecoder(64, 64, fields, fieldSize), this.#state);
     const result = decoder.decode(ARENA, at, filled, this.#written);
     this.#payload += ARENA.toString('latin1', this.#written, decoder.written);
     this.#written = decoder.written;
     const { phase, remaining, trailerBytes } = decoder;
     this.#state = { phase, remaining, trailerBytes };
     this.complete = result === 1;
+    const { written, trailerLength } = decoder;
+    if (result === 1) this.#trailers = ARENA.toString('latin1', written, written + trailerLength);
     if (result < 0) this.error = `refused ${-result} ${decoder.error}`;
     return decoder.consumed;
+  }
+
+  trailerLines(): string[] {
+    const list = trailerFields(this.#trailers);
+    const lines: string[] = [];
+    for (let at = 0; at < list.length; at += 2) {
+      lines.push(`trailer ${list[at]}: ${show(list[at + 1] as string)}`);
+    }
+    return lines;
   }
 
   payloadLine(): string[] {

@@ -73,6 +73,31 @@ describe('a chunked body', () => {
     }
   });
 
+  test('has its trailers behind its payload, however often it was moved on', () => {
+    const section = 'A: 1\r\nBc:  two \r\n\r\n';
+    const text = `5\r\nhello\r\n3;x\r\nyou\r\n0;y\r\n${section}GET /`;
+    for (let cut = 0; cut < text.length - 'GET /'.length; cut++) {
+      const bytes = latin1(text);
+      const first = new ChunkedDecoder();
+      expect(first.decode(bytes, 0, cut, 0)).toBe(0);
+      // As a connection buffer is kept: the rest comes right behind what was decoded.
+      const kept = first.written + first.trailerLength;
+      bytes.copyWithin(kept, cut);
+      const second = new ChunkedDecoder();
+      Object.assign(second, {
+        phase: first.phase,
+        remaining: first.remaining,
+        trailerBytes: first.trailerBytes,
+      });
+      const end = bytes.length - (cut - kept);
+      expect(second.decode(bytes, kept, end, first.written)).toBe(1);
+      const { written, trailerLength, consumed } = second;
+      expect(bytes.toString('latin1', 0, written)).toBe('helloyou');
+      expect(bytes.toString('latin1', written, written + trailerLength)).toBe(section);
+      expect(bytes.toString('latin1', consumed, end)).toBe('GET /');
+    }
+  });
+
   test('may have a chunk of more than an int32 holds', () => {
     const decoder = new ChunkedDecoder();
     const bytes = latin1('1fffffffffffff\r\nabc');

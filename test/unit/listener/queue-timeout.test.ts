@@ -10,7 +10,7 @@ import { nowTicks } from '../../../src/scoreboard/clock.ts';
 import { CHILD, CloseReason, HEADER, SLOT } from '../../../src/scoreboard/layout.ts';
 import { Scoreboard } from '../../../src/scoreboard/scoreboard.ts';
 import { ConnectionEvent, ConnectionState } from '../../../src/scoreboard/states.ts';
-import { Outcome, stateOf } from '../../../src/scoreboard/transition.ts';
+import { FLAG_END, FLAG_HANGUP, Outcome, stateOf } from '../../../src/scoreboard/transition.ts';
 
 const SLOTS = 8;
 const TIMEOUT_MS = 1_000;
@@ -104,6 +104,14 @@ describe('after queueTimeout', () => {
   it('a client that has only left gets no answer', () => {
     const slot = queued(TIMEOUT_MS + 500);
     pending.set(slot, 0);
+    sweeper.sweep();
+    expect([stateName(slot), sent.has(slot)]).toEqual(['lingerShort', false]);
+    expect(board.childDouble(board.listenerCounters, CHILD.statuses, 4)).toBe(0);
+  });
+
+  it('nor does one that has reset its connection, though its request is there', () => {
+    const slot = queued(TIMEOUT_MS + 500);
+    board.move(slot, board.word(slot), ConnectionEvent.notice, 0, FLAG_END | FLAG_HANGUP);
     sweeper.sweep();
     expect([stateName(slot), sent.has(slot)]).toEqual(['lingerShort', false]);
     expect(board.childDouble(board.listenerCounters, CHILD.statuses, 4)).toBe(0);

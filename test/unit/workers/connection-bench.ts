@@ -269,9 +269,14 @@ export class Bench implements ServingLoop {
 
   /** The connection says this, and the worker claims it. */
   serve(slot: number, text: string): void {
+    this.queue(slot, text);
+    this.claim(slot);
+  }
+
+  /** The connection says this, and waits for a worker. */
+  queue(slot: number, text: string): void {
     this.socket(slot).say(text);
     this.board.move(slot, this.board.word(slot), ConnectionEvent.readable);
-    this.claim(slot);
   }
 
   /** The worker takes it out of the queue. */
@@ -280,7 +285,9 @@ export class Bench implements ServingLoop {
     this.board.move(slot, word, ConnectionEvent.claim, 0);
     this.context.now = performance.now();
     const connection = this.spare.pop() ?? new Connection(this.context, this);
-    connection.open(slot, successor(word, ConnectionEvent.claim, 0, 0));
+    if (flagsOf(word) !== 0) this.board.setSlot(slot, SLOT.endOfStream, 1);
+    const reset = (flagsOf(word) & FLAG_HANGUP) !== 0;
+    connection.open(slot, successor(word, ConnectionEvent.claim, 0, 0), reset);
   }
 
   /** Puts a suspended connection into the inbox. */

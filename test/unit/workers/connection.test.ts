@@ -1,6 +1,6 @@
 /** The course of a connection at the points where events, handlers and reuse meet. */
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { ReadPhase, SLOT } from '../../../src/scoreboard/layout.ts';
+import { CHILD, ReadPhase, SLOT } from '../../../src/scoreboard/layout.ts';
 import { FLAG_END, FLAG_HANGUP } from '../../../src/scoreboard/transition.ts';
 import type { Exchange } from '../../../src/workers/exchange.ts';
 import { Bench } from './connection-bench.ts';
@@ -517,6 +517,81 @@ describe('a client that shuts its side while its handler is unfinished', () => {
     bench.notice(slot, FLAG_END);
     bench.pinned.get(slot)?.checkHangup();
     expect(calls).toEqual([]);
+  });
+});
+
+describe('a client that resets its connection before its request is begun', () => {
+  const aborted = (bench: Bench) => bench.board.childDouble(0, CHILD.aborted);
+  function counting() {
+    const begun: string[] = [];
+    const bench = benchOf({
+      '/': (exchange) => {
+        begun.push('/');
+        ok(exchange);
+      },
+    });
+    return { bench, begun, slot: bench.accept() };
+  }
+
+  it('has none of its requests handled, and the first counts as aborted', () => {
+    const { bench, begun, slot } = counting();
+    bench.queue(slot, get('/') + get('/'));
+    bench.notice(slot, FLAG_END | FLAG_HANGUP);
+    bench.claim(slot);
+    expect(begun).toEqual([]);
+    expect(bench.state(slot)).toBe('closing');
+    expect(aborted(bench)).toBe(1);
+    expect(bench.requests).toBe(0);
+  });
+
+  it('is closed, and counted nowhere, where it has sent no whole request', () => {
+    const { bench, begun, slot } = counting();
+    bench.queue(slot, 'GET / HTT');
+    bench.notice(slot, FLAG_END | FLAG_HANGUP);
+    bench.socket(slot).endOfInput = true;
+    bench.claim(slot);
+    expect(begun).toEqual([]);
+    expect(bench.state(slot)).toBe('closing');
+    expect(aborted(bench)).toBe(0);
+  });
+
+  it('is answered where it has only shut its side', () => {
+    const { bench, begun, slot } = counting();
+    bench.queue(slot, get('/'));
+    bench.notice(slot, FLAG_END);
+    bench.socket(slot).endOfInput = true;
+    bench.claim(slot);
+    expect(begun).toEqual(['/']);
+    expect(statuses(bench.socket(slot).output)).toEqual(['200']);
+  });
+
+  it('has its next request left where the one before it was being answered', () => {
+    const begun: string[] = [];
+    const bench: Bench = benchOf({
+      '/first': (exchange) => {
+        begun.push('/first');
+        bench.notice(slot, FLAG_END | FLAG_HANGUP);
+        ok(exchange);
+      },
+      '/': () => begun.push('/'),
+    });
+    const slot = bench.accept();
+    bench.serve(slot, get('/first') + get('/'));
+    expect(begun).toEqual(['/first']);
+    expect(bench.state(slot)).toBe('closing');
+    expect(aborted(bench)).toBe(1);
+  });
+
+  it('leaves nothing behind for the connection that the worker serves next', () => {
+    const { bench, begun, slot } = counting();
+    bench.queue(slot, get('/'));
+    bench.notice(slot, FLAG_END | FLAG_HANGUP);
+    bench.claim(slot);
+    const next = bench.accept();
+    bench.serve(next, get('/'));
+    expect(begun).toEqual(['/']);
+    expect(statuses(bench.socket(next).output)).toEqual(['200']);
+    expect(bench.state(next)).toBe('keepalive');
   });
 });
 
