@@ -8,6 +8,7 @@
  * Own code rather than node:util's parseArgs: that one throws at the first unknown flag without a
  * suggestion, and cannot let a switch stand without its value.
  */
+import { visible } from '../admin/visible.ts';
 import type { Setting } from '../config/directives.ts';
 import { flagOf, nearest } from '../config/errors.ts';
 import { isSwitchWord } from '../config/kinds.ts';
@@ -41,7 +42,8 @@ export type Invocation =
 /** The command line makes no sense; its message is one line. Exit code 2. */
 export class UsageError extends Error {
   constructor(message: string) {
-    super(message);
+    // An argument in it may hold a line break.
+    super(visible(message));
     this.name = 'UsageError';
   }
 }

@@ -4,6 +4,7 @@
  * Role: `ConfigError` carries all problems found; each names directive, value, allowed form, source.
  * Thread: main.
  */
+import { visible } from '../admin/visible.ts';
 
 export const ErrorCode = {
   /** A directive is unknown, refused, or its value is impossible. */
@@ -66,8 +67,13 @@ export function describeOrigin({ kind, name }: Origin): string {
   return kind === 'default' || kind === 'code' ? name : `${kind} ${name}`;
 }
 
-/** One line, without the code. */
-export function describe(problem: Problem): string {
+/**
+ * One line, without the code. Names and values are a stranger's as often as not: what would end the line
+ * or change the terminal is written out.
+ */
+export const describe = (problem: Problem): string => visible(plainly(problem));
+
+function plainly(problem: Problem): string {
   const { directive, value, origin, allowed, suggestion, known } = problem;
   const from = describeOrigin(origin);
   if (directive === '') return `${from}: ${allowed}`;

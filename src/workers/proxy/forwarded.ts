@@ -146,6 +146,10 @@ function elementsOf(text: string): ReadonlyMap<string, string>[] {
   return elements;
 }
 
-/** One pair, or none (empty elements are ignored: RFC 9110, section 5.6.1), and what follows it. */
+/**
+ * One pair, or none (empty elements are ignored: RFC 9110, section 5.6.1), and what follows it. The blanks
+ * behind a pair belong to it: two runs of blanks side by side could be divided in as many ways as they
+ * are long, and all of them would be tried.
+ */
 const PAIR =
-  /[ \t]*(?:([!#$%&'*+.^_`|~0-9a-z-]+)=(?:([!#$%&'*+.^_`|~0-9a-z-]+)|"((?:[^"\\]|\\.)*)"))?[ \t]*([;,]|$)/iy;
+  /[ \t]*(?:([!#$%&'*+.^_`|~0-9a-z-]+)=(?:([!#$%&'*+.^_`|~0-9a-z-]+)|"((?:[^"\\]|\\.)*)")[ \t]*)?([;,]|$)/iy;

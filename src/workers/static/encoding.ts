@@ -6,6 +6,7 @@
  * choice among codings that are liked equally should go by their size here.
  * Thread: a worker; one bounded cache.
  */
+import { trimBlanks } from '../trim-blanks.ts';
 
 /** Codings of precompressed siblings by the ending of their file names. */
 export const CODINGS = [
@@ -46,7 +47,7 @@ function parse(field: string): Qualities {
   const found = { br: UNLISTED, zstd: UNLISTED, gzip: UNLISTED, identity: UNLISTED };
   let others = UNLISTED;
   for (const element of field.split(',')) {
-    const match = ELEMENT.exec(element.replace(/^[\t ]+|[\t ]+$/g, ''));
+    const match = ELEMENT.exec(trimBlanks(element));
     // What cannot be read is not something the client can be sent.
     if (match === null) continue;
     const name = match[1].toLowerCase();

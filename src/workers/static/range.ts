@@ -6,6 +6,7 @@
  * empty list elements.
  * Thread: any; pure functions.
  */
+import { trimBlanks } from '../trim-blanks.ts';
 
 /** Part of a representation, in bytes. */
 export interface ByteRange {
@@ -31,7 +32,7 @@ export function parseRange(field: string, size: number): readonly ByteRange[] | 
   let count = 0;
   let total = 0;
   for (const element of field.slice('bytes='.length).split(',')) {
-    const text = element.replace(/^[\t ]+|[\t ]+$/g, '');
+    const text = trimBlanks(element);
     if (text === '') continue;
     const match = RANGE.exec(text);
     if (match === null || ++count > MAX_RANGES) return null;

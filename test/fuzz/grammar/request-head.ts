@@ -1,39 +1,7 @@
 /**
- * The fast request parser against the plain one: the same answer, to the byte and the reason, on
- * heads made from the grammar and then damaged; whole, cut short, and among foreign bytes.
- *
- * A failure prints the seed and the case. Run it again with FUZZ_SEED=<seed>; FUZZ_CASES=<n> for more.
+ * Request heads made from the grammar, and damaged: each part is mostly right and sometimes rare or wrong.
  */
-
-import { expect, test } from 'vitest';
-import { RequestParser } from '../../../src/workers/http1/request-parser.ts';
-import { type PlainLimits, plainParse } from '../../support/plain-request-parser.ts';
-
-const SEED = Number(process.env.FUZZ_SEED ?? 0x5eed) >>> 0;
-const CASES = Number(process.env.FUZZ_CASES ?? 200_000);
-
-const LIMITS: PlainLimits[] = [
-  { requestLine: 8190, fieldSize: 8190, fields: 100 },
-  { requestLine: 40, fieldSize: 30, fields: 4 },
-  { requestLine: 16, fieldSize: 12, fields: 2 },
-  { requestLine: 1, fieldSize: 1, fields: 1 },
-];
-const PARSERS = LIMITS.map((limits) => new RequestParser(limits));
-
-/** mulberry32: small, seeded, the same everywhere. */
-function makeRandom(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) % below;
-  };
-}
-
-type Random = (below: number) => number;
-
-const pick = (random: Random, from: readonly string[]): string => from[random(from.length)];
+import { pick, type Random } from '../random.ts';
 
 const METHODS = [
   'GET',
@@ -211,7 +179,7 @@ function changeCase(random: Random, text: string): string {
   return text;
 }
 
-function makeHead(random: Random): string {
+export function makeHead(random: Random): string {
   const rare = () => random(12) === 0;
   const method = pick(random, rare() ? METHODS_RARE : METHODS);
   let target = pick(random, rare() ? TARGETS_RARE : TARGETS);
@@ -235,7 +203,8 @@ function makeHead(random: Random): string {
   return `${random(20) === 0 ? '\r\n' : ''}${lines.join('\r\n')}\r\n\r\n${body}`;
 }
 
-function damage(random: Random, head: string): string {
+/** The head with something wrong with it, such as a line twice or another line end. */
+export function damageHead(random: Random, head: string): string {
   const at = random(head.length);
   const to = at + 1 + random(3);
   switch (random(8)) {
@@ -265,91 +234,3 @@ function damage(random: Random, head: string): string {
       return head.slice(0, at) + String.fromCharCode(random(256)) + head.slice(at + 1);
   }
 }
-
-/** What the fast parser says of `text` standing at `at` in `arena`, in the words of the plain one. */
-function fastParse(parser: RequestParser, arena: Buffer, at: number, length: number): unknown {
-  const end = parser.parse(arena, at, at + length);
-  if (end === 0) return { kind: 'incomplete' };
-  if (end < 0) return { kind: 'refused', status: -end, error: parser.error };
-  const fields: number[][] = [];
-  for (let f = 0; f < parser.fieldCount; f++) {
-    fields.push([...parser.fields.subarray(f * 4, f * 4 + 4)]);
-  }
-  const head = parser.headStart;
-  return {
-    kind: 'complete',
-    end: end - at,
-    headStart: head - at,
-    method: parser.method,
-    target: arena.toString('latin1', head + parser.targetStart, head + parser.targetEnd),
-    minorVersion: parser.minorVersion,
-    fields,
-    contentLength: parser.contentLength,
-    chunked: parser.chunked,
-    keepAlive: parser.keepAlive,
-    expectContinue: parser.expectContinue,
-    upgrade: parser.upgrade,
-    hostField: parser.hostField,
-  };
-}
-
-/** Cheaper than a deep comparison by the test library, which would take most of the time. */
-function same(a: unknown, b: unknown): boolean {
-  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return a === b;
-  const left = a as Record<string, unknown>;
-  const right = b as Record<string, unknown>;
-  const keys = Object.keys(left);
-  if (keys.length !== Object.keys(right).length) return false;
-  return keys.every((key) => same(left[key], right[key]));
-}
-
-test(`answers as the plain parser does on ${CASES} damaged heads`, () => {
-  const random = makeRandom(SEED);
-  const arena = Buffer.from(new SharedArrayBuffer(16 * 1024));
-  const outcomes = new Map<string, number>();
-  for (let n = 0; n < CASES; n++) {
-    let text = makeHead(random);
-    for (let d = random(3); d > 0; d--) text = damage(random, text);
-    if (random(4) === 0) text = text.slice(0, random(text.length + 1));
-    const which = random(3) === 0 ? 1 + random(3) : 0;
-    const at = 64 + random(64);
-    // What stands around a head is somebody else's and must not matter.
-    arena.fill(
-      pick(random, ['\0', 'a', '\r\n', ':', ' ']),
-      at - 8,
-      at + text.length + 16,
-      'latin1',
-    );
-    arena.write(text, at, 'latin1');
-    const fast = fastParse(PARSERS[which], arena, at, text.length);
-    const plain = plainParse(text, LIMITS[which]);
-    if (!same(fast, plain)) {
-      const where = `FUZZ_SEED=${SEED} case ${n}, limits ${JSON.stringify(LIMITS[which])}`;
-      expect(fast, `${where}: ${JSON.stringify(text)}`).toEqual(plain);
-    }
-    const outcome = plain.kind === 'refused' ? plain.error : plain.kind;
-    outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
-  }
-  if (process.env.FUZZ_REPORT) console.log(outcomes);
-  // A generator that no longer reaches an outcome would test less and less without a word.
-  if (CASES >= 100_000) expect(outcomes.size).toBe(31);
-  if (CASES >= 100_000) expect(outcomes.get('complete')).toBeGreaterThan(CASES / 20);
-});
-
-test('a head in two pieces gets the answer it gets whole', () => {
-  const random = makeRandom(SEED ^ 0xc0ffee);
-  const arena = Buffer.alloc(4096);
-  for (let n = 0; n < 3000; n++) {
-    let text = makeHead(random);
-    for (let d = random(3); d > 0; d--) text = damage(random, text);
-    const which = random(LIMITS.length);
-    arena.write(text, 5, 'latin1');
-    const whole = fastParse(PARSERS[which], arena, 5, text.length);
-    for (let cut = 0; cut < text.length; cut++) {
-      const answer = fastParse(PARSERS[which], arena, 5, cut);
-      if (same(answer, { kind: 'incomplete' }) || same(answer, whole)) continue;
-      const where = `FUZZ_SEED=${SEED} case ${n} cut at ${cut}`;
-      expect(answer, `${where}: ${JSON.stringify(text)}`).toEqual(whole);
-    }
-  }
-});
