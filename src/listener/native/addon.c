@@ -17,20 +17,26 @@ call_t call_begin(napi_env env, napi_callback_info info, size_t arguments) {
   return call;
 }
 
-int32_t call_int(call_t *call, size_t index) {
-  int32_t result = 0;
-  if (!call->ok || napi_get_value_int32(call->env, call->value[index], &result) != napi_ok) {
+// A number between two bounds and without a fraction. napi_get_value_int32 would make 0 of NaN and cut
+// off what is above 32 bits, and the result could be somebody else's descriptor.
+static double call_whole(call_t *call, size_t index, double least, double most) {
+  double result = 0;
+  if (!call->ok || napi_get_value_double(call->env, call->value[index], &result) != napi_ok ||
+      !(result >= least && result <= most) || result != (double)(int64_t)result) {
     call->ok = false;
+    return 0;
   }
   return result;
 }
 
+int32_t call_int(call_t *call, size_t index) {
+  return (int32_t)call_whole(call, index, INT32_MIN, INT32_MAX);
+}
+
 int64_t call_offset(call_t *call, size_t index) {
-  int64_t result = 0;
-  if (!call->ok || napi_get_value_int64(call->env, call->value[index], &result) != napi_ok) {
-    call->ok = false;
-  }
-  return result;
+  // Number.MAX_SAFE_INTEGER
+  const double most = 9007199254740991.0;
+  return (int64_t)call_whole(call, index, -most, most);
 }
 
 napi_value call_return(call_t *call, int32_t result) {

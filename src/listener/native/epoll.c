@@ -82,7 +82,10 @@ static napi_value readable(napi_env env, napi_callback_info info) {
   do {
     count = poll(&poll_fd, 1, 0);
   } while (count < 0 && errno == EINTR);
-  return call_return(&call, count < 0 ? -errno : count);
+  if (count < 0) return call_return(&call, -errno);
+  // poll(2) takes no notice of a negative descriptor, and calls one that is not open ready.
+  if (poll_fd.fd < 0 || (poll_fd.revents & POLLNVAL) != 0) return call_return(&call, -EBADF);
+  return call_return(&call, count);
 }
 
 static napi_value eventfd_create(napi_env env, napi_callback_info info) {

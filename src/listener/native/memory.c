@@ -23,6 +23,10 @@ static napi_value attach(napi_env env, napi_callback_info info) {
       type != napi_uint8_array) {
     return call_return(&call, -EINVAL);
   }
+  // Tickets are written there as int32.
+  if (index == REGION_BATCH && (uintptr_t)data % sizeof(int32_t) != 0) {
+    return call_return(&call, -EINVAL);
+  }
   napi_ref keep_alive;
   if (napi_create_reference(env, call.value[1], 1, &keep_alive) != napi_ok) {
     return call_return(&call, -ENOMEM);

@@ -54,7 +54,9 @@ static napi_value listen_tcp(napi_env env, napi_callback_info info) {
   int flags = call_int(&call, 3);
   struct sockaddr_storage address;
   socklen_t length;
-  if (!call.ok || port < 0 || port > 65535 || !parse_address(text, port, &address, &length)) {
+  // Text with a null in it would be taken for what stands before that.
+  if (!call.ok || port < 0 || port > 65535 || strlen(text) != text_length ||
+      !parse_address(text, port, &address, &length)) {
     return call_return(&call, -EINVAL);
   }
   int fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);

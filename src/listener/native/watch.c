@@ -60,13 +60,37 @@ static void on_ready(uv_poll_t *poll, int status, int events) {
   }
 }
 
+static void on_closed(uv_handle_t *handle) {
+  watch_t *watch = handle->data;
+  addon_t *addon = watch->addon;
+  free(watch);
+  addon->open_watches--;
+  if (addon->cleaning_up && addon->open_watches == 0) watch_cleanup_finished(addon);
+}
+
+static void watch_close(watch_t *watch) {
+  watch->addon->watches[watch->index] = NULL;
+  uv_poll_stop(&watch->poll);
+  uv_close((uv_handle_t *)&watch->poll, on_closed);
+}
+
+static void watch_end(napi_env env, watch_t *watch) {
+  napi_delete_reference(env, watch->callback);
+  watch->callback = NULL;
+  watch_close(watch);
+}
+
 // watch(descriptor, readsBatch, callback) -> watch number. With readsBatch the descriptor is a poll
 // set: what is ready is in the batch region and the callback gets the count (negative: errno).
 static napi_value watch_start(napi_env env, napi_callback_info info) {
   call_t call = call_begin(env, info, 3);
   int fd = call_int(&call, 0);
   bool reads_batch = call_int(&call, 1) != 0;
-  if (!call.ok || call.addon->cleaning_up) return call_return(&call, -EINVAL);
+  napi_valuetype type;
+  if (!call.ok || call.addon->cleaning_up ||
+      napi_typeof(env, call.value[2], &type) != napi_ok || type != napi_function) {
+    return call_return(&call, -EINVAL);
+  }
   int index = 0;
   while (index < MAX_WATCHES && call.addon->watches[index] != NULL) index++;
   if (index == MAX_WATCHES) return call_return(&call, -ENOSPC);
@@ -92,21 +116,11 @@ static napi_value watch_start(napi_env env, napi_callback_info info) {
   call.addon->watches[index] = watch;
   call.addon->open_watches++;
   error = uv_poll_start(&watch->poll, UV_READABLE, on_ready);
-  return call_return(&call, error != 0 ? error : index);
-}
-
-static void on_closed(uv_handle_t *handle) {
-  watch_t *watch = handle->data;
-  addon_t *addon = watch->addon;
-  free(watch);
-  addon->open_watches--;
-  if (addon->cleaning_up && addon->open_watches == 0) watch_cleanup_finished(addon);
-}
-
-static void watch_close(watch_t *watch) {
-  watch->addon->watches[watch->index] = NULL;
-  uv_poll_stop(&watch->poll);
-  uv_close((uv_handle_t *)&watch->poll, on_closed);
+  if (error != 0) {
+    watch_end(env, watch);
+    return call_return(&call, error);
+  }
+  return call_return(&call, index);
 }
 
 void watch_close_all(addon_t *addon) {
@@ -140,9 +154,7 @@ static napi_value watch_stop(napi_env env, napi_callback_info info) {
   call_t call = call_begin(env, info, 1);
   watch_t *watch = watch_of(&call);
   if (watch == NULL) return call_return(&call, -EINVAL);
-  napi_delete_reference(env, watch->callback);
-  watch->callback = NULL;
-  watch_close(watch);
+  watch_end(env, watch);
   return call_return(&call, 0);
 }
 
