@@ -1,6 +1,10 @@
 /**
  * A worker of a model: production `ServingLoop` and `Leading`, turned by a libuv loop that has two watches.
  *
+ * A round of that loop is as in libuv's uv__io_poll: it asks the kernel once for what is ready and then calls
+ * back for each of it, whatever the call before did to the other descriptor. Pausing, resuming or ending a watch
+ * takes it out of the round (uv__platform_invalidate_fd).
+ *
  * Role: stands in for what is around the loop: the native part, the context, and `Connection`, of which only
  * the hold on the slot is left (one receive, one handler for each byte, one release).
  * Thread: tests only.
@@ -20,7 +24,7 @@ const SET_WATCH = 0;
 const EVENTFD_WATCH = 1;
 
 export interface ServingLocal {
-  readonly at: 'wait' | 'again';
+  readonly at: 'wait' | 'round' | 'again';
   /** In `again`: what the callback is called with. */
   readonly watch: number;
   readonly count: number;
@@ -33,6 +37,12 @@ export interface ServingOptions {
   readonly mortal?: boolean;
   /** It has had its first turn. */
   readonly asleep?: boolean;
+  /**
+   * It has come to its bound of claims in a turn for its eventfd, and is now in a round that found both ready:
+   * the call for the request set is over and has emptied the eventfd, whose call is still to come. Two requests
+   * were served meanwhile.
+   */
+  readonly inRound?: boolean;
 }
 
 /** Private parts that the driver touches; see `opened`. */
@@ -46,7 +56,7 @@ export function servingWorker(
   model: ModelBoard,
   code: OpenCode,
   child: number,
-  { longHandlers = 0, mortal = false, asleep = false }: ServingOptions = {},
+  { longHandlers = 0, mortal = false, asleep = false, inRound = false }: ServingOptions = {},
 ): ModelThread<ServingLocal> {
   const { board } = model;
   const kernel = new WorkerKernel(model);
@@ -68,6 +78,7 @@ export function servingWorker(
     // Counters decide nothing.
     add: () => {},
   }) as WorkerContext;
+  const isReady = (word: string) => model.isSignalled(word);
   const ended = () => {
     kernel.unwatch(EVENTFD_WATCH);
     own.retired = true;
@@ -93,22 +104,56 @@ export function servingWorker(
     const answer = (kernel.callbacks[watch] as (count: number) => number)(count);
     if (own.retired) return null;
     const again = answer === WatchAnswer.again && kernel.active[watch] !== GONE;
-    return { at: again ? 'again' : 'wait', watch, count, kept: state.save() };
+    return next(again ? 'again' : 'round', watch, count);
+  };
+  const next = (at: ServingLocal['at'], watch = 0, count = 0): ServingLocal => {
+    const over = at === 'round' && kernel.round.length === 0;
+    return { at: over ? 'wait' : at, watch, count, kept: state.save() };
   };
   const turn = (local: ServingLocal): ServingLocal | null => {
     state.load(local.kept);
     open._protocols = [{ take: () => connection }];
     kernel.fillBatch();
     if (local.at === 'again') return call(local.watch, local.count);
-    const polls = kernel.active[SET_WATCH] === WATCHED;
-    // libuv takes what is ready in any order.
-    const ready = model.sleepUntilAny([[`wakeFd${child}`], ...(polls ? [model.edges] : [])]);
-    if (ready === 0) return call(EVENTFD_WATCH, 0);
+    if (local.at === 'wait') {
+      const watches = [EVENTFD_WATCH, SET_WATCH].filter(
+        (watch) => kernel.active[watch] === WATCHED,
+      );
+      const words = (watch: number) =>
+        watch === EVENTFD_WATCH
+          ? [model.eventfdName(board.child(child, CHILD.wakeFd))]
+          : model.edges;
+      // The kernel's list of what is ready has any order.
+      const first = watches[model.sleepUntilAny(watches.map(words))] as number;
+      const others = watches.filter((watch) => watch !== first && words(watch).some(isReady));
+      kernel.round.splice(0, kernel.round.length, first, ...others);
+      return next('round');
+    }
+    const watch = kernel.round.shift() as number;
+    if (watch === EVENTFD_WATCH) return call(watch, 0);
     const count = kernel.epollWait();
-    return count === 0 ? local : call(SET_WATCH, count);
+    // As in watch.c: nothing is there any more.
+    return count === 0 ? next('round') : call(watch, count);
   };
+  open._protocols = [{ take: () => connection }];
   if (asleep) prepare(() => loop.onSignal());
-  const start = { at: 'wait', watch: 0, count: 0, kept: state.save() } as const;
+  if (inRound) {
+    prepare(() => {
+      const eventfd = model.eventfdName(board.child(child, CHILD.wakeFd));
+      const serve = (call: () => void) => {
+        model.send(0);
+        call();
+      };
+      model.drain(eventfd);
+      model.signal(board.child(child, CHILD.wakeFd));
+      serve(() => loop.onSignal());
+      if (!isReady(eventfd)) throw new Error('it has not stopped early');
+      kernel.round.push(EVENTFD_WATCH);
+      serve(() => kernel.callbacks[SET_WATCH]?.(kernel.epollWait()));
+      if (isReady(eventfd)) throw new Error('it has not gone idle');
+    });
+  }
+  const start = next(inRound ? 'round' : 'wait');
   const thread = { name: `worker ${child}`, start, turn };
   return mortal ? { ...thread, diesInto: model.own(`dead${child}`) } : thread;
 }
@@ -137,6 +182,8 @@ class WorkerKernel {
   #batch: Int32Array = new Int32Array(0);
   /** What the last poll left in the batch. */
   readonly tickets: number[] = [];
+  /** Watches that this round has still to call back for. */
+  readonly round: number[] = [];
 
   constructor(model: ModelBoard) {
     this.#model = model;
@@ -156,17 +203,21 @@ class WorkerKernel {
   }
 
   pause(watch: number): number {
-    this.active[watch] = PAUSED;
-    return 0;
+    return this.#set(watch, PAUSED);
   }
 
   resume(watch: number): number {
-    this.active[watch] = WATCHED;
-    return 0;
+    return this.#set(watch, WATCHED);
   }
 
   unwatch(watch: number): number {
-    this.active[watch] = GONE;
+    return this.#set(watch, GONE);
+  }
+
+  #set(watch: number, active: number): number {
+    this.active[watch] = active;
+    const at = this.round.indexOf(watch);
+    if (at >= 0) this.round.splice(at, 1);
     return 0;
   }
 
