@@ -514,6 +514,7 @@ function workerOptions(
     accessLog,
     timeoutMs: directives.timeoutMs,
     gracefulShutdownTimeoutMs: directives.gracefulShutdownTimeoutMs,
+    proxy: directives.proxy,
     status:
       statusPath === null
         ? null

@@ -17,6 +17,9 @@ import { installGlobals } from './fetch/globals.ts';
 import { FileOffload } from './files/offload.ts';
 import { EntryError, loadHandler, loadScript } from './handler-loader.ts';
 import type { MainLine } from './main-line.ts';
+import { installProxy } from './reverse-proxy/proxy-answer.ts';
+import { ProxyingHandler } from './reverse-proxy/proxying-handler.ts';
+import { ReverseProxy } from './reverse-proxy/reverse-proxy.ts';
 import { ServingLoop } from './serving-loop.ts';
 import { installSharing, type Sharing } from './shared.ts';
 import { withStatus } from './status/status-handler.ts';
@@ -77,6 +80,8 @@ export default async function live(task: ChildTask): Promise<ExitReason | LoadFa
   const board = Scoreboard.attach(task.shared);
   installGlobals();
   installSharing(task.sharing);
+  const proxy = new ReverseProxy(native, board, child, task.options);
+  installProxy(proxy);
   let handler: Handler;
   let serving: ServingLoop | null = null;
   const retire = () => {
@@ -86,6 +91,8 @@ export default async function live(task: ChildTask): Promise<ExitReason | LoadFa
   try {
     handler = await load(task, native, retire);
     const { status } = task.options;
+    const { proxy: routes = [] } = task.options;
+    if (routes.length > 0) handler = new ProxyingHandler(handler, proxy, routes);
     if (status !== null) handler = await withStatus(handler, board, status);
   } catch (error) {
     const { code = 'ERR_MPM_ENTRY_FAILED', message } = error as Error & { code?: string };
@@ -117,6 +124,7 @@ export default async function live(task: ChildTask): Promise<ExitReason | LoadFa
   });
   if (takesUpgrades(handler)) handler.shutDown();
   await handler.settled?.();
+  proxy.stop();
   await publisher?.last();
   // The thread has had one life and ends by itself once Piscina has the result; `exit` handlers of
   // the application run. A terminated thread would skip them.

@@ -25,6 +25,7 @@ import { TrustedProxies, type TrustSettings } from './proxy/trusted-proxies.ts';
 import type { RawBuffer } from './raw-buffer.ts';
 import { RequestLog } from './request-log.ts';
 import { RequestRecorder } from './request-recorder.ts';
+import type { ProxyRoute } from './reverse-proxy/options.ts';
 import type { StatusSettings } from './status/status-handler.ts';
 
 /** Limits and switches a worker needs; from the directives. */
@@ -69,6 +70,8 @@ export interface WorkerOptions {
   readonly gracefulShutdownTimeoutMs: number;
   /** Null: there is no status page among the application's paths. */
   readonly status: StatusSettings | null;
+  /** Paths that belong to upstreams. */
+  readonly proxy?: readonly ProxyRoute[];
 }
 
 export interface LengthyOptions {
