@@ -10,7 +10,18 @@ import { fileURLToPath } from 'node:url';
 import { SLOT, SLOT_BYTES } from '../scoreboard/layout.ts';
 
 /** Memory a call may point into; the first two have a fixed meaning on the C side. */
-export const Region = { board: 0, batch: 1, buffers: 2, out: 3, constants: 4, accept: 5 } as const;
+export const Region = {
+  board: 0,
+  batch: 1,
+  buffers: 2,
+  out: 3,
+  constants: 4,
+  accept: 5,
+  /** What a worker receives from upstreams. */
+  upstream: 6,
+  /** Tickets of the set that watches upstreams. */
+  upstreamBatch: 7,
+} as const;
 export type Region = (typeof Region)[keyof typeof Region];
 
 /** Answer of a watch callback: back to the loop, or call again after ticks and promise jobs. */
@@ -40,6 +51,8 @@ export interface Native {
   epollDelete(set: number, fd: number): number;
   /** Tickets into the batch region, without waiting. */
   epollWait(set: number): number;
+  /** The same into another region than the batch. */
+  epollWaitInto(set: number, region: Region): number;
   /** 1: a read or an epollWait would bring something; takes nothing. */
   readable(fd: number): number;
   eventfdCreate(): number;
@@ -59,6 +72,13 @@ export interface Native {
   adoptListening(fd: number): number;
   /** One datagram to a unix socket, without waiting; `@` begins an abstract address. */
   notify(address: string, message: string): number;
+  /**
+   * A connection under way to a numeric address: writable once it is there or has failed, see
+   * `socketError`. It is closed with this thread unless it was handed over.
+   */
+  connectTcp(address: string, port: number): number;
+  /** 0, or what has failed on a socket since it was asked last. */
+  socketError(fd: number): number;
   /** The region holds `count` byte offsets (uint32) of free slots; fd and peer go into them. */
   accept(listening: number, region: Region, count: number): number;
   recv(fd: number, region: Region, offset: number, length: number): number;

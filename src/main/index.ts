@@ -8,6 +8,12 @@ export { type SendSocketInit, sendSocket } from '../workers/files/send-socket.ts
 export { HandedOver } from '../workers/lengthy/hand-over.ts';
 export { isLengthy, lengthy } from '../workers/node-http/lengthy.ts';
 export { type SendFileToInit, sendFileTo } from '../workers/node-http/send-file-to.ts';
+export {
+  ProxyOptionError,
+  type ProxyOptions,
+  proxy,
+  proxyTo,
+} from '../workers/reverse-proxy/proxy.ts';
 export type {
   Session,
   SessionFilePart,

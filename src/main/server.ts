@@ -529,6 +529,7 @@ function workerOptions(
     http: directives.listen.some(({ protocol }) => protocol === undefined),
     timeoutMs: directives.timeoutMs,
     gracefulShutdownTimeoutMs: directives.gracefulShutdownTimeoutMs,
+    proxy: directives.proxy,
     status:
       statusPath === null
         ? null

@@ -28,13 +28,23 @@ export class FilePart {
   readonly spilledKb: number;
   /** The descriptor is another socket; a length of Infinity: until that one ends. */
   readonly isSocket: boolean;
+  /** What comes before `offset` in the file is of no use any more, and may be written over. */
+  readonly hasRoomBefore: boolean;
 
-  constructor(fd: number, offset: number, length: number, spilledKb = 0, isSocket = false) {
+  constructor(
+    fd: number,
+    offset: number,
+    length: number,
+    spilledKb = 0,
+    isSocket = false,
+    hasRoomBefore = false,
+  ) {
     this.fd = fd;
     this.offset = offset;
     this.length = length;
     this.spilledKb = spilledKb;
     this.isSocket = isSocket;
+    this.hasRoomBefore = hasRoomBefore;
   }
 
   /** What another thread has left in the slot; null: nothing. */

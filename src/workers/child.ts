@@ -17,6 +17,9 @@ import { installGlobals } from './fetch/globals.ts';
 import { FileOffload } from './files/offload.ts';
 import { EntryError, loadHandler, loadScript } from './handler-loader.ts';
 import type { MainLine } from './main-line.ts';
+import { installProxy } from './reverse-proxy/proxy-answer.ts';
+import { ProxyingHandler } from './reverse-proxy/proxying-handler.ts';
+import { ReverseProxy } from './reverse-proxy/reverse-proxy.ts';
 import { ServingLoop } from './serving-loop.ts';
 import { type LoadedProtocol, withMemory } from './session/load.ts';
 import { installWake } from './session/wake.ts';
@@ -79,6 +82,8 @@ export default async function live(task: ChildTask): Promise<ExitReason | LoadFa
   const board = Scoreboard.attach(task.shared);
   installGlobals();
   installSharing(task.sharing);
+  const proxy = new ReverseProxy(native, board, child, task.options);
+  installProxy(proxy);
   let handler: Handler;
   let sessions: readonly LoadedProtocol[];
   let serving: ServingLoop | null = null;
@@ -90,6 +95,8 @@ export default async function live(task: ChildTask): Promise<ExitReason | LoadFa
     handler = await load(task, native, retire);
     sessions = withMemory(handler.sessions ?? [], board);
     const { status } = task.options;
+    const { proxy: routes = [] } = task.options;
+    if (routes.length > 0) handler = new ProxyingHandler(handler, proxy, routes);
     if (status !== null) handler = await withStatus(handler, board, status);
   } catch (error) {
     const { code = 'ERR_MPM_ENTRY_FAILED', message } = error as Error & { code?: string };
@@ -122,6 +129,7 @@ export default async function live(task: ChildTask): Promise<ExitReason | LoadFa
   });
   if (takesUpgrades(handler)) handler.shutDown();
   await handler.settled?.();
+  proxy.stop();
   await publisher?.last();
   // The thread has had one life and ends by itself once Piscina has the result; `exit` handlers of
   // the application run. A terminated thread would skip them.

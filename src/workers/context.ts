@@ -26,6 +26,7 @@ import { TrustedProxies, type TrustSettings } from './proxy/trusted-proxies.ts';
 import type { RawBuffer } from './raw-buffer.ts';
 import { RequestLog } from './request-log.ts';
 import { RequestRecorder } from './request-recorder.ts';
+import type { ProxyRoute } from './reverse-proxy/options.ts';
 import type { LoadedProtocol } from './session/load.ts';
 import { incarnationOfSession, slotOfSession } from './session/session-id.ts';
 import type { StatusSettings } from './status/status-handler.ts';
@@ -76,6 +77,8 @@ export interface WorkerOptions {
   readonly sessions?: readonly string[];
   /** False: no address is for HTTP/1.1, so that the application needs no handler for it. */
   readonly http?: boolean;
+  /** Paths that belong to upstreams. */
+  readonly proxy?: readonly ProxyRoute[];
 }
 
 export interface LengthyOptions {

@@ -54,6 +54,10 @@ export interface Exchange {
   readonly minorVersion: 0 | 1;
   /** False when the connection closes after this response. */
   readonly keepAlive: boolean;
+  /** The connection's peer itself, which may be a proxy. */
+  readonly peerAddress: string;
+  /** The fields in which the peer, being one of `trustProxy`, tells of the client; null: it is none. */
+  readonly trustedHeader: 'x-forwarded' | 'forwarded' | null;
   /** The client's: the peer's, or that of the client that a trusted proxy has told of. */
   readonly remoteAddress: string;
   readonly remotePort: number;
@@ -154,8 +158,12 @@ export interface Exchange {
   ): void;
   /** Sends part of the body; false: wait for `onDrain`. The chunk must not be changed before it has drained. */
   write(chunk: Uint8Array): boolean;
-  /** Sends part of the body from a file, see `respondFile`; otherwise as `write`. */
-  writeFile(fd: number, offset: number, length: number): boolean;
+  /**
+   * Sends part of the body from a file, see `respondFile`; otherwise as `write`.
+   * @param spilledKb not 0: the room that was reserved for the file (`reserveSpill`), which is given
+   *   back with its descriptor; what comes before `offset` in it may be written over
+   */
+  writeFile(fd: number, offset: number, length: number, spilledKb?: number): boolean;
   /** Ends a response begun with `start`. */
   end(): void;
 
@@ -240,8 +248,9 @@ export interface UpgradeTaker extends Handler {
   /**
    * Somebody would take one now; otherwise `handle` is called as if none had been asked for.
    * @param method `CONNECT` asks for a tunnel (RFC 9110, section 9.3.6), without an Upgrade field
+   * @param target the request-target as sent
    */
-  wantsUpgrade(method: string): boolean;
+  wantsUpgrade(method: string, target?: string): boolean;
   /**
    * Instead of `handle`, for a request without a body.
    * @param exchange says what was asked; it cannot be answered, and is valid until this has returned

@@ -8,6 +8,7 @@
  */
 import { Region } from '../listener/native.ts';
 import { Phase, SLOT } from '../scoreboard/layout.ts';
+import { unspill } from '../scoreboard/rest.ts';
 import type { WorkerContext } from './context.ts';
 import type { AbortReason, Exchange, FieldTable, Forwarded } from './exchange.ts';
 import { ConnectionField, Framing } from './http1/response-head.ts';
@@ -142,6 +143,17 @@ export class HttpExchange implements Exchange {
     const { board, native } = this.#context;
     const { index } = this.#hold;
     return formatAddress(board.bytes, index * 4 + clientAt(board.words, index), native.familyIpv6);
+  }
+
+  get peerAddress(): string {
+    const { board, native } = this.#context;
+    const at = this.#hold.index * 4 + SLOT.peerFamily.offset;
+    return formatAddress(board.bytes, at, native.familyIpv6);
+  }
+
+  get trustedHeader(): 'x-forwarded' | 'forwarded' | null {
+    const { proxies } = this.#context;
+    return proxies?.trusts(this.peerAddress) === true ? proxies.header : null;
   }
 
   get remotePort(): number {
@@ -461,21 +473,27 @@ export class HttpExchange implements Exchange {
     this.#end();
   }
 
-  writeFile(fd: number, offset: number, length: number): boolean {
+  writeFile(fd: number, offset: number, length: number, spilledKb = 0): boolean {
     try {
       this.#expect(Response.streaming);
     } catch (error) {
       this.#context.native.close(fd);
+      unspill(this.#context.board, spilledKb);
       throw error;
     }
-    this.#putFile(fd, offset, length);
+    this.#putFile(fd, offset, length, spilledKb);
     return this.#course.push();
   }
 
-  #putFile(fd: number, offset: number, length: number): void {
-    if (this.#bodyless || length === 0) this.#context.native.close(fd);
-    else if (this.#chunked) this.#writer.fileChunk(fd, offset, length);
-    else this.#writer.file(fd, offset, length);
+  #putFile(fd: number, offset: number, length: number, spilledKb = 0): void {
+    if (this.#bodyless || length === 0) {
+      this.#context.native.close(fd);
+      unspill(this.#context.board, spilledKb);
+    } else if (this.#chunked) {
+      this.#writer.fileChunk(fd, offset, length, spilledKb);
+    } else {
+      this.#writer.file(fd, offset, length, spilledKb);
+    }
   }
 
   /** Decides what the head says, and returns it. */

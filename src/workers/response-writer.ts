@@ -5,6 +5,7 @@
  * back while more follows at once (pipelined requests), and keeps what did not fit.
  * Thread: one worker. May not: move the state word or read.
  */
+import { writeSync } from 'node:fs';
 import { EAGAIN, Region } from '../listener/native.ts';
 import { AnswerPhase, CHILD, RestFlag, SLOT } from '../scoreboard/layout.ts';
 import { FILE_SHRANK, FilePart, reserveSpill, unspill } from '../scoreboard/rest.ts';
@@ -199,10 +200,10 @@ export class ResponseWriter implements Corked {
   }
 
   /** The same with bytes of a file, see `file`. */
-  fileChunk(fd: number, offset: number, length: number): void {
+  fileChunk(fd: number, offset: number, length: number, spilledKb = 0): void {
     this.#context.takeOut(this);
     this.#chunkSize(length);
-    this.file(fd, offset, length);
+    this.file(fd, offset, length, spilledKb);
     this.#put(NEW_LINE);
   }
 
@@ -222,15 +223,17 @@ export class ResponseWriter implements Corked {
 
   /**
    * Bytes of a file. The descriptor becomes the writer's; it must be one that `native.duplicate` made.
+   * @param spilledKb see `FilePart`; with it what comes before `offset` may be written over
    */
-  file(fd: number, offset: number, length: number): void {
+  file(fd: number, offset: number, length: number, spilledKb = 0): void {
     const context = this.#context;
     context.takeOut(this);
     if (this.broken) {
       context.native.close(fd);
+      unspill(context.board, spilledKb);
       return;
     }
-    const part = new FilePart(fd, offset, length);
+    const part = new FilePart(fd, offset, length, spilledKb, false, spilledKb !== 0);
     this.#enter(part);
     this.flush(true);
     this.#taken += length;
@@ -293,7 +296,9 @@ export class ResponseWriter implements Corked {
    */
   offer(): boolean {
     const { board } = this.#context;
-    if (!this.#pending.every((part) => part instanceof FilePart)) this.#spill();
+    if (!this.#pending.every((part) => part instanceof FilePart)) {
+      if (!this.#joinFile()) this.#spill();
+    }
     const [part] = this.#pending;
     if (this.#pending.length !== 1 || !(part instanceof FilePart) || !this.#entered(part)) {
       return false;
@@ -305,6 +310,40 @@ export class ResponseWriter implements Corked {
   /** After an offer: the rest is somebody else's. */
   letGo(): void {
     this.#pending.length = 0;
+  }
+
+  /** Moves waiting bytes in front of those of the file behind them, where that has room for them. */
+  #joinFile(): boolean {
+    const pieces = this.#pending.slice(0, -1);
+    const file = this.#pending.at(-1);
+    if (!(file instanceof FilePart) || !file.hasRoomBefore) return false;
+    let bytes = -this.#pendingOffset;
+    for (const piece of pieces) {
+      if (piece instanceof FilePart) return false;
+      bytes += piece.length;
+    }
+    if (bytes > file.offset) return false;
+    let from = this.#pendingOffset;
+    let at = file.offset - bytes;
+    try {
+      for (const piece of pieces as Uint8Array[]) {
+        while (from < piece.length) {
+          const written = writeSync(file.fd, piece, from, piece.length - from, at);
+          from += written;
+          at += written;
+        }
+        from = 0;
+      }
+    } catch {
+      // A full disk: they stay where they are.
+      return false;
+    }
+    for (const piece of pieces as Uint8Array[]) this.#context.blocks.release(piece);
+    file.offset -= bytes;
+    file.length += bytes;
+    this.#pending = [file];
+    this.#pendingOffset = 0;
+    return true;
   }
 
   /** Moves waiting bytes into a file, in memory or in a folder, where there is room for them. */

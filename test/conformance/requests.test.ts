@@ -18,6 +18,7 @@ const FILES = [
   'chunked.md',
   'connection.md',
   'limits.md',
+  'proxy.md',
 ];
 
 for (const file of FILES) {

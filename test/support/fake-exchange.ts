@@ -49,6 +49,8 @@ export class FakeExchange implements Exchange {
   minorVersion: 0 | 1;
   keepAlive: boolean;
   remoteAddress = '192.0.2.7';
+  peerAddress = '192.0.2.7';
+  trustedHeader: 'x-forwarded' | 'forwarded' | null = null;
   forwarded: Forwarded | null = null;
   remotePort = 40000;
   localAddress = '127.0.0.1';

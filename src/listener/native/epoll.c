@@ -45,8 +45,7 @@ static napi_value epoll_delete(napi_env env, napi_callback_info info) {
   return call_return(&call, epoll_ctl(set, EPOLL_CTL_DEL, fd, NULL) < 0 ? -errno : 0);
 }
 
-int32_t epoll_read_batch(addon_t *addon, int epoll_fd) {
-  region_t *region = &addon->regions[REGION_BATCH];
+static int32_t read_batch_into(region_t *region, int epoll_fd) {
   struct epoll_event events[MAX_BATCH];
   size_t capacity = region->length / (TICKET_WORDS * sizeof(int32_t));
   if (region->base == NULL || capacity == 0) return -EFAULT;
@@ -63,6 +62,19 @@ int32_t epoll_read_batch(addon_t *addon, int epoll_fd) {
     words[i * TICKET_WORDS + 2] = (int32_t)events[i].events;
   }
   return count;
+}
+
+int32_t epoll_read_batch(addon_t *addon, int epoll_fd) {
+  return read_batch_into(&addon->regions[REGION_BATCH], epoll_fd);
+}
+
+// epollWaitInto(set, region): the same into another region, for a set beside that of the connections.
+static napi_value epoll_wait_into(napi_env env, napi_callback_info info) {
+  call_t call = call_begin(env, info, 2);
+  int set = call_int(&call, 0);
+  int32_t region = call_int(&call, 1);
+  if (!call.ok || region < 0 || region >= MAX_REGIONS) return call_return(&call, -EINVAL);
+  return call_return(&call, read_batch_into(&call.addon->regions[region], set));
 }
 
 // epollWait(set): never blocks; the loop that may block is libuv's.
@@ -117,6 +129,7 @@ void epoll_register(napi_env env, napi_value exports) {
   define_function(env, exports, "epollModify", epoll_modify);
   define_function(env, exports, "epollDelete", epoll_delete);
   define_function(env, exports, "epollWait", epoll_wait_now);
+  define_function(env, exports, "epollWaitInto", epoll_wait_into);
   define_function(env, exports, "readable", readable);
   define_function(env, exports, "eventfdCreate", eventfd_create);
   define_function(env, exports, "eventfdSignal", eventfd_signal);

@@ -75,6 +75,49 @@ static napi_value listen_tcp(napi_env env, napi_callback_info info) {
   return call_return(&call, fd);
 }
 
+// connectTcp(numeric address, port) -> descriptor, of a connection that is being made: writable once it
+// is there, or has failed (socketError). It goes with the environment unless it is handed over.
+static napi_value connect_tcp(napi_env env, napi_callback_info info) {
+  call_t call = call_begin(env, info, 2);
+  char text[INET6_ADDRSTRLEN + 1] = {0};
+  size_t text_length = 0;
+  if (!call.ok || napi_get_value_string_utf8(env, call.value[0], text, sizeof text, &text_length) !=
+                      napi_ok) {
+    return call_return(&call, -EINVAL);
+  }
+  int port = call_int(&call, 1);
+  struct sockaddr_storage address;
+  socklen_t length;
+  if (!call.ok || port < 1 || port > 65535 || !parse_address(text, port, &address, &length)) {
+    return call_return(&call, -EINVAL);
+  }
+  int fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) return call_return(&call, -errno);
+  // A signal does not take the attempt back (connect(2), EINTR): it goes on as one under way.
+  if (set_flag(fd, IPPROTO_TCP, TCP_NODELAY) < 0 ||
+      (connect(fd, (struct sockaddr *)&address, length) < 0 && errno != EINPROGRESS &&
+       errno != EINTR)) {
+    int error = errno;
+    close(fd);
+    return call_return(&call, -error);
+  }
+  hold_descriptor(call.addon, fd);
+  return call_return(&call, fd);
+}
+
+// socketError(descriptor): 0, or what has failed since it was asked last.
+static napi_value socket_error(napi_env env, napi_callback_info info) {
+  call_t call = call_begin(env, info, 1);
+  int fd = call_int(&call, 0);
+  if (!call.ok) return call_return(&call, -EINVAL);
+  int error = 0;
+  socklen_t length = sizeof error;
+  if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0) {
+    return call_return(&call, -errno);
+  }
+  return call_return(&call, -error);
+}
+
 static void store_peer(uint8_t *slot, const struct sockaddr_storage *peer) {
   int32_t family = peer->ss_family;
   int32_t port = 0;
@@ -300,6 +343,8 @@ void socket_register(napi_env env, napi_value exports) {
   _Static_assert(SLOT_PEER_PORT == SLOT_PEER_FAMILY + 4, "local_name copies one block");
   _Static_assert(SLOT_PEER_ADDRESS == SLOT_PEER_FAMILY + 8, "local_name copies one block");
   define_function(env, exports, "listenTcp", listen_tcp);
+  define_function(env, exports, "connectTcp", connect_tcp);
+  define_function(env, exports, "socketError", socket_error);
   define_function(env, exports, "accept", accept_batch);
   define_function(env, exports, "recv", receive);
   define_function(env, exports, "send", send_region);

@@ -120,8 +120,8 @@ export function parseArguments(argv: readonly string[]): Invocation {
   const flags = [...values].map(
     ([directive, { flag, given }]): Setting => ({
       directive,
-      // Only `listen` adds up; of any other flag the last one counts, as is customary.
-      value: directive === 'listen' ? given : given.at(-1),
+      // These add up; of any other flag the last one counts, as is customary.
+      value: directive === 'listen' || directive === 'proxy' ? given : given.at(-1),
       origin: { kind: 'flag', name: flag },
     }),
   );

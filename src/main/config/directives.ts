@@ -7,6 +7,7 @@
  * May not: read files, the environment or the machine; those are arguments.
  */
 import type { LogFormat } from '../../workers/access-log/format.ts';
+import type { ProxyRoute } from '../../workers/reverse-proxy/options.ts';
 import { connectionBufferBytesFor } from './capacity.ts';
 import { ConfigError, ErrorCode, nearest, type Origin, type Problem } from './errors.ts';
 import { type Machine, thisMachine } from './machine.ts';
@@ -63,6 +64,8 @@ export interface Directives {
   readonly trustProxy: readonly string[];
   /** The fields that they write. */
   readonly trustProxyHeader: TrustProxyHeader;
+  /** Paths whose requests go to upstreams. */
+  readonly proxy: readonly ProxyRoute[];
   /** A free worker polls the waiting connections itself. */
   readonly directPolling: boolean;
   /** Open connections, so also connection slots and connection buffers. */

@@ -11,6 +11,7 @@ import { z } from 'zod';
 import { MAX_SESSION_PROTOCOLS } from '../../scoreboard/layout.ts';
 import { durationMs } from '../../workers/duration.ts';
 import { isNetwork } from '../../workers/proxy/networks.ts';
+import { type ProxyRoute, proxyRoute } from '../../workers/reverse-proxy/options.ts';
 import type { HostPort } from './directives.ts';
 
 export interface Kind<Output, Input = unknown> {
@@ -426,5 +427,44 @@ export function networks(
         return z.NEVER;
       }),
     format: (value) => (value.length === 0 ? 'off' : value.join(', ')),
+  };
+}
+
+/** Routes of the reverse proxy, in a list or in one text with semicolons between; `off`: none. */
+export function proxyRoutes(): Kind<
+  readonly ProxyRoute[],
+  string | false | null | readonly string[]
+> {
+  const form = 'must be off or routes like /api=http://127.0.0.1:3000, several in a list';
+  const text = z.string({ error: form });
+  return {
+    type: 'routes',
+    unit: '',
+    range: '/path=http://host:port, off',
+    form,
+    placeholder: '</path=http://host:port>',
+    schema: z
+      .union([text, z.literal(false), z.null(), z.array(text, { error: form }).readonly()], {
+        error: form,
+      })
+      .transform((value, context) => {
+        const texts = (typeof value === 'string' ? [value] : value || ['off'])
+          .flatMap((item) => item.split(';'))
+          .map((item) => item.trim())
+          .filter((item) => item !== '');
+        if (texts.length === 1 && /^(off|false|no)$/i.test(texts[0] as string)) return [];
+        try {
+          const routes = texts.map(proxyRoute);
+          const prefixes = routes.map(({ prefix }) => prefix);
+          const twice = prefixes.find((prefix, index) => prefixes.indexOf(prefix) !== index);
+          if (routes.length === 0) context.addIssue(form);
+          else if (twice !== undefined) context.addIssue(`${form}; ${twice || '/'} is there twice`);
+          else return routes;
+        } catch (error) {
+          context.addIssue(`${form}; ${(error as Error).message}`);
+        }
+        return z.NEVER;
+      }),
+    format: (value) => (value.length === 0 ? 'off' : value.map(({ text }) => text).join('; ')),
   };
 }

@@ -23,6 +23,7 @@ export const EFFECTS: Readonly<Record<DirectiveName, Effect>> = {
   proxyProtocol: 'workers',
   trustProxy: 'workers',
   trustProxyHeader: 'workers',
+  proxy: 'workers',
   directPolling: 'workers',
   maxConnections: 'start',
   queueLimit: 'live',

@@ -159,6 +159,17 @@ export const DIRECTIVES = {
     change: 'where the proxies write Forwarded.',
     source: 'RemoteIPHeader (mod_remoteip)',
   }),
+  proxy: directive({
+    group: 'sockets',
+    key: 'proxy',
+    kind: kinds.proxyRoutes(),
+    initial: () => [],
+    summary: 'Path whose requests go to another server: /api=http://127.0.0.1:3000; repeatable',
+    meaning:
+      'Paths whose requests other servers answer: `/api=http://127.0.0.1:3000` passes on all below `/api`, `/=http://…` everything; the longest path counts. A path behind the address takes the place of the prefix: with `/api=http://127.0.0.1:3000/v1`, `/api/x` becomes `/v1/x`. Several upstreams of a path stand with commas between; the one with the fewest requests is asked. Options follow behind blanks: `host=upstream`, `maxFails=3`, `healthPath=/healthz`, `connectTimeoutMs=2000` and others, see docs/proxy.md. Several routes: a list in a file, `--proxy` repeated, semicolons in the variable. `off`: none.',
+    change: 'where a part of the site is served by other processes or machines.',
+    source: 'ProxyPass (mod_proxy); nginx: proxy_pass',
+  }),
   directPolling: directive({
     group: 'sockets',
     key: 'directPolling',

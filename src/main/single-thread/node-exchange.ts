@@ -63,6 +63,14 @@ export class NodeExchange implements Exchange {
     return plain(this.#request.socket.remoteAddress);
   }
 
+  get peerAddress(): string {
+    return this.remoteAddress;
+  }
+
+  get trustedHeader(): null {
+    return null;
+  }
+
   get remotePort(): number {
     return this.#request.socket.remotePort ?? 0;
   }

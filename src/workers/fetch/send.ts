@@ -12,6 +12,7 @@ import { memoryFileOf } from '../files/memory-files.ts';
 import { type FileOffload, isOffloadField } from '../files/offload.ts';
 import { descriptors } from '../files/open-file.ts';
 import { relaySocket } from '../files/send-socket.ts';
+import { sendProxied } from '../reverse-proxy/proxy-answer.ts';
 import { type ChunkSource, knownBytes, stopIteration } from './body.ts';
 import type { FlatHeaders } from './headers.ts';
 import { chunksOf, isGone, Pump } from './pump.ts';
@@ -61,6 +62,7 @@ export function sendResponse(
         exchange.fail(new TypeError('The handler returned Response.error()'));
         return;
       }
+      if (body === null && sendProxied(exchange, response)) return;
       const list = framed(listOfResponse(response));
       if (body === null && exchange.method === 'HEAD') {
         sendHead(exchange, status, response.statusText, list);
@@ -173,6 +175,7 @@ function sendForeign(
   request: ExchangeRequest,
   response: globalThis.Response,
 ): void {
+  if (sendProxied(exchange, response)) return;
   const { status, statusText, body } = response;
   if (status < 200 || status > 599) {
     exchange.fail(new TypeError(`The handler returned a response of status ${status}`));

@@ -25,6 +25,7 @@ interface CachedHead {
 const MAX_CACHED = 8;
 const DROPPED = /^(?:content-length|transfer-encoding|connection|keep-alive)$/i;
 const HAS_DATE = /^date$/i;
+const HAS_SERVER = /^server$/i;
 
 export class ResponseHeads {
   readonly #serverField: string;
@@ -81,15 +82,18 @@ export class ResponseHeads {
   ): string {
     let head = `HTTP/1.1 ${status} ${statusText || (STATUS_CODES[status] ?? '')}\r\n`;
     let hasDate = false;
+    let hasServer = false;
     for (let index = 0; index < headers.length; index += 2) {
       const name = headers[index] as string;
       if (DROPPED.test(name)) continue;
       if (HAS_DATE.test(name)) hasDate = true;
+      else if (HAS_SERVER.test(name)) hasServer = true;
       head += `${name}: ${headers[index + 1]}\r\n`;
     }
     // RFC 9110, section 6.6.1: an origin server with a clock sends Date.
     if (!hasDate) head += `Date: ${this.#date}\r\n`;
-    head += this.#serverField;
+    // One of the application's, or of the upstream that it passes on, stands.
+    if (!hasServer) head += this.#serverField;
     if (connection === ConnectionField.close) head += 'Connection: close\r\n';
     else if (connection === ConnectionField.keepAlive) head += 'Connection: keep-alive\r\n';
     if (framing === Framing.chunked) head += 'Transfer-Encoding: chunked\r\n\r\n';

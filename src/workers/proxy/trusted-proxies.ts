@@ -25,7 +25,7 @@ const MAX_REMEMBERED = 1024;
 export class TrustedProxies {
   readonly #board: Scoreboard;
   readonly #familyIpv6: number;
-  readonly #header: TrustSettings['header'];
+  readonly header: TrustSettings['header'];
   readonly #networks: ReturnType<typeof networksOf>;
   readonly #texts: AddressTexts;
   readonly #remembered = new Map<string, boolean>();
@@ -33,12 +33,13 @@ export class TrustedProxies {
   constructor(board: Scoreboard, familyIpv6: number, { networks, header }: TrustSettings) {
     this.#board = board;
     this.#familyIpv6 = familyIpv6;
-    this.#header = header;
+    this.header = header;
     this.#networks = networksOf(networks);
     this.#texts = new AddressTexts(familyIpv6);
   }
 
-  readonly #trusts = (address: string): boolean => {
+  /** Whether an address is one of the networks. */
+  readonly trusts = (address: string): boolean => {
     const known = this.#remembered.get(address);
     if (known !== undefined) return known;
     const family = address.includes(':') ? 'ipv6' : 'ipv4';
@@ -57,21 +58,21 @@ export class TrustedProxies {
     const { words, bytes } = this.#board;
     words[index + (SLOT.clientFamily.offset >> 2)] = 0;
     const peer = this.#texts.text(words, bytes, index * 4 + SLOT.peerFamily.offset);
-    if (!this.#trusts(peer)) return null;
+    if (!this.trusts(peer)) return null;
     const client = this.#clientIn(head, table);
     if (client.address !== '') this.#store(index, client);
     return client.secure || client.host !== '' ? client : null;
   }
 
   #clientIn(head: string, table: FieldTable): Client {
-    if (this.#header === 'forwarded') {
-      return clientOfForwarded(valuesOf(head, table, 'forwarded'), this.#trusts);
+    if (this.header === 'forwarded') {
+      return clientOfForwarded(valuesOf(head, table, 'forwarded'), this.trusts);
     }
     return clientOfXForwarded(
       valuesOf(head, table, 'x-forwarded-for'),
       valuesOf(head, table, 'x-forwarded-proto'),
       valuesOf(head, table, 'x-forwarded-host'),
-      this.#trusts,
+      this.trusts,
     );
   }
 

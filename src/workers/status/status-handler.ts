@@ -153,8 +153,8 @@ class UpgradingStatusHandler extends StatusHandler implements UpgradeTaker {
     this.#taker = taker;
   }
 
-  wantsUpgrade(method: string): boolean {
-    return this.#taker.wantsUpgrade(method);
+  wantsUpgrade(method: string, target?: string): boolean {
+    return this.#taker.wantsUpgrade(method, target);
   }
 
   upgrade(exchange: Exchange, socket: UpgradeSocket, head: Buffer): void {

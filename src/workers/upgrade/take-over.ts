@@ -34,7 +34,9 @@ export function wantsUpgrade({ parser, handler }: WorkerContext, reader: Request
   // RFC 9110, section 7.8: it may be ignored; a body would have to be read to its end first.
   const { upgrade, method } = parser;
   if ((!upgrade && method !== 'CONNECT') || reader.bodyLength !== 0) return false;
-  return takesUpgrades(handler) && handler.wantsUpgrade(method);
+  if (!takesUpgrades(handler)) return false;
+  const { targetStart, targetEnd } = parser;
+  return handler.wantsUpgrade(method, reader.headText().slice(targetStart, targetEnd));
 }
 
 /** False: the server stops, or has no descriptor left, and it was answered so. */

@@ -25,6 +25,7 @@ describe('defaults', () => {
       proxyProtocol: [],
       trustProxy: [],
       trustProxyHeader: 'x-forwarded',
+      proxy: [],
       directPolling: true,
       maxConnections: 19_744,
       queueLimit: 19_744,

@@ -1,0 +1,245 @@
+/**
+ * The upstreams of the reverse proxy, as all workers of a server see them.
+ *
+ * Role: a small memory of its own: which upstreams there are, whether they are well, and what each child
+ * has with each of them. By it workers choose the upstream with the fewest requests, and one of them
+ * alone asks an upstream how it is.
+ * Threads: an entry's name is written by whoever wins it, once; its health by every worker, by atomic
+ * operations; a child's row by that child alone. Readers take what they find.
+ * Limits: 64 upstreams; those beyond are used without being counted.
+ */
+import { nowTicks } from './clock.ts';
+
+export const MAX_UPSTREAM_ENTRIES = 64;
+const NAME_BYTES = 128;
+
+/** int32 words of an entry; its line of health is shared, the rest written once. */
+const CLAIM = 0;
+const NAME_LENGTH = 1;
+const NAME = 2;
+const HEALTH = 48;
+/** Failures in a row. */
+const FAILS = HEALTH;
+/** Left out until then, in ticks with the last bit set; 0: not. */
+const DOWN_UNTIL = HEALTH + 1;
+/** When it is asked next how it is, in the same way. */
+const CHECK_DUE = HEALTH + 2;
+/** It did not answer well when it was asked last. */
+const UNWELL = HEALTH + 3;
+const ENTRY_WORDS = 64;
+
+/** A child's row, a cache line: two words and three doubles. */
+const ROW_WORDS = 16;
+const ACTIVE = 0;
+const IDLE = 1;
+const REQUESTS = 1;
+const FAILURES = 2;
+const RETRIES = 3;
+
+const Claim = { free: 0, naming: 1, named: 2 } as const;
+
+export interface UpstreamStatus {
+  readonly name: string;
+  readonly state: 'up' | 'down';
+  /** Requests under way. */
+  readonly active: number;
+  /** Connections kept for the next request. */
+  readonly idle: number;
+  readonly requests: number;
+  readonly failures: number;
+  readonly retries: number;
+}
+
+/** Bytes of the memory for so many children. */
+export const upstreamBytes = (children: number): number =>
+  MAX_UPSTREAM_ENTRIES * (ENTRY_WORDS + children * ROW_WORDS) * 4;
+
+/** Name under which workers ask main for it. */
+export const UPSTREAM_MEMORY = 'hybrid-mpm upstreams';
+
+export class UpstreamTable {
+  readonly #words: Int32Array;
+  readonly #doubles: Float64Array;
+  readonly #bytes: Uint8Array;
+  readonly #children: number;
+  /** Which entry holds a name; entries are never given back. */
+  readonly #known = new Map<string, number>();
+
+  constructor(memory: SharedArrayBuffer, children: number) {
+    this.#words = new Int32Array(memory);
+    this.#doubles = new Float64Array(memory);
+    this.#bytes = new Uint8Array(memory);
+    this.#children = children;
+  }
+
+  #entry(index: number): number {
+    return index * (ENTRY_WORDS + this.#children * ROW_WORDS);
+  }
+
+  #row(index: number, child: number): number {
+    return this.#entry(index) + ENTRY_WORDS + child * ROW_WORDS;
+  }
+
+  /** A new life in this slot: what the one before had is gone with it. Its totals stay. */
+  beginLife(child: number): void {
+    for (let index = 0; index < MAX_UPSTREAM_ENTRIES; index++) {
+      const row = this.#row(index, child);
+      this.#words[row + ACTIVE] = 0;
+      this.#words[row + IDLE] = 0;
+    }
+  }
+
+  /** Number of the entry with this name, which is made if need be; -1: there is no room. */
+  indexOf(name: string): number {
+    const known = this.#known.get(name);
+    if (known !== undefined) return known;
+    const found = name.length > NAME_BYTES ? -1 : this.#find(name);
+    this.#known.set(name, found);
+    return found;
+  }
+
+  #find(name: string): number {
+    const words = this.#words;
+    for (let index = 0; index < MAX_UPSTREAM_ENTRIES; index++) {
+      const at = this.#entry(index);
+      if (Atomics.compareExchange(words, at + CLAIM, Claim.free, Claim.naming) === Claim.free) {
+        const bytes = (at + NAME) * 4;
+        for (let i = 0; i < name.length; i++) this.#bytes[bytes + i] = name.charCodeAt(i) & 0x7f;
+        words[at + NAME_LENGTH] = name.length;
+        Atomics.store(words, at + CLAIM, Claim.named);
+        Atomics.notify(words, at + CLAIM);
+        return index;
+      }
+      // Whoever names it does so without waiting for anything; one that died there leaves it unnamed.
+      Atomics.wait(words, at + CLAIM, Claim.naming, 100);
+      if (this.#nameAt(at) === name) return index;
+    }
+    return -1;
+  }
+
+  #nameAt(at: number): string {
+    if (Atomics.load(this.#words, at + CLAIM) !== Claim.named) return '';
+    const length = this.#words[at + NAME_LENGTH] as number;
+    let name = '';
+    for (let i = 0; i < length; i++) {
+      name += String.fromCharCode(this.#bytes[(at + NAME) * 4 + i] as number);
+    }
+    return name;
+  }
+
+  // ---- a child's own row --------------------------------------------------------------------------
+
+  addActive(index: number, child: number, amount: number): void {
+    if (index >= 0) (this.#words[this.#row(index, child) + ACTIVE] as number) += amount;
+  }
+
+  addIdle(index: number, child: number, amount: number): void {
+    if (index >= 0) (this.#words[this.#row(index, child) + IDLE] as number) += amount;
+  }
+
+  countRequest(index: number, child: number): void {
+    this.#count(index, child, REQUESTS);
+  }
+
+  countFailure(index: number, child: number): void {
+    this.#count(index, child, FAILURES);
+  }
+
+  countRetry(index: number, child: number): void {
+    this.#count(index, child, RETRIES);
+  }
+
+  #count(index: number, child: number, field: number): void {
+    if (index >= 0) (this.#doubles[(this.#row(index, child) >> 1) + field] as number) += 1;
+  }
+
+  /** Requests under way, of all children. */
+  active(index: number): number {
+    return index < 0 ? 0 : this.#sum(index, ACTIVE);
+  }
+
+  #sum(index: number, field: number): number {
+    let sum = 0;
+    for (let child = 0; child < this.#children; child++) {
+      sum += this.#words[this.#row(index, child) + field] as number;
+    }
+    return sum;
+  }
+
+  // ---- health -------------------------------------------------------------------------------------
+
+  /** May be asked for a request now. */
+  isUp(index: number): boolean {
+    if (index < 0) return true;
+    const at = this.#entry(index);
+    if (Atomics.load(this.#words, at + UNWELL) === 1) return false;
+    const until = Atomics.load(this.#words, at + DOWN_UNTIL);
+    return until === 0 || ((nowTicks() - until) | 0) >= 0;
+  }
+
+  /** True: this was the failure by which it is left out. */
+  failed(index: number, maxFails: number, failTimeoutMs: number): boolean {
+    if (index < 0 || maxFails === 0) return false;
+    const at = this.#entry(index);
+    const fails = Atomics.add(this.#words, at + FAILS, 1) + 1;
+    if (fails < maxFails) return false;
+    Atomics.store(this.#words, at + DOWN_UNTIL, (nowTicks() + failTimeoutMs) | 1);
+    return fails === maxFails;
+  }
+
+  succeeded(index: number): void {
+    if (index < 0) return;
+    const at = this.#entry(index);
+    // Read first: the line is shared by all workers, and mostly there is nothing to say.
+    if (Atomics.load(this.#words, at + FAILS) !== 0) Atomics.store(this.#words, at + FAILS, 0);
+    if (Atomics.load(this.#words, at + DOWN_UNTIL) !== 0) {
+      Atomics.store(this.#words, at + DOWN_UNTIL, 0);
+    }
+  }
+
+  /** True: it is this caller's turn to ask how the upstream is. */
+  takeCheck(index: number, intervalMs: number): boolean {
+    if (index < 0) return false;
+    const at = this.#entry(index) + CHECK_DUE;
+    const now = nowTicks();
+    const due = Atomics.load(this.#words, at);
+    if (due !== 0 && ((now - due) | 0) < 0) return false;
+    return Atomics.compareExchange(this.#words, at, due, (now + intervalMs) | 1) === due;
+  }
+
+  /** The answer to that. True: it has changed. */
+  setWell(index: number, well: boolean): boolean {
+    if (index < 0) return false;
+    const value = well ? 0 : 1;
+    if (well) this.succeeded(index);
+    return Atomics.exchange(this.#words, this.#entry(index) + UNWELL, value) !== value;
+  }
+
+  // ---- for the status page and the metrics --------------------------------------------------------
+
+  statuses(): UpstreamStatus[] {
+    const list: UpstreamStatus[] = [];
+    for (let index = 0; index < MAX_UPSTREAM_ENTRIES; index++) {
+      const name = this.#nameAt(this.#entry(index));
+      if (name === '') continue;
+      list.push({
+        name,
+        state: this.isUp(index) ? 'up' : 'down',
+        active: this.#sum(index, ACTIVE),
+        idle: this.#sum(index, IDLE),
+        requests: this.#total(index, REQUESTS),
+        failures: this.#total(index, FAILURES),
+        retries: this.#total(index, RETRIES),
+      });
+    }
+    return list;
+  }
+
+  #total(index: number, field: number): number {
+    let sum = 0;
+    for (let child = 0; child < this.#children; child++) {
+      sum += this.#doubles[(this.#row(index, child) >> 1) + field] as number;
+    }
+    return sum;
+  }
+}

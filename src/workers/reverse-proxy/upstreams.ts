@@ -1,0 +1,233 @@
+/**
+ * The upstreams of one proxy, as one worker has them: which is asked next, and its idle connections.
+ *
+ * Role: least requests first, over all workers; what failed is left out for a while; connections that
+ * were read to the end of a response wait here for the next request.
+ * Thread: one worker. The pool is the worker's own, since a connection's descriptor, its place in a poll
+ * set and what was read ahead of it belong to one thread; a child that ends closes its idle ones.
+ */
+import { lookup } from 'node:dns';
+import { isIP } from 'node:net';
+import type { UpstreamTable } from '../../scoreboard/upstreams.ts';
+import type { ProxySettings, UpstreamAddress } from './options.ts';
+import type { SocketOwner, Timed, UpstreamLoop, UpstreamSocket } from './upstream-loop.ts';
+
+/** How long the addresses of a name are kept. */
+const ADDRESSES_MS = 30_000;
+
+/** What all proxies of a worker share. */
+export interface ProxyRuntime {
+  readonly loop: UpstreamLoop;
+  readonly table: UpstreamTable;
+  readonly child: number;
+  readonly log: (line: string) => void;
+}
+
+/** A connection that waits for its next request: whatever its peer says now is its end. */
+class IdleConnection implements SocketOwner, Timed {
+  readonly socket: UpstreamSocket;
+  readonly deadlineMs: number;
+  readonly #gone: (connection: IdleConnection) => void;
+
+  constructor(
+    socket: UpstreamSocket,
+    deadlineMs: number,
+    gone: (connection: IdleConnection) => void,
+  ) {
+    this.socket = socket;
+    this.deadlineMs = deadlineMs;
+    this.#gone = gone;
+  }
+
+  onReady(readable: boolean): void {
+    if (readable) this.#gone(this);
+  }
+
+  onDeadline(): void {
+    this.#gone(this);
+  }
+}
+
+export class Upstream {
+  readonly address: UpstreamAddress;
+  /** Number in the table of upstreams. */
+  readonly entry: number;
+  readonly #runtime: ProxyRuntime;
+  readonly #settings: ProxySettings;
+  /** The newest last: it is the least likely to be closed. */
+  readonly #idle: IdleConnection[] = [];
+  #addresses: readonly string[];
+  #resolvedMs = Number.NEGATIVE_INFINITY;
+  #turn = 0;
+  #waiting: ((addresses: readonly string[]) => void)[] = [];
+
+  constructor(runtime: ProxyRuntime, settings: ProxySettings, address: UpstreamAddress) {
+    this.#runtime = runtime;
+    this.#settings = settings;
+    this.address = address;
+    this.entry = runtime.table.indexOf(address.name);
+    this.#addresses = isIP(address.host) === 0 ? [] : [address.host];
+    if (this.#addresses.length > 0) this.#resolvedMs = Number.POSITIVE_INFINITY;
+  }
+
+  // ---- idle connections ---------------------------------------------------------------------------
+
+  /** An idle connection that is still silent, null: there is none. */
+  take(): UpstreamSocket | null {
+    for (;;) {
+      const idle = this.#idle.pop();
+      if (idle === undefined) return null;
+      this.#forget(idle);
+      idle.socket.owner = null;
+      if (idle.socket.isSilent) return idle.socket;
+      idle.socket.close();
+    }
+  }
+
+  /** @param hintSeconds what the upstream said of how long it keeps it, -1: nothing */
+  give(socket: UpstreamSocket, hintSeconds: number): void {
+    const { keepAliveConnections, keepAliveTimeoutMs } = this.#settings;
+    // A second less than it says: its end and the next request would pass each other.
+    const hintMs = hintSeconds < 0 ? Number.POSITIVE_INFINITY : (hintSeconds - 1) * 1000;
+    const keptMs = Math.min(keepAliveTimeoutMs, hintMs);
+    if (keepAliveConnections === 0 || keptMs <= 0 || socket.closed) {
+      socket.close();
+      return;
+    }
+    if (this.#idle.length >= keepAliveConnections) this.#drop(this.#idle[0] as IdleConnection);
+    const idle = new IdleConnection(socket, performance.now() + keptMs, (gone) => this.#drop(gone));
+    socket.owner = idle;
+    this.#idle.push(idle);
+    this.#runtime.loop.watchDeadline(idle);
+    this.#runtime.table.addIdle(this.entry, this.#runtime.child, 1);
+  }
+
+  #drop(idle: IdleConnection): void {
+    const at = this.#idle.indexOf(idle);
+    if (at < 0) return;
+    this.#idle.splice(at, 1);
+    this.#forget(idle);
+    idle.socket.close();
+  }
+
+  #forget(idle: IdleConnection): void {
+    this.#runtime.loop.forgetDeadline(idle);
+    this.#runtime.table.addIdle(this.entry, this.#runtime.child, -1);
+  }
+
+  closeIdle(): void {
+    for (const idle of [...this.#idle]) this.#drop(idle);
+  }
+
+  // ---- its addresses ------------------------------------------------------------------------------
+
+  /** Calls back with one of its addresses, '' where its name has none; at once where it is known. */
+  resolve(then: (address: string) => void): void {
+    const now = performance.now();
+    if (this.#addresses.length > 0 && now - this.#resolvedMs < ADDRESSES_MS) {
+      then(this.#next());
+      return;
+    }
+    this.#waiting.push(() => then(this.#next()));
+    if (this.#waiting.length > 1) return;
+    lookup(this.address.host, { all: true }, (error, found) => {
+      // Those of before are better than none.
+      if (error === null && found.length > 0) {
+        this.#addresses = found.map(({ address }) => address);
+        this.#resolvedMs = performance.now();
+      }
+      const waiting = this.#waiting;
+      this.#waiting = [];
+      for (const go of waiting) go(this.#addresses);
+    });
+  }
+
+  #next(): string {
+    if (this.#addresses.length === 0) return '';
+    return this.#addresses[this.#turn % this.#addresses.length] as string;
+  }
+
+  // ---- how it does --------------------------------------------------------------------------------
+
+  begin(): void {
+    this.#runtime.table.addActive(this.entry, this.#runtime.child, 1);
+    this.#runtime.table.countRequest(this.entry, this.#runtime.child);
+  }
+
+  end(): void {
+    this.#runtime.table.addActive(this.entry, this.#runtime.child, -1);
+  }
+
+  succeeded(): void {
+    this.#runtime.table.succeeded(this.entry);
+  }
+
+  failed(reason: string): void {
+    const { table, child, log } = this.#runtime;
+    const { maxFails, failTimeoutMs } = this.#settings;
+    // A name may have several addresses, of which another may do.
+    this.#turn++;
+    table.countFailure(this.entry, child);
+    if (table.failed(this.entry, maxFails, failTimeoutMs)) {
+      log(
+        `proxy: ${this.address.name} is left out for ${failTimeoutMs} ms after ${maxFails} failures (${reason})`,
+      );
+    }
+  }
+
+  retried(): void {
+    this.#runtime.table.countRetry(this.entry, this.#runtime.child);
+  }
+
+  get isUp(): boolean {
+    return this.#runtime.table.isUp(this.entry);
+  }
+
+  get active(): number {
+    return this.#runtime.table.active(this.entry);
+  }
+}
+
+export class UpstreamGroup {
+  readonly runtime: ProxyRuntime;
+  readonly settings: ProxySettings;
+  readonly members: readonly Upstream[];
+  #turn = 0;
+
+  constructor(runtime: ProxyRuntime, settings: ProxySettings) {
+    this.runtime = runtime;
+    this.settings = settings;
+    this.members = settings.upstreams.map((address) => new Upstream(runtime, settings, address));
+  }
+
+  /**
+   * The one with the fewest requests under way, of those that are well; where none is, of all. Null:
+   * all were tried.
+   */
+  choose(tried: readonly Upstream[]): Upstream | null {
+    const { members } = this;
+    if (members.length === 1) return tried.length === 0 ? (members[0] as Upstream) : null;
+    return this.#fewest(tried, true) ?? (tried.length === 0 ? this.#fewest(tried, false) : null);
+  }
+
+  #fewest(tried: readonly Upstream[], up: boolean): Upstream | null {
+    const { members } = this;
+    let best: Upstream | null = null;
+    let fewest = Number.POSITIVE_INFINITY;
+    // Beginning with another one each time, so that equals take turns.
+    const first = this.#turn++ % members.length;
+    for (let step = 0; step < members.length; step++) {
+      const upstream = members[(first + step) % members.length] as Upstream;
+      if (tried.includes(upstream) || (up && !upstream.isUp)) continue;
+      const { active } = upstream;
+      if (active >= fewest) continue;
+      best = upstream;
+      fewest = active;
+    }
+    return best;
+  }
+
+  closeIdle(): void {
+    for (const upstream of this.members) upstream.closeIdle();
+  }
+}
