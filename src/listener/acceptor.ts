@@ -6,8 +6,9 @@
  * them. EMFILE and ENFILE pause for a while instead of spinning on a socket that stays readable.
  * Thread: the listener's.
  */
-import { nowTicks } from '../scoreboard/clock.ts';
+import { microsecondsOf, nowTicks } from '../scoreboard/clock.ts';
 import { ACCEPT_ERRNOS, HEADER, SLOT } from '../scoreboard/layout.ts';
+import { Call } from '../scoreboard/notices.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';
 import { ConnectionEvent } from '../scoreboard/states.ts';
 import { incarnationOf } from '../scoreboard/transition.ts';
@@ -25,11 +26,22 @@ export interface ListenAddress {
   readonly host: string;
   readonly port: number;
   readonly family: 4 | 6;
+  /** Name of the session protocol; none: HTTP/1.1. */
+  readonly protocol?: string;
+}
+
+/** A session protocol as `listen` names it. */
+export interface ListenProtocol {
+  readonly name: string;
+  /** As in SLOT.protocol: 1 and more. */
+  readonly number: number;
 }
 
 interface ListeningSocket {
   readonly fd: number;
   readonly address: ListenAddress;
+  /** As in SLOT.protocol. */
+  readonly protocol: number;
 }
 
 /** Tokens of listening sockets in the listener's set: -2, -3, ...; -1 is the listener's eventfd. */
@@ -70,20 +82,28 @@ export class Acceptor {
   /**
    * Also while the others are open: clients of this one are let in at once then.
    * @param host numeric address; `::` also takes IPv4 unless `v6Only`
+   * @param protocol of its clients, HTTP/1.1 where none is given
    * @throws an Error with ERR_MPM_ADDRESS_IN_USE, ERR_MPM_ADDRESS_FORBIDDEN or ERR_MPM_ADDRESS
    */
-  listen(host: string, port: number, v6Only: boolean): ListenAddress {
+  listen(
+    host: string,
+    port: number,
+    v6Only: boolean,
+    protocol: ListenProtocol | null = null,
+  ): ListenAddress {
     const native = this.#native;
     const flags =
       (this.#options.reusePort ? native.listenReusePort : 0) | (v6Only ? native.listenV6Only : 0);
     const fd = native.listenTcp(host, port, this.#options.listenBacklog, flags);
     const where = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
     if (fd < 0) throw listenError(fd, where);
-    return this.#add(fd, {
+    const address = {
       host,
       port: port === 0 ? this.#localPort(fd) : port,
       family: host.includes(':') ? 6 : 4,
-    });
+    } as const;
+    if (protocol === null) return this.#add(fd, address);
+    return this.#add(fd, { ...address, protocol: protocol.name }, protocol.number);
   }
 
   /**
@@ -100,8 +120,8 @@ export class Acceptor {
     return this.#add(fd, { host: addressText(bytes), port, family });
   }
 
-  #add(fd: number, address: ListenAddress): ListenAddress {
-    const index = this.#sockets.push({ fd, address }) - 1;
+  #add(fd: number, address: ListenAddress, protocol = 0): ListenAddress {
+    const index = this.#sockets.push({ fd, address, protocol }) - 1;
     // Before `open`, and during a pause, `resume` adds it with the others.
     if (this.#open && !this.#paused && !this.#closed) this.#addSource(fd, index);
     return address;
@@ -151,13 +171,14 @@ export class Acceptor {
       return;
     }
     const now = nowTicks();
-    for (let index = 0; index < accepted; index++) this.#admit(this.#slots.take(), now);
+    const { protocol } = socket;
+    for (let index = 0; index < accepted; index++) this.#admit(this.#slots.take(), now, protocol);
     board.count(HEADER.accepted, accepted);
     board.setHeader(HEADER.openConnections.offset, this.#slots.inUse);
     board.setHeader(HEADER.slotWatermark.offset, this.#slots.watermark);
   }
 
-  #admit(slot: number, now: number): void {
+  #admit(slot: number, now: number, protocol: number): void {
     const board = this.#board;
     const { words } = board;
     const index = board.slotIndex(slot);
@@ -169,12 +190,29 @@ export class Acceptor {
     words[index + (SLOT.sinceTicks.offset >> 2)] = now;
     board.doubles[(index * 4 + SLOT.sentBytes.offset) >> 3] = 0;
     board.doubles[(index * 4 + SLOT.receivedBytes.offset) >> 3] = 0;
+    words[index + (SLOT.protocol.offset >> 2)] = protocol;
     // The state first: from the moment it is in the set an event may be seen.
-    board.move(slot, word, ConnectionEvent.accept);
+    if (protocol === 0) board.move(slot, word, ConnectionEvent.accept);
+    else this.#greet(slot, word, now);
     const fd = board.slot(slot, SLOT.fd);
     const result = this.#poller.addConnection(fd, slot, incarnationOf(word));
     if (result < 0) this.onRefused(slot);
+    else if (protocol !== 0) this.onQueued(slot);
   }
+
+  /** Its first worker is not waited for until there are bytes. */
+  #greet(slot: number, word: number, now: number): void {
+    const board = this.#board;
+    board.setSlot(slot, SLOT.idleMs, 0);
+    board.setSlot(slot, SLOT.sessionState, 0);
+    board.setSlot(slot, SLOT.heardTicks, now);
+    board.setSlot(slot, SLOT.queuedUs, microsecondsOf(performance.now()));
+    board.notices.open(slot, incarnationOf(word), Call.greeting);
+    board.move(slot, word, ConnectionEvent.greet);
+  }
+
+  /** A connection whose first worker is not to wait for bytes was moved to queued. */
+  onQueued: (slot: number) => void = () => {};
 
   /** A connection that could not be polled (out of memory or epoll watches). */
   onRefused: (slot: number) => void = () => {};

@@ -7,7 +7,7 @@
  */
 import { elapsedTicks, nowTicks } from '../scoreboard/clock.ts';
 import { observeHeader } from '../scoreboard/histograms.ts';
-import { CloseReason, HEADER, RestFlag, SLOT } from '../scoreboard/layout.ts';
+import { CloseReason, HEADER, HTTP_PROTOCOL, RestFlag, SLOT } from '../scoreboard/layout.ts';
 import { countRequest, NO_SERIES } from '../scoreboard/request-counters.ts';
 import { FilePart } from '../scoreboard/rest.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';
@@ -124,8 +124,9 @@ export class Closer {
     const began = board.slot(slot, SLOT.sinceTicks);
     // The time of the one before is still there.
     board.setSlot(slot, SLOT.requestSinceTicks, began);
-    // It may be the client's end that has waited.
-    const hasRequest = this.#native.pending(board.slot(slot, SLOT.fd)) > 0;
+    // It may be the client's end that has waited; and a session would not understand.
+    const isHttp = board.slot(slot, SLOT.protocol) === HTTP_PROTOCOL;
+    const hasRequest = isHttp && this.#native.pending(board.slot(slot, SLOT.fd)) > 0;
     if (hasRequest) {
       const took = Math.max(0, elapsedTicks(began, nowTicks()));
       countRequest(board, board.listenerCounters, 503, took, NO_SERIES);

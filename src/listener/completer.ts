@@ -9,7 +9,7 @@
  */
 import { Aborted } from '../scoreboard/aborted.ts';
 import { microsecondsOf, monotonicOf, nowTicks, ticksOf } from '../scoreboard/clock.ts';
-import { CHILD, CloseReason, HEADER, RestFlag, SLOT } from '../scoreboard/layout.ts';
+import { CHILD, CloseReason, HEADER, HTTP_PROTOCOL, RestFlag, SLOT } from '../scoreboard/layout.ts';
 import { countRequest } from '../scoreboard/request-counters.ts';
 import { FILE_SHRANK, FilePart, NOT_SAMPLED } from '../scoreboard/rest.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';
@@ -194,11 +194,7 @@ export class Completer {
     const flags = board.slot(slot, SLOT.restFlags);
     this.#closer.releaseRest(slot);
     this.#relay.close(slot);
-    const took = this.#tookMs(slot);
-    const status = board.slot(slot, SLOT.restStatus);
-    countRequest(board, board.listenerCounters, status, took, board.slot(slot, SLOT.restSeries));
-    board.requests?.end(slot, status, took);
-    this.#targets.ended(slot, bodyBytes, took, Aborted.no);
+    if (board.slot(slot, SLOT.protocol) === HTTP_PROTOCOL) this.#countRequest(slot, bodyBytes);
     board.count(HEADER.completions);
     if ((flags & RestFlag.close) !== 0) {
       this.#closer.lingerAfterResponse(slot);
@@ -210,6 +206,15 @@ export class Completer {
       if (more) this.#targets.queued(slot);
       return;
     }
+  }
+
+  #countRequest(slot: number, bodyBytes: number): void {
+    const board = this.#board;
+    const took = this.#tookMs(slot);
+    const status = board.slot(slot, SLOT.restStatus);
+    countRequest(board, board.listenerCounters, status, took, board.slot(slot, SLOT.restSeries));
+    board.requests?.end(slot, status, took);
+    this.#targets.ended(slot, bodyBytes, took, Aborted.no);
   }
 
   #tookMs(slot: number): number {
@@ -279,7 +284,9 @@ export class Completer {
     for (;;) {
       const word = board.word(slot);
       if (stateOf(word) !== ConnectionState.writeCompletion) return false;
+      const isHttp = board.slot(slot, SLOT.protocol) === HTTP_PROTOCOL;
       if (!this.#closer.close(slot, word, event, reason)) continue;
+      if (!isHttp) return true;
       board.addToChild(board.listenerCounters, CHILD.aborted, 1);
       this.#targets.ended(slot, this.#bodyBytes(slot), this.#tookMs(slot), cause);
       return true;

@@ -22,13 +22,14 @@ import {
   SLOT,
 } from '../scoreboard/layout.ts';
 import { inheritLead } from '../scoreboard/leader.ts';
+import { type Call, Notified, notify } from '../scoreboard/notices.ts';
 import type { Pool } from '../scoreboard/pool.ts';
 import { SOURCE_TOKEN } from '../scoreboard/rest.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';
 import { ConnectionEvent, ConnectionState } from '../scoreboard/states.ts';
 import { flagsOf, incarnationOf, ownerOf, partyFor, stateOf } from '../scoreboard/transition.ts';
 import { beginHandback, wakeChild } from '../scoreboard/wake.ts';
-import { Acceptor, type ListenAddress } from './acceptor.ts';
+import { Acceptor, type ListenAddress, type ListenProtocol } from './acceptor.ts';
 import { Closer } from './closer.ts';
 import { Completer } from './completer.ts';
 import { DeadlineWatch } from './deadline-watch.ts';
@@ -151,6 +152,7 @@ export class Listener {
       owned: (slot, word) => {
         if (this.#lengthy.isAbandoned(word)) this.#deadlines.abandoned(slot, word);
       },
+      call: (slot, word, call) => this.#call(slot, word, call),
       lengthyQueued: (...queued) => this.#lengthy.sweep(...queued),
       passed: (began) => {
         logging?.flush();
@@ -174,6 +176,7 @@ export class Listener {
     };
     this.#acceptor.onRefused = (slot) =>
       this.#closer.close(slot, board.word(slot), ConnectionEvent.force, CloseReason.shed);
+    this.#acceptor.onQueued = (slot) => this.#dispatcher.push(slot);
     this.#handbackFd = native.eventfdCreate();
     if (this.#handbackFd < 0) throw new Error(`eventfd: errno ${-this.#handbackFd}`);
     board.setHeader(HEADER.handbackFd.offset, this.#handbackFd);
@@ -188,8 +191,13 @@ export class Listener {
   }
 
   /** See `Acceptor.listen`. */
-  listen(host: string, port: number, v6Only: boolean): ListenAddress {
-    return this.#acceptor.listen(host, port, v6Only);
+  listen(
+    host: string,
+    port: number,
+    v6Only: boolean,
+    protocol: ListenProtocol | null = null,
+  ): ListenAddress {
+    return this.#acceptor.listen(host, port, v6Only, protocol);
   }
 
   /** See `Acceptor.adopt`. */
@@ -325,6 +333,12 @@ export class Listener {
     const pending = this.#native.pending(board.slot(slot, SLOT.fd));
     if (pending > 0 || pending === EAGAIN) return false;
     return this.#closer.close(slot, word, ConnectionEvent.peerGone, CloseReason.peer);
+  }
+
+  /** Has a worker call a session that waits for its client. */
+  #call(slot: number, word: number, call: Call): void {
+    const outcome = notify(this.#board, slot, incarnationOf(word), call, performance.now());
+    if (outcome === Notified.queued) this.#dispatcher.push(slot);
   }
 
   #drain(slot: number): void {

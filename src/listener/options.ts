@@ -22,6 +22,8 @@ export interface ListenerOptions {
   readonly queueTimeoutMs: number;
   /** Longest wait for a lengthy worker, milliseconds, 0: no bound. */
   readonly lengthyQueueTimeoutMs?: number;
+  /** Addresses may have session protocols. */
+  readonly sessions?: boolean;
   /** A lengthy request whose client shuts its side of the connection is cancelled. */
   readonly lengthyCancel?: boolean;
 }

@@ -6,7 +6,7 @@
  * Thread: the listener's, and only when the child's thread is gone: nobody else writes these slots then.
  */
 import { elapsedTicks, nowTicks } from '../scoreboard/clock.ts';
-import { AnswerPhase, CHILD, CloseReason, SLOT } from '../scoreboard/layout.ts';
+import { AnswerPhase, CHILD, CloseReason, HTTP_PROTOCOL, SLOT } from '../scoreboard/layout.ts';
 import { countRequest, NO_SERIES } from '../scoreboard/request-counters.ts';
 import { requestLine } from '../scoreboard/request-line.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';
@@ -47,7 +47,9 @@ export class Orphans {
    */
   take(child: number, slot: number, word: number, departed: boolean): LostRequest | null {
     const board = this.#board;
-    const phase = board.slot(slot, SLOT.answerPhase);
+    // No answer of HTTP's is due in another protocol.
+    const isHttp = board.slot(slot, SLOT.protocol) === HTTP_PROTOCOL;
+    const phase = isHttp ? board.slot(slot, SLOT.answerPhase) : AnswerPhase.none;
     // A part of a response that came from another worker is in the slot itself.
     const due = !departed && phase === AnswerPhase.due && board.slot(slot, SLOT.restFd) === 0;
     const running = board.child(child, CHILD.currentSlot) === slot + 1;

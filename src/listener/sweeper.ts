@@ -8,7 +8,8 @@
  * Thread: the listener's.
  */
 import { elapsedTicks, ticksOf } from '../scoreboard/clock.ts';
-import { CloseReason, ReadPhase, SLOT } from '../scoreboard/layout.ts';
+import { CloseReason, HTTP_PROTOCOL, ReadPhase, SLOT } from '../scoreboard/layout.ts';
+import { Call } from '../scoreboard/notices.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';
 import { ConnectionEvent, ConnectionState } from '../scoreboard/states.ts';
 import { stateOf } from '../scoreboard/transition.ts';
@@ -53,6 +54,8 @@ export interface SweepTargets {
   overdue(slot: number, word: number): void;
   /** A child owns it. */
   owned(slot: number, word: number): void;
+  /** A session waits for its client, and is to be called. */
+  call(slot: number, word: number, call: Call): void;
   /** It waits for a lengthy worker, for so long. */
   lengthyQueued(slot: number, word: number, waitedMs: number): void;
   /** Once a pass, also when nothing was found; it began at this `performance.now()`. */
@@ -130,7 +133,15 @@ export class Sweeper {
       if (state !== ConnectionState.suspended) return;
     }
     const waited = elapsedTicks(board.slot(slot, SLOT.sinceTicks), now);
-    const { keepAliveTimeoutMs, requestHeader, timeoutMs } = this.#options;
+    const { keepAliveTimeoutMs, requestHeader, timeoutMs, sessions } = this.#options;
+    if (
+      sessions === true &&
+      state <= ConnectionState.keepalive &&
+      board.slot(slot, SLOT.protocol) !== HTTP_PROTOCOL
+    ) {
+      this.#checkSession(slot, word, now);
+      return;
+    }
     const { timeout } = ConnectionEvent;
     switch (state) {
       case ConnectionState.keepalive:
@@ -178,6 +189,22 @@ export class Sweeper {
         return;
       default:
         return;
+    }
+  }
+
+  /** A session that waits for its client; a worker says the last words. */
+  #checkSession(slot: number, word: number, now: number): void {
+    const board = this.#board;
+    if (this.draining) {
+      this.#targets.call(slot, word, Call.stopping);
+      return;
+    }
+    const idleMs = board.slot(slot, SLOT.idleMs);
+    // What it has begun to say has to be complete within the same time.
+    const unfinished = board.slot(slot, SLOT.buffer) !== 0;
+    const since = board.slot(slot, unfinished ? SLOT.requestSinceTicks : SLOT.heardTicks);
+    if (idleMs > 0 && elapsedTicks(since, now) > idleMs) {
+      this.#targets.call(slot, word, Call.timeout);
     }
   }
 

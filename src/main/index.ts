@@ -8,6 +8,12 @@ export { type SendSocketInit, sendSocket } from '../workers/files/send-socket.ts
 export { HandedOver } from '../workers/lengthy/hand-over.ts';
 export { isLengthy, lengthy } from '../workers/node-http/lengthy.ts';
 export { type SendFileToInit, sendFileTo } from '../workers/node-http/send-file-to.ts';
+export type {
+  Session,
+  SessionFilePart,
+  SessionProtocol,
+} from '../workers/session/session-protocol.ts';
+export { wake } from '../workers/session/wake.ts';
 export { type Shared, type SharedErrorCode, shared } from '../workers/shared.ts';
 export {
   ConfigError,

@@ -84,7 +84,7 @@ export interface MpmServer extends EventEmitter {
   /**
    * Resolves when the sockets listen and the first child is ready.
    * @throws an Error with code ERR_MPM_ADDRESS_IN_USE, ERR_MPM_ADDRESS, ERR_MPM_INHERITED, ERR_MPM_ENTRY_NOT_FOUND,
-   *   ERR_MPM_ENTRY_FAILED, ERR_MPM_ENTRY_SHAPE, ERR_MPM_ENTRY_TYPESCRIPT, ERR_MPM_NO_LISTEN,
+   *   ERR_MPM_ENTRY_FAILED, ERR_MPM_ENTRY_SHAPE, ERR_MPM_ENTRY_TYPESCRIPT, ERR_MPM_PROTOCOL, ERR_MPM_NO_LISTEN,
    *   ERR_MPM_NO_EPOLL, ERR_MPM_ADMIN_IN_USE, ERR_MPM_ADMIN_TOKEN, ERR_MPM_ACCESS_LOG or
    *   ERR_MPM_SPILL_FOLDER
    */
@@ -213,7 +213,10 @@ class Server extends EventEmitter implements MpmServer {
         ...directives,
         entry: this.#entry,
         script: this.#script === null ? null : this.#script.arguments,
-        listens: new AdoptedListens(listener, [...listener.addresses]),
+        listens: new AdoptedListens(
+          listener,
+          listener.addresses.filter(({ protocol }) => protocol === undefined),
+        ),
         worker: this.#workerOptions(directives),
         metricsChannel: directives.admin === null ? null : this.#metricsChannel,
       };
@@ -239,11 +242,13 @@ class Server extends EventEmitter implements MpmServer {
   }
 
   async #bind(listener: Listener): Promise<void> {
-    for (const { host, port } of this.#directives.listen) {
+    const sessions = sessionsIn(this.#directives);
+    for (const { host, port, protocol: name } of this.#directives.listen) {
+      const protocol = name === undefined ? null : { name, number: sessions.indexOf(name) + 1 };
       const { address } = await lookup(host).catch(() => {
         throw coded('ERR_MPM_ADDRESS', `listen ${host}:${port}: the host name is unknown`);
       });
-      bindAddress(listener, address, port);
+      bindAddress(listener, address, port, protocol);
     }
   }
 
@@ -315,7 +320,9 @@ class Server extends EventEmitter implements MpmServer {
   }
 
   #workerOptions(directives: Directives): WorkerOptions {
-    return workerOptions(directives, logSettings(directives), this.#workerStatus);
+    const options = workerOptions(directives, logSettings(directives), this.#workerStatus);
+    // In place of the addresses, and for HTTP.
+    return this.#inherited.length > 0 ? { ...options, sessions: [], http: true } : options;
   }
 
   async restartWorkers(): Promise<void> {
@@ -418,8 +425,14 @@ function listenerOptions(directives: Directives): ListenerOptions {
     queueTimeoutMs: directives.queueTimeoutMs,
     lengthyQueueTimeoutMs: directives.lengthyQueueTimeoutMs,
     lengthyCancel: directives.lengthyCancel,
+    sessions: sessionsIn(directives).length > 0,
   };
 }
+
+/** Session protocols that addresses name, in the order of their numbers. */
+const sessionsIn = ({ listen }: Directives): readonly string[] => [
+  ...new Set(listen.flatMap(({ protocol }) => protocol ?? [])),
+];
 
 /** Child slots of both pools. */
 const childSlotsIn = ({ maxRequestWorkers, lengthyWorkers }: Directives): number =>
@@ -512,6 +525,8 @@ function workerOptions(
             nice: directives.lengthyNice,
           },
     accessLog,
+    sessions: sessionsIn(directives),
+    http: directives.listen.some(({ protocol }) => protocol === undefined),
     timeoutMs: directives.timeoutMs,
     gracefulShutdownTimeoutMs: directives.gracefulShutdownTimeoutMs,
     status:

@@ -277,6 +277,7 @@ export const CHILD = {
   reuses: f64(616, 'child', 'requests on a connection that had had a response before'),
   lostMoves: f64(624, 'child', 'moves of a state word that another thread forestalled'),
   bufferMisses: f64(632, 'child', 'connection buffers taken from the shared set'),
+  commands: f64(752, 'child', 'calls of session protocols that consumed input'),
   responseSize: f64(640, 'child', 'histogram, see HISTOGRAM_BOUNDS', HISTOGRAM),
 } as const satisfies Record<string, Field>;
 export const CHILD_BYTES = 768;
@@ -361,6 +362,18 @@ export const SLOT = {
   restSpilledKb: f(176, 'owner', 'KiB of it that count as spilled: > 0 in memory, < 0 in a folder'),
   restSeries: f(200, 'owner', 'series its request counts in, see route-series.ts'),
   deadlineTicks: f(248, 'owner', 'clock ticks when the response must have begun, 0: whenever'),
+  protocol: f(
+    236,
+    'owner',
+    'protocol of the address it was accepted at, 0: HTTP/1.1; written then',
+  ),
+  idleMs: f(240, 'owner', 'of a session: how long it may wait for its client, 0: for ever'),
+  heardTicks: f(
+    252,
+    'owner',
+    'of a session: clock ticks when its client last sent, or took what had waited',
+  ),
+  sessionState: f(244, 'owner', "of a session: number of the application's state, 0: none"),
 } as const satisfies Record<string, Field>;
 export const SLOT_BYTES = 256;
 
@@ -379,6 +392,35 @@ export type AnswerPhase = (typeof AnswerPhase)[keyof typeof AnswerPhase];
 
 export const ReadPhase = { head: 0, body: 1, chunkedBody: 2, stream: 3 } as const;
 export type ReadPhase = (typeof ReadPhase)[keyof typeof ReadPhase];
+
+/**
+ * What a session is to be called for besides bytes, one int32 a slot, see notices.ts. By
+ * compare-and-swap alone; in a part of their own, since whoever wakes a session does not own its slot.
+ */
+export const NOTICE_BYTES = 4;
+
+/** SLOT.protocol of what is accepted where `listen` names no protocol. */
+export const HTTP_PROTOCOL = 0;
+/** Session protocols, besides HTTP/1.1, that addresses of `listen` may name. */
+export const MAX_SESSION_PROTOCOLS = 15;
+/** Names of states a session protocol may have; characters of one, as of the protocol's own name. */
+export const MAX_SESSION_STATES = 15;
+export const MAX_SESSION_STATE_LENGTH = 24;
+/**
+ * What the status page shows of a session protocol: its name and those of its states. Every worker
+ * writes the same when it has loaded the application, whoever is last after a reload.
+ */
+export const PROTOCOL = {
+  names: {
+    offset: 0,
+    writer: 'cas',
+    meaning: "the protocol's name, then those of its states: 32 bytes each, latin1, zero-filled",
+    type: 'bytes',
+    count: 512,
+  },
+} as const satisfies Record<string, Field>;
+export const PROTOCOL_BYTES = 512;
+export const PROTOCOL_NAME_BYTES = 32;
 
 /** Routes whose times are told apart, one int32 each: mean time of the handler in microseconds. */
 export const ROUTES = 1024;
@@ -529,6 +571,8 @@ export interface Sections {
   readonly lengthyIdle: number;
   readonly freeBuffers: number;
   readonly routes: number;
+  readonly notices: number;
+  readonly protocols: number;
   /** Connection buffers: one for each slot and the spares of the workers. */
   readonly bufferCount: number;
   readonly totalBytes: number;
@@ -551,7 +595,9 @@ export function sectionsFor({ connectionSlots, childSlots }: Dimensions): Sectio
   const freeBuffers = lengthyIdle + Bitmap.bytes(childSlots);
   const bufferCount = connectionSlots + SPARE_BUFFERS * childSlots;
   const routes = freeBuffers + Bitmap.bytes(bufferCount);
-  const totalBytes = routes + ROUTES * 4;
+  const notices = routes + ROUTES * 4;
+  const protocols = notices + Math.ceil((connectionSlots * NOTICE_BYTES) / CACHE_LINE) * CACHE_LINE;
+  const totalBytes = protocols + MAX_SESSION_PROTOCOLS * PROTOCOL_BYTES;
   return {
     children,
     connections,
@@ -563,6 +609,8 @@ export function sectionsFor({ connectionSlots, childSlots }: Dimensions): Sectio
     idle,
     freeBuffers,
     routes,
+    notices,
+    protocols,
     bufferCount,
     totalBytes,
   };

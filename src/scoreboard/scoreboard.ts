@@ -14,6 +14,7 @@ import {
   HEADER,
   LAYOUT_VERSION,
   MAGIC,
+  NOTICE_BYTES,
   ROUTES,
   type Sections,
   SLOT,
@@ -21,7 +22,9 @@ import {
   sectionsFor,
 } from './layout.ts';
 import { LogRings } from './log-rings.ts';
+import { Notices } from './notices.ts';
 import type { Pool } from './pool.ts';
+import { ProtocolNames } from './protocol-names.ts';
 import { RequestRecords } from './request-records.ts';
 import { RestLines } from './rest-lines.ts';
 import { RouteSeries } from './route-series.ts';
@@ -59,6 +62,9 @@ export class Scoreboard {
   readonly freeBuffers: Bitmap;
   /** Mean times of routes, see `ROUTES`. */
   readonly routes: Int32Array;
+  /** What sessions are to be called for. */
+  readonly notices: Notices;
+  readonly protocolNames: ProtocolNames;
   /** Null where the access log is off. Its last ring is the listener's. */
   readonly log: LogRings | null;
   /** The same. */
@@ -102,6 +108,8 @@ export class Scoreboard {
     };
     this.freeBuffers = new Bitmap(part(sections.freeBuffers, Bitmap.bytes(sections.bufferCount)));
     this.routes = part(sections.routes, ROUTES * 4);
+    this.notices = new Notices(part(sections.notices, shared.connectionSlots * NOTICE_BYTES));
+    this.protocolNames = new ProtocolNames(this.bytes, sections.protocols);
     this.log = shared.log === null ? null : LogRings.attach(shared.log, shared.childSlots + 1);
     this.restLines = shared.restLines === null ? null : RestLines.attach(shared.restLines);
     this.logTicket = shared.connectionSlots;

@@ -53,12 +53,14 @@ export const ConnectionEvent = {
   answer: 24,
   upgrade: 25,
   toLengthy: 26,
+  greet: 27,
+  notify: 28,
 } as const;
 export type ConnectionEventName = keyof typeof ConnectionEvent;
 export type ConnectionEvent = (typeof ConnectionEvent)[ConnectionEventName];
 
-/** `poller`: whoever polls the request set, the listener or the leading worker. */
-export type Party = 'listener' | 'worker' | 'poller';
+/** `poller`: whoever polls the request set, the listener or the leading worker; `any`: any thread. */
+export type Party = 'listener' | 'worker' | 'poller' | 'any';
 
 export interface TransitionRow {
   readonly from: readonly ConnectionStateName[];
@@ -262,6 +264,30 @@ export const TRANSITIONS: readonly TransitionRow[] = [
     'listener',
     'clear',
     'forced stop, all children are gone',
+  ),
+  row(
+    ['free'],
+    'greet',
+    'queued',
+    'listener',
+    'clear',
+    'a client connected to a protocol in which the server may speak first',
+  ),
+  row(
+    WAITING,
+    'notify',
+    'queued',
+    'any',
+    'clear',
+    'a session is to be called: woken by a worker, or for last words by the listener',
+  ),
+  row(
+    ['processing'],
+    'notify',
+    'processing',
+    'any',
+    'keep',
+    'the same while a worker owns it: a flag is set and its release fails once',
   ),
   row(['closing'], 'reclaimed', 'free', 'listener', 'clear', 'descriptor closed; incarnation + 1'),
 ];

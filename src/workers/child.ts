@@ -18,6 +18,8 @@ import { FileOffload } from './files/offload.ts';
 import { EntryError, loadHandler, loadScript } from './handler-loader.ts';
 import type { MainLine } from './main-line.ts';
 import { ServingLoop } from './serving-loop.ts';
+import { type LoadedProtocol, withMemory } from './session/load.ts';
+import { installWake } from './session/wake.ts';
 import { installSharing, type Sharing } from './shared.ts';
 import { withStatus } from './status/status-handler.ts';
 
@@ -78,6 +80,7 @@ export default async function live(task: ChildTask): Promise<ExitReason | LoadFa
   installGlobals();
   installSharing(task.sharing);
   let handler: Handler;
+  let sessions: readonly LoadedProtocol[];
   let serving: ServingLoop | null = null;
   const retire = () => {
     serving?.retire();
@@ -85,13 +88,15 @@ export default async function live(task: ChildTask): Promise<ExitReason | LoadFa
   };
   try {
     handler = await load(task, native, retire);
+    sessions = withMemory(handler.sessions ?? [], board);
     const { status } = task.options;
     if (status !== null) handler = await withStatus(handler, board, status);
   } catch (error) {
     const { code = 'ERR_MPM_ENTRY_FAILED', message } = error as Error & { code?: string };
     return { code, message };
   }
-  const context = new WorkerContext(board, native, child, task.options, handler);
+  const context = new WorkerContext(board, native, child, task.options, handler, sessions);
+  installWake((id) => context.wake(id));
   const publisher = publisherFor(task, context);
   const reason = await new Promise<ExitReason>((resolve) => {
     const loop = new ServingLoop(context, {
@@ -156,9 +161,14 @@ async function load(task: ChildTask, native: Native, retire: () => boolean): Pro
     offload,
   );
   adopted.install();
-  if (script !== null) return loadScript(entry, script, task.child, adopted);
+  const { sessions = [], http = true } = task.options;
+  if (script !== null) {
+    if (sessions.length === 0) return loadScript(entry, script, task.child, adopted);
+    const message = `listen names the protocol ${sessions[0]}, and a script that is run has none; serve it`;
+    throw new EntryError('ERR_MPM_PROTOCOL', message);
+  }
   const folder = { descriptors: native, indexes, maxOpenFiles };
-  return loadHandler(entry, folder, offload, adopted);
+  return loadHandler(entry, folder, offload, adopted, { sessions, http });
 }
 
 /** @throws EntryError where the folder cannot be used */

@@ -18,15 +18,14 @@ import type { AbortReason, Handler } from './exchange.ts';
 import { HttpExchange, Response, type ResponseCourse } from './http-exchange.ts';
 import { busy, lengthRequired } from './lengthy/refusals.ts';
 import { Ownership } from './ownership.ts';
+import type { Served, ServingLoop } from './protocol.ts';
 import { Taken } from './proxy/proxy-headers.ts';
 import { type BodyCourse, RequestBody } from './request-body.ts';
 import { type BodyError, Read, Received, RequestReader } from './request-reader.ts';
 import { ResponseWriter } from './response-writer.ts';
-import { type ServingLoop, Tenure } from './tenure.ts';
+import { Tenure } from './tenure.ts';
 import { traceIdOf } from './trace-id.ts';
 import { takeOver, wantsUpgrade } from './upgrade/take-over.ts';
-
-export type { ServingLoop };
 
 /** Pipelined requests served before others get their turn. */
 const PIPELINE_BUDGET = 16;
@@ -38,9 +37,15 @@ const pathOf = (target: string): string => target.replace(/\?.*$/s, '');
 
 const CONTINUE = Buffer.from('HTTP/1.1 100 Continue\r\n\r\n', 'latin1');
 
-export class Connection implements ResponseCourse, BodyCourse {
+/** Where connections go that may serve another. */
+export interface Home {
+  recycle(connection: Connection): void;
+}
+
+export class Connection implements Served, ResponseCourse, BodyCourse {
   readonly #context: WorkerContext;
   readonly #loop: ServingLoop;
+  readonly #home: Home;
   readonly #hold: Ownership;
   readonly #reader: RequestReader;
   readonly #writer: ResponseWriter;
@@ -66,9 +71,10 @@ export class Connection implements ResponseCourse, BodyCourse {
   /** Its handler has asked for a lengthy worker, and is over. */
   #handsOver = false;
 
-  constructor(context: WorkerContext, loop: ServingLoop) {
+  constructor(context: WorkerContext, loop: ServingLoop, home: Home) {
     this.#context = context;
     this.#loop = loop;
+    this.#home = home;
     const hold = new Ownership(context.board, context.native, context.child);
     const reader = new RequestReader(context);
     const writer = new ResponseWriter(context);
@@ -225,6 +231,7 @@ export class Connection implements ResponseCourse, BodyCourse {
   #toLengthy(): Handler | null {
     if (this.#context.lengthyIsFull) return busy;
     if (!this.#reader.movable) return lengthRequired;
+    this.#reader.makeRepeatable();
     if (this.#tenure.toLengthy()) this.#leave();
     else this.#closeNow();
     return null;
@@ -247,6 +254,7 @@ export class Connection implements ResponseCourse, BodyCourse {
     this.#answered.count();
     // The lengthy worker begins it anew.
     this.#line = '';
+    this.#reader.makeRepeatable();
     if (this.#tenure.toLengthy()) this.#leave();
     else this.#closeNow();
     this.#tellAborted(onAbort, 'handed-over', method, target);
@@ -454,7 +462,7 @@ export class Connection implements ResponseCourse, BodyCourse {
     if (this.#line !== '') this.#logAborted();
     this.#exchange.onDrain = null;
     this.#exchange.onAbort = null;
-    this.#loop.recycle(this);
+    this.#home.recycle(this);
   }
 
   /** The present request ends without a complete response. */
@@ -639,6 +647,7 @@ export class Connection implements ResponseCourse, BodyCourse {
   }
 
   awaitBytes(): void {
+    this.#reader.beginWait();
     this.#tenure.park(this.#writer.blocked, true);
   }
 

@@ -9,9 +9,10 @@ import { getHeapStatistics } from 'node:v8';
 
 import { type Native, Region } from '../listener/native.ts';
 import { CHILD, HEADER } from '../scoreboard/layout.ts';
+import { Call, Notified, notify } from '../scoreboard/notices.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';
 import { FLAG_END, FLAG_HANGUP } from '../scoreboard/transition.ts';
-import { handBack } from '../scoreboard/wake.ts';
+import { handBack, wakeLowestIdle } from '../scoreboard/wake.ts';
 import type { LogSettings } from './access-log/log-writer.ts';
 import { BlockPool } from './block-pool.ts';
 import { BufferStore } from './buffer-store.ts';
@@ -25,6 +26,8 @@ import { TrustedProxies, type TrustSettings } from './proxy/trusted-proxies.ts';
 import type { RawBuffer } from './raw-buffer.ts';
 import { RequestLog } from './request-log.ts';
 import { RequestRecorder } from './request-recorder.ts';
+import type { LoadedProtocol } from './session/load.ts';
+import { incarnationOfSession, slotOfSession } from './session/session-id.ts';
 import type { StatusSettings } from './status/status-handler.ts';
 
 /** Limits and switches a worker needs; from the directives. */
@@ -69,6 +72,10 @@ export interface WorkerOptions {
   readonly gracefulShutdownTimeoutMs: number;
   /** Null: there is no status page among the application's paths. */
   readonly status: StatusSettings | null;
+  /** Names of session protocols in the order of their numbers; none: HTTP/1.1 alone. */
+  readonly sessions?: readonly string[];
+  /** False: no address is for HTTP/1.1, so that the application needs no handler for it. */
+  readonly http?: boolean;
 }
 
 export interface LengthyOptions {
@@ -95,6 +102,8 @@ export class WorkerContext {
   readonly child: number;
   readonly options: WorkerOptions;
   readonly handler: Handler;
+  /** In the order of their numbers. */
+  readonly sessions: readonly LoadedProtocol[];
   readonly parser: RequestParser;
   readonly heads: ResponseHeads;
   readonly buffers: BufferStore;
@@ -127,7 +136,9 @@ export class WorkerContext {
     child: number,
     options: WorkerOptions,
     handler: Handler,
+    sessions: readonly LoadedProtocol[] = [],
   ) {
+    this.sessions = sessions;
     this.board = board;
     board.record = child;
     this.native = native;
@@ -229,6 +240,20 @@ export class WorkerContext {
   /** Gives a connection in closing to the listener. */
   handBack(slot: number): void {
     handBack(this.board, slot, (fd) => this.native.eventfdSignal(fd));
+  }
+
+  /** See `wake` in session/wake.ts. */
+  wake(id: number): boolean {
+    const { board, native } = this;
+    const slot = slotOfSession(id);
+    if (slot < 0 || slot >= board.connectionSlots) return false;
+    const outcome = notify(board, slot, incarnationOfSession(id), Call.woken, performance.now());
+    if (outcome === Notified.queued) {
+      // Twice as many cells as slots; the listener finds it again should it ever be full.
+      board.queue.push(slot);
+      wakeLowestIdle(board, (fd) => native.eventfdSignal(fd));
+    }
+    return outcome !== Notified.stale;
   }
 
   /** So that the serving loop comes back although nobody signalled. */

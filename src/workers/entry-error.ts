@@ -9,6 +9,8 @@ export type EntryErrorCode =
   | 'ERR_MPM_ENTRY_SHAPE'
   /** The module is TypeScript, and this Node runs none. */
   | 'ERR_MPM_ENTRY_TYPESCRIPT'
+  /** An address of `listen` names a protocol that the entry does not have, or not as it has to be. */
+  | 'ERR_MPM_PROTOCOL'
   /** The script has no http.Server listen. */
   | 'ERR_MPM_NO_LISTEN'
   /** The folder of `sendFileRoot` does not exist or cannot be entered. */

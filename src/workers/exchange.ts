@@ -9,6 +9,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { LengthyRoutes } from './lengthy/lengthy-routes.ts';
 import type { RouteDeadlines } from './route-deadlines.ts';
+import type { LoadedProtocol } from './session/load.ts';
 import type { UpgradeSocket } from './upgrade/upgrade-socket.ts';
 
 /** The parsed head of the request that is current on a worker; overwritten by the next parse. */
@@ -214,13 +215,15 @@ export interface Exchange {
 
 /** What a loaded entry is to the connection code. May answer before it returns, or later. */
 export interface Handler {
-  /** `fetch`, `node` or `static`; shown at start. */
-  readonly kind: 'fetch' | 'node' | 'static';
+  /** `fetch`, `node`, `static`, or `sessions` where nothing is for HTTP; shown at start. */
+  readonly kind: 'fetch' | 'node' | 'static' | 'sessions';
   handle(exchange: Exchange): void;
   /** Of routes that have a deadline of their own. */
   deadlines?: RouteDeadlines | null;
   /** Routes whose requests are for lengthy workers. */
   lengthy?: LengthyRoutes | null;
+  /** Session protocols of the same application, in the order of their numbers. */
+  sessions?: readonly LoadedProtocol[];
   /** Resolves when the application has finished what it went on with after its responses. */
   settled?(): Promise<void>;
   /** A `(req, res)` application as such, for a server of node:http itself. */

@@ -17,6 +17,7 @@ import type { Handler } from './exchange.ts';
 import type { FileOffload } from './files/offload.ts';
 import { LengthyRoutes } from './lengthy/lengthy-routes.ts';
 import { RouteDeadlines } from './route-deadlines.ts';
+import { protocolsOf } from './session/load.ts';
 import { StaticHandler, type StaticOptions } from './static/static-handler.ts';
 import { adoptedTarget, type UpgradeTarget, upgradeTargetOf } from './upgrade/upgrade-target.ts';
 import { UpgradingHandler } from './upgrade/upgrading-handler.ts';
@@ -41,11 +42,27 @@ export async function loadHandler(
   folder: StaticOptions,
   offload: FileOffload | null = null,
   adopted: AdoptedServers | null = null,
+  wanted: WantedProtocols = HTTP_ALONE,
 ): Promise<Handler> {
   const path = pathOf(entry);
-  if (isFolder(path, entry)) return new StaticHandler(path, folder);
-  return (await loadApplication(entry, offload, adopted)).handler;
+  if (isFolder(path, entry)) {
+    const [name] = wanted.sessions;
+    if (name === undefined) return new StaticHandler(path, folder);
+    const message = `listen names the protocol ${name}, and ${entry} is a folder, which has none`;
+    throw new EntryError('ERR_MPM_PROTOCOL', message);
+  }
+  return (await loadApplication(entry, offload, adopted, wanted)).handler;
 }
+
+/** What addresses of `listen` want an entry for. */
+export interface WantedProtocols {
+  /** Names of session protocols in the order of their numbers. */
+  readonly sessions: readonly string[];
+  /** False: no address is for HTTP/1.1. */
+  readonly http: boolean;
+}
+
+const HTTP_ALONE: WantedProtocols = { sessions: [], http: true };
 
 export interface LoadedHandler {
   readonly handler: Handler;
@@ -61,13 +78,18 @@ export async function loadApplication(
   entry: string,
   offload: FileOffload | null = null,
   adopted: AdoptedServers | null = null,
+  wanted: WantedProtocols = HTTP_ALONE,
 ): Promise<LoadedHandler> {
   const path = pathOf(entry);
   const module = (await loaded(entry, () => import(pathToFileURL(path).href))) as Exports;
+  const exported = wanted.sessions.length > 0 ? await declaredIn(module, 'protocols') : undefined;
+  const sessions = protocolsOf(exported, wanted.sessions, entry);
+  if (!wanted.http) return { handler: { ...NO_HTTP, sessions }, upgrades: null };
   const shape = await handlerOf(module, entry, offload, adopted);
   const own = adopted?.any !== true || shape === adopted ? shape : adopted.besides(shape);
   const target = upgradeTargetOf(module, (await settledExport(module)).value, adopted);
   const handler: Handler = target === null ? own : new UpgradingHandler(own, target);
+  handler.sessions = sessions;
   try {
     handler.deadlines = RouteDeadlines.from(await declaredIn(module, 'deadlines'));
     handler.lengthy = LengthyRoutes.from(await declaredIn(module, 'lengthy'));
@@ -78,8 +100,19 @@ export async function loadApplication(
   return { handler, upgrades: target };
 }
 
+/** Of an application that has session protocols alone. */
+const NO_HTTP: Handler = {
+  kind: 'sessions',
+  handle: () => {
+    throw new Error('no address is for HTTP');
+  },
+};
+
 /** `export const` of that name, or the same on the default export. */
-async function declaredIn(module: Exports, name: 'deadlines' | 'lengthy'): Promise<unknown> {
+async function declaredIn(
+  module: Exports,
+  name: 'deadlines' | 'lengthy' | 'protocols',
+): Promise<unknown> {
   if (module[name] !== undefined) return module[name];
   const { value } = await settledExport(module);
   const holds = (typeof value === 'object' || typeof value === 'function') && value !== null;

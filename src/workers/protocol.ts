@@ -8,9 +8,6 @@
  */
 import type { Upgraded } from './upgrade/upgrades.ts';
 
-/** SLOT.protocol of what is accepted where `listen` names no protocol. */
-export const HTTP_PROTOCOL = 0;
-
 /** One connection while a worker owns it. Objects are reused for one connection after another. */
 export interface Served {
   /** Its slot, -1 after it was let go. */

@@ -25,10 +25,12 @@ import type { Pool } from '../scoreboard/pool.ts';
 import { ConnectionEvent, ConnectionState } from '../scoreboard/states.ts';
 import { flagsOf, incarnationOf, Outcome, stateOf, successor } from '../scoreboard/transition.ts';
 import { callListener, goIdle, hasWaiting, wakeLowestIdle } from '../scoreboard/wake.ts';
-import { Connection, type ServingLoop as ConnectionHost } from './connection.ts';
 import type { WorkerContext } from './context.ts';
+import { HttpProtocol } from './http-protocol.ts';
 import { Leading } from './leading.ts';
+import type { ServingLoop as ConnectionHost, Protocol, Served } from './protocol.ts';
 import { LONG_HANDLER_US, RouteTimes } from './route-times.ts';
+import { SessionHost } from './session/session-host.ts';
 import { type Upgraded, Upgrades } from './upgrade/upgrades.ts';
 
 /** Connections taken in one call before promise jobs and ticks run. */
@@ -56,10 +58,11 @@ export interface LoopEvents {
 export class ServingLoop implements ConnectionHost {
   readonly #context: WorkerContext;
   readonly #events: LoopEvents;
-  readonly #pinned = new Set<Connection>();
-  readonly #bySlot = new Map<number, Connection>();
-  readonly #spare: Connection[] = [];
-  #soon: Connection[] = [];
+  readonly #pinned = new Set<Served>();
+  readonly #bySlot = new Map<number, Served>();
+  /** By SLOT.protocol. */
+  readonly #protocols: readonly Protocol[];
+  #soon: Served[] = [];
   /** The next of those taken out of the inbox that have not had their turn. */
   #resuming: number = NOBODY;
   #inTurn = false;
@@ -90,6 +93,10 @@ export class ServingLoop implements ConnectionHost {
     const leads = context.options.directPolling && !context.isLengthy;
     this.#leading = leads ? new Leading(context, (count) => this.#onRequests(count)) : null;
     this.#routes = new RouteTimes(context.board.routes);
+    this.#protocols = [
+      new HttpProtocol(context, this),
+      ...context.sessions.map((session) => new SessionHost(context, this, session)),
+    ];
     this.#counted = new Int32Array(context.board.connectionSlots);
     if (this.#isLengthy) context.native.setNice(context.options.lengthy?.nice ?? 0);
     else context.native.setSlice(SHORT_SLICE_US);
@@ -97,13 +104,13 @@ export class ServingLoop implements ConnectionHost {
 
   // ---- ConnectionHost -----------------------------------------------------------------------------
 
-  pin(connection: Connection): void {
+  pin(connection: Served): void {
     this.#pinned.add(connection);
     this.#bySlot.set(connection.slot, connection);
     this.#context.setWord(CHILD.pinned, this.#pinned.size);
   }
 
-  unpin(connection: Connection): void {
+  unpin(connection: Served): void {
     this.#pinned.delete(connection);
     this.#bySlot.delete(connection.slot);
     this.#context.setWord(CHILD.pinned, this.#pinned.size);
@@ -112,11 +119,7 @@ export class ServingLoop implements ConnectionHost {
     if (this.#draining || this.#isLengthy) this.#context.wakeSelf();
   }
 
-  recycle(connection: Connection): void {
-    this.#spare.push(connection);
-  }
-
-  soon(connection: Connection): void {
+  soon(connection: Served): void {
     this.#soon.push(connection);
     if (!this.#inTurn) this.#context.wakeSelf();
   }
@@ -358,7 +361,8 @@ export class ServingLoop implements ConnectionHost {
     const began = context.now;
     this.#countClaim(slot, incarnationOf(word));
     const before = this.#pinned.size;
-    this.#spareConnection().open(slot, successor(word, ConnectionEvent.claim, child, 0));
+    const protocol = this.#protocols[board.slot(slot, SLOT.protocol)] as Protocol;
+    protocol.take().open(slot, successor(word, ConnectionEvent.claim, child, 0));
     if (context.now === began) context.now = performance.now();
     // A long handler does not make the next one long: before it, somebody else was woken.
     const heldUs = (context.now - began) * 1000;
@@ -380,10 +384,6 @@ export class ServingLoop implements ConnectionHost {
     this.#counted[slot] = incarnation + 1;
     context.add(CHILD.connections, 1);
     context.setWord(CHILD.lifeConnections, context.getWord(CHILD.lifeConnections) + 1);
-  }
-
-  #spareConnection(): Connection {
-    return this.#spare.pop() ?? new Connection(this.#context, this);
   }
 
   #resume(slot: number): void {

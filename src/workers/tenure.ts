@@ -11,61 +11,45 @@ import { ReadPhase, RestFlag, SLOT } from '../scoreboard/layout.ts';
 import { NOT_SAMPLED } from '../scoreboard/rest.ts';
 import { ConnectionEvent } from '../scoreboard/states.ts';
 import { FLAG_END, FLAG_HANGUP } from '../scoreboard/transition.ts';
-import type { Connection } from './connection.ts';
 import type { WorkerContext } from './context.ts';
 import type { Ownership } from './ownership.ts';
-import type { RequestReader } from './request-reader.ts';
+import type { Served, ServingLoop } from './protocol.ts';
 import type { ResponseWriter } from './response-writer.ts';
-import type { Upgraded } from './upgrade/upgrades.ts';
 
 const DISCARD_BYTES = 1 << 20;
 const DISCARD_TURNS = 16;
 
-/** What the connection needs from the loop that serves it. */
-export interface ServingLoop {
-  /** It has an unfinished handler, body or write in this child. */
-  pin(connection: Connection): void;
-  unpin(connection: Connection): void;
-  /** The object may serve another connection. */
-  recycle(connection: Connection): void;
-  /** Calls `connection.onEvent` in the next turn. */
-  soon(connection: Connection): void;
-  requeue(slot: number): void;
-  /** Number of a request's route, for what follows. */
-  routeOf(method: string, target: string): number;
-  /**
-   * An idle worker that is to run this route's handler instead, taken out of the idle set: `delegate`
-   * must follow. -1: this worker runs it.
-   */
-  heirFor(route: number): number;
-  /** As `heirFor`, of an upgrade: one that has fewer upgraded connections. */
-  heirForUpgrade(): number;
-  /** This worker has a connection for another protocol. */
-  upgraded(upgraded: Upgraded): void;
-  /** Gives a connection that was moved to queued to that worker. */
-  delegate(heir: number, slot: number): void;
-  /** A connection that was moved to lengthyQueued is for the lengthy pool. */
-  toLengthy(slot: number): void;
-  beforeHandler(route: number): void;
-  /** @param milliseconds for which the handler held this worker */
-  afterHandler(route: number, milliseconds: number): void;
+/** What has come on a connection, as its protocol keeps it. */
+export interface Input {
+  /** Takes over what the slot holds; call as the owner. */
+  load(slotIndex: number, fd: number): void;
+  /** Leaves what the next worker needs in the slot. */
+  store(): void;
+  /** Gives the buffer back. */
+  release(): void;
+  /** After an event that came while the connection was owned. @param atEnd the peer has shut its side */
+  wet(atEnd: boolean): void;
+  /** Nothing can be gained from another receive before a new event. */
+  readonly dry: boolean;
+  /** Bytes are there that nobody has taken yet. */
+  readonly hasLeftover: boolean;
 }
 
 export class Tenure {
   readonly #context: WorkerContext;
   readonly #loop: ServingLoop;
-  readonly #connection: Connection;
+  readonly #connection: Served;
   readonly #hold: Ownership;
-  readonly #reader: RequestReader;
+  readonly #reader: Input;
   readonly #writer: ResponseWriter;
   #pinned = false;
 
   constructor(
     context: WorkerContext,
     loop: ServingLoop,
-    connection: Connection,
+    connection: Served,
     hold: Ownership,
-    reader: RequestReader,
+    reader: Input,
     writer: ResponseWriter,
   ) {
     this.#context = context;
@@ -92,7 +76,7 @@ export class Tenure {
     this.#loop.pin(this.#connection);
   }
 
-  #unpin(): void {
+  unpin(): void {
     if (!this.#pinned) return;
     this.#pinned = false;
     this.#loop.unpin(this.#connection);
@@ -114,7 +98,6 @@ export class Tenure {
     const hold = this.#hold;
     this.pin();
     hold.setField(SLOT.readPhase, forBody ? ReadPhase.stream : ReadPhase.head);
-    if (forBody) this.#reader.beginWait();
     // One that does not write has nothing to progress by: its samples are never above 0.
     hold.setField(SLOT.unsentBytes, NOT_SAMPLED);
     if (forWriting) hold.armWritable();
@@ -135,7 +118,7 @@ export class Tenure {
     const hold = this.#hold;
     const { slot } = hold;
     this.#reader.store();
-    this.#unpin();
+    this.unpin();
     const event = requeue ? ConnectionEvent.requeue : this.#waitingEvent(partial);
     if (hold.release(event, this.#context.now)) {
       if (requeue) this.#loop.requeue(slot);
@@ -152,22 +135,21 @@ export class Tenure {
     const { slot } = hold;
     this.#reader.store();
     // The request before it may have waited.
-    this.#unpin();
+    this.unpin();
     // What came meanwhile is for the heir to find, as it looks at the socket in any case.
     while (!hold.release(ConnectionEvent.requeue, this.#context.now)) this.attend();
     this.#loop.delegate(heir, slot);
   }
 
   /**
-   * Gives the request that was read, and nothing of which was answered, to a lengthy worker. False: the
-   * client has left meanwhile.
+   * Gives the request that was read and made repeatable, and nothing of which was answered, to a lengthy
+   * worker. False: the client has left meanwhile.
    */
   toLengthy(): boolean {
     const hold = this.#hold;
     const { slot } = hold;
-    this.#reader.makeRepeatable();
     this.#reader.store();
-    this.#unpin();
+    this.unpin();
     while (!hold.release(ConnectionEvent.toLengthy, this.#context.now)) {
       if (this.#context.isDeparted(this.attend())) return false;
     }
@@ -178,19 +160,20 @@ export class Tenure {
   /**
    * Leaves the rest of an ended response, which the writer has offered, to the listener. False: an
    * event came, so try the socket again.
+   * @param again a worker is to look in any case when it has left
    */
-  complete(close: boolean): boolean {
+  complete(close: boolean, again = false): boolean {
     const hold = this.#hold;
     const reader = this.#reader;
     // A client that goes on sending is read after what it has asked for has left.
-    const more = !close && (reader.hasLeftover || !reader.dry);
+    const more = !close && (again || reader.hasLeftover || !reader.dry);
     if (close) reader.release();
     else reader.store();
     const flags = (close ? RestFlag.close : 0) | (more ? RestFlag.more : 0);
     hold.setField(SLOT.restFlags, flags | this.#writer.offeredFlags);
     if (this.#writer.offeredSocket >= 0) hold.watchSource(this.#writer.offeredSocket);
     hold.armWritable();
-    this.#unpin();
+    this.unpin();
     if (hold.release(ConnectionEvent.needWrite, this.#context.now)) {
       this.#writer.letGo();
       return true;
@@ -218,7 +201,7 @@ export class Tenure {
     this.#context.native.shutdownWrite(hold.fd);
     hold.setField(SLOT.drainedBytes, 0);
     while (this.#peerIsSending()) {
-      this.#unpin();
+      this.unpin();
       if (hold.release(ConnectionEvent.lastResponseSent, this.#context.now)) return true;
       this.attend();
     }
@@ -243,7 +226,7 @@ export class Tenure {
     const { slot } = hold;
     this.#reader.release();
     this.#writer.close();
-    this.#unpin();
+    this.unpin();
     while (!hold.release(ConnectionEvent.close, this.#context.now)) this.attend();
     this.#context.handBack(slot);
     return true;

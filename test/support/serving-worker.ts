@@ -38,7 +38,7 @@ export interface ServingOptions {
 /** Private parts that the driver touches; see `opened`. */
 interface Opened {
   _leading: object;
-  _spare: unknown[];
+  _protocols: readonly { take(): unknown }[];
   _routes: object;
 }
 
@@ -63,6 +63,7 @@ export function servingWorker(
       requestDeadlineMs: 0,
     },
     heads: { tick: () => {} },
+    sessions: [],
     buffers: { release: () => {} },
     // Counters decide nothing.
     add: () => {},
@@ -96,7 +97,7 @@ export function servingWorker(
   };
   const turn = (local: ServingLocal): ServingLocal | null => {
     state.load(local.kept);
-    open._spare = [connection];
+    open._protocols = [{ take: () => connection }];
     kernel.fillBatch();
     if (local.at === 'again') return call(local.watch, local.count);
     const polls = kernel.active[SET_WATCH] === WATCHED;

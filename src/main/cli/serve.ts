@@ -57,7 +57,8 @@ const loadServer = async (): Promise<ServerModule> => {
   return { createServer: createSingleThreadServer };
 };
 
-const url = (address: ListenAddress): string => `http://${formatHostPort(address)}`;
+const url = (address: ListenAddress): string =>
+  `${address.protocol ?? 'http'}://${formatHostPort(address)}`;
 
 /** An error with a code as one line: the code, unless the message begins with it, and the message. */
 export function errorLine(error: Error & { readonly code: string }): string {

@@ -26,6 +26,8 @@ export interface HostPort {
   readonly host: string;
   /** 0: one that the kernel chooses. */
   readonly port: number;
+  /** In `listen`: name of a session protocol of the entry; none: HTTP/1.1. */
+  readonly protocol?: string;
 }
 
 /** How long one stage of a request may take to arrive; Apache's mod_reqtimeout. */

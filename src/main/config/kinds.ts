@@ -8,6 +8,7 @@
 import { isIPv4, isIPv6 } from 'node:net';
 import { isAbsolute, resolve } from 'node:path';
 import { z } from 'zod';
+import { MAX_SESSION_PROTOCOLS } from '../../scoreboard/layout.ts';
 import { durationMs } from '../../workers/duration.ts';
 import { isNetwork } from '../../workers/proxy/networks.ts';
 import type { HostPort } from './directives.ts';
@@ -231,6 +232,32 @@ function hostPortIn(text: string, everyHost: string): HostPort | null {
 /** IPv6 addresses in brackets, as in a URL. */
 export const formatHost = (host: string): string => (host.includes(':') ? `[${host}]` : host);
 export const formatHostPort = ({ host, port }: HostPort): string => `${formatHost(host)}:${port}`;
+/** With the protocol, where it is another than HTTP/1.1: `127.0.0.1:2525 smtp`. */
+export const formatListen = (address: HostPort): string =>
+  address.protocol === undefined
+    ? formatHostPort(address)
+    : `${formatHostPort(address)} ${address.protocol}`;
+
+/** Name of a protocol; no address of `listen` is without a colon, and no port has letters. */
+const PROTOCOL_NAME = /^[a-z][a-z0-9-]{0,23}$/i;
+const HTTP = 'http';
+
+/** Addresses with their protocols, as Apache's Listen has them; null for what is neither. */
+function listensIn(texts: readonly string[]): (HostPort | null)[] {
+  const found: (HostPort | null)[] = [];
+  for (const text of texts) {
+    const last = found.at(-1);
+    // The blanks between several addresses are there as well.
+    if (last == null || last.protocol !== undefined || !PROTOCOL_NAME.test(text)) {
+      found.push(hostPortIn(text, EVERY_ADDRESS));
+    } else found[found.length - 1] = { ...last, protocol: text.toLowerCase() };
+  }
+  return found;
+}
+
+/** HTTP/1.1 is what an address is for that names nothing. */
+const plain = ({ protocol, ...address }: HostPort): HostPort =>
+  protocol === undefined || protocol === HTTP ? address : { ...address, protocol };
 
 /** One or more addresses to listen on; a list, or one text with commas or blanks between. */
 export function addresses(): Kind<
@@ -238,30 +265,34 @@ export function addresses(): Kind<
   string | number | readonly (string | number)[]
 > {
   const form =
-    'must be host:port or a port from 0 to 65535, several in a list; IPv6 in brackets, like [::1]:8080';
+    'must be host:port or a port from 0 to 65535, a protocol behind it if it is not for HTTP, several in a list; IPv6 in brackets, like [::1]:8080';
   const one = z.union([z.string(), z.number()], { error: form });
   return {
     type: 'addresses',
     unit: '',
-    range: 'host:port, port',
+    range: 'host:port, port, host:port protocol',
     form,
     placeholder: '<host:port>',
     schema: z
       .union([one, z.array(one, { error: form }).readonly()], { error: form })
       .transform((value, context) => {
-        const texts = (typeof value === 'object' ? value : [value]).flatMap((item) =>
-          String(item)
-            .split(/[\s,]+/)
-            .filter((text) => text !== ''),
-        );
-        const found = texts.map((text) => hostPortIn(text, EVERY_ADDRESS));
-        const wrong = found.indexOf(null);
+        // An address and its protocol are never on two sides of a comma.
+        const texts = (typeof value === 'object' ? value : [value])
+          .flatMap((item) => String(item).split(','))
+          .map((item) => item.split(/\s+/).filter((text) => text !== ''))
+          .filter((words) => words.length > 0);
+        const found = texts.flatMap(listensIn);
+        const wrong = texts.find((text) => listensIn(text).includes(null));
+        const protocols = new Set(found.flatMap((address) => address?.protocol ?? []));
+        protocols.delete(HTTP);
         if (texts.length === 0) context.addIssue(form);
-        else if (wrong !== -1) context.addIssue(`${form}; "${texts[wrong]}" is not`);
-        else return found as readonly HostPort[];
+        else if (wrong !== undefined) context.addIssue(`${form}; "${wrong.join(' ')}" is not`);
+        else if (protocols.size > MAX_SESSION_PROTOCOLS) {
+          context.addIssue(`may name at most ${MAX_SESSION_PROTOCOLS} protocols`);
+        } else return (found as HostPort[]).map(plain);
         return z.NEVER;
       }),
-    format: (value) => value.map(formatHostPort).join(', '),
+    format: (value) => value.map(formatListen).join(', '),
   };
 }
 

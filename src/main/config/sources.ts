@@ -5,7 +5,7 @@
  * Thread: main, at start; a later reload may call it again.
  * May not: judge values; that is the table's.
  */
-import type { Setting } from './directives.ts';
+import type { HostPort, Setting } from './directives.ts';
 import { type Resolution, resolve } from './directives.ts';
 import { ENVIRONMENT_PREFIX, ErrorCode, type Origin, type Problem, variableOf } from './errors.ts';
 import { type ConfigFile, readConfigFile } from './file.ts';
@@ -86,9 +86,9 @@ export function platformSettings(
   const lower = below.findLast(({ directive }) => directive === 'listen');
   const parsed = DIRECTIVES.listen.kind.schema.safeParse(lower?.value);
   const sole = parsed.success && parsed.data.length === 1 ? parsed.data[0] : undefined;
-  const base = sole ?? { host: '::', port: 8080 };
+  const base: HostPort = sole ?? { host: '::', port: 8080 };
   const value = DIRECTIVES.listen.kind.format([
-    { host: host ?? base.host, port: port ?? base.port },
+    { ...base, host: host ?? base.host, port: port ?? base.port },
   ]);
   const origin: Origin = { kind: 'environment', name: names.join(' and ') };
   return { settings: [{ directive: 'listen', value, origin }], problems };

@@ -99,7 +99,7 @@ export const DIRECTIVES = {
     initial: () => [{ host: kinds.EVERY_ADDRESS, port: 8080 }],
     summary: 'Address to serve on; repeatable. PORT and HOST are honoured as well',
     meaning:
-      'Addresses to serve on. `host:port`, or a bare port for every address (`[::]`, which takes IPv4 too). Several: a list in a file, `--listen` repeated, commas in the variable. Port 0 lets the kernel choose. The variables `PORT` and `HOST` replace the port and the host of the default, or of the one address in the file.',
+      'Addresses to serve on. `host:port`, or a bare port for every address (`[::]`, which takes IPv4 too). Several: a list in a file, `--listen` repeated, commas in the variable. `host:port protocol` serves a protocol that the entry exports (`protocols`) in place of HTTP, as the Listen of Apache has it: see [protocols.md](protocols.md). Port 0 lets the kernel choose. The variables `PORT` and `HOST` replace the port and the host of the default, or of the one address in the file.',
     change:
       'to serve on another port, or only on some addresses: `127.0.0.1:8080` behind a proxy on the same machine.',
     source: 'Listen',

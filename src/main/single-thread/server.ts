@@ -65,6 +65,9 @@ class SingleThreadServer extends EventEmitter implements MpmServer {
       });
     }
     if (found.isDirectory()) throw refused('folders are not served');
+    if (directives.listen.some(({ protocol }) => protocol !== undefined)) {
+      throw refused('HTTP is the only protocol');
+    }
     installGlobals();
     this.#application = await loadApplication(entry);
     try {

@@ -99,7 +99,11 @@ export function answerTo(
   }
 }
 
-function sliceOf({ stats: { size } }: OpenFile, { offset = 0, length }: SendFileInit): Slice {
+/** @throws RangeError where the part is not in the file */
+export function sliceOf(
+  { stats: { size } }: OpenFile,
+  { offset = 0, length }: Pick<SendFileInit, 'offset' | 'length'>,
+): Slice {
   const bytes = length ?? size - offset;
   const fits =
     Number.isSafeInteger(offset) && Number.isSafeInteger(bytes) && offset >= 0 && bytes >= 0;

@@ -38,7 +38,7 @@ export class ProxyHeaders {
   }
 
   /** Takes the header out of what was received. */
-  take(index: number, reader: RequestReader): Taken {
+  take(index: number, reader: Pick<RequestReader, 'received' | 'skip'>): Taken {
     const header = parseProxyHeader(reader.received);
     if (header === 'more') return Taken.more;
     if (header === 'malformed') return Taken.malformed;

@@ -12,11 +12,6 @@ import type { UpgradeSocket } from '../upgrade/upgrade-socket.ts';
 
 /** Bytes of `Session.data` a protocol may have. */
 export const MAX_SESSION_DATA_BYTES = 256;
-/** Names of states a protocol may have; characters of one. */
-export const MAX_SESSION_STATES = 15;
-export const MAX_SESSION_STATE_LENGTH = 24;
-/** Session protocols of a server. */
-export const MAX_SESSION_PROTOCOLS = 15;
 export const DEFAULT_IDLE_TIMEOUT_S = 300;
 /** Longest idle timeout, seconds: a day. */
 export const MAX_IDLE_TIMEOUT_S = 86_400;
@@ -49,7 +44,7 @@ export interface SessionProtocol {
    * thrown away (1 .. bytes.length) goes on; otherwise, and where this is missing, the session ends with
    * what was written.
    */
-  tooLong?(session: Session, bytes: Buffer): Awaitable<number | undefined | void>;
+  tooLong?(session: Session, bytes: Buffer): Awaitable<number | undefined>;
   /** Somebody called `wake` with the session's id. Several wakes before the call are one. */
   woken?(session: Session): Awaitable<void>;
   /** Nothing was heard for `idleTimeout`: last words. The session ends behind them. */

@@ -43,6 +43,8 @@ export interface Upgraded {
   readonly startedMs: number;
   /** What `RequestLog` began for it, '' without an access log. */
   readonly line: string;
+  /** False: a session was upgraded, so that no response is waited for and none is counted. */
+  readonly isRequest?: boolean;
 }
 
 interface Entry extends Upgraded {
@@ -75,15 +77,16 @@ export class Upgrades {
     const entry: Entry = { ...upgraded, countedRead: 0, countedWritten: 0, ending: false };
     this.#entries.add(entry);
     this.#context.setWord(CHILD.upgraded, this.#entries.size);
-    const { slot, method, socket, startedMs } = upgraded;
-    socket.onAnswered = (status) => {
-      const { board, child } = this.#context;
-      const tookMs = performance.now() - startedMs;
-      const series = board.series?.seriesOf(method, '', status) ?? NO_SERIES;
-      countRequest(board, child, status, tookMs, series);
-      board.requests?.end(slot, status, tookMs);
-      this.#context.setWord(CHILD.lifeRequests, this.#context.getWord(CHILD.lifeRequests) + 1);
-    };
+    const { slot, method, socket, startedMs, isRequest = true } = upgraded;
+    if (isRequest)
+      socket.onAnswered = (status) => {
+        const { board, child } = this.#context;
+        const tookMs = performance.now() - startedMs;
+        const series = board.series?.seriesOf(method, '', status) ?? NO_SERIES;
+        countRequest(board, child, status, tookMs, series);
+        board.requests?.end(slot, status, tookMs);
+        this.#context.setWord(CHILD.lifeRequests, this.#context.getWord(CHILD.lifeRequests) + 1);
+      };
     socket.once('close', () => this.#closed(entry));
     // Sockets that are idle are no reason to look; a worker has its eventfd to stay alive for.
     this.#ticker ??= setInterval(() => this.#tick(), PERIOD_MS).unref();
@@ -91,9 +94,9 @@ export class Upgrades {
 
   #closed(entry: Entry): void {
     const { board, log } = this.#context;
-    const { slot, word, socket, line, startedMs } = entry;
+    const { slot, word, socket, line, startedMs, isRequest = true } = entry;
     this.#countTraffic(entry);
-    const answered = socket.status !== 0;
+    const answered = !isRequest || socket.status !== 0;
     if (!answered) this.#context.add(CHILD.aborted, 1);
     if (line !== '') {
       const durationMs = performance.now() - startedMs;
@@ -134,7 +137,8 @@ export class Upgrades {
     for (const entry of this.#entries) {
       this.#countTraffic(entry);
       // Taken, and never answered.
-      if (entry.socket.status === 0 && entry.startedMs < oldestMs) entry.socket.destroy();
+      if (entry.isRequest === false || entry.socket.status !== 0) continue;
+      if (entry.startedMs < oldestMs) entry.socket.destroy();
     }
     if (phase === Phase.draining || this.#retiringSinceMs >= 0) {
       this.retire(this.#context.getWord(CHILD.pinned) > 0);

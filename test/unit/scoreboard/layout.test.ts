@@ -18,7 +18,14 @@ import {
   LOG_RING_STRIDE,
   MAX_ROUTE_UNITS,
   MAX_SERIES,
+  MAX_SESSION_PROTOCOLS,
+  MAX_SESSION_STATE_LENGTH,
+  MAX_SESSION_STATES,
+  NOTICE_BYTES,
   OTHER_SERIES,
+  PROTOCOL,
+  PROTOCOL_BYTES,
+  PROTOCOL_NAME_BYTES,
   REQUEST,
   REQUEST_BYTES,
   ROUTES,
@@ -48,6 +55,7 @@ const RECORDS: readonly [string, Readonly<Record<string, Field>>, number][] = [
   ['SERIES', SERIES, SERIES_BYTES],
   ['SERIES_COUNTS', SERIES_COUNTS, SERIES_COUNTS_BYTES],
   ['EXEMPLAR', EXEMPLAR, EXEMPLAR_BYTES],
+  ['PROTOCOL', PROTOCOL, PROTOCOL_BYTES],
 ];
 const elementBytes = ({ type }: Field): number => (type === 'f64' ? 8 : type === 'bytes' ? 1 : 4);
 const endOf = (field: Field): number => field.offset + elementBytes(field) * (field.count ?? 1);
@@ -101,6 +109,11 @@ describe('the records', () => {
     expect(records).toEqual(RECORDS.map(([name]) => [name, 0]));
   });
 
+  it('have room for the names of a session protocol and its states', () => {
+    expect(PROTOCOL_NAME_BYTES).toBeGreaterThanOrEqual(MAX_SESSION_STATE_LENGTH);
+    expect(PROTOCOL.names.count).toBe((1 + MAX_SESSION_STATES) * PROTOCOL_NAME_BYTES);
+  });
+
   it('have a slot whose line of the state word is not the line the kernel side writes at accept alone', () => {
     // fd stands beside the word, the peer on the next line: one accept dirties two lines, not three.
     expect(Math.floor(SLOT.fd.offset / CACHE_LINE)).toBe(0);
@@ -149,6 +162,11 @@ describe('the sections', () => {
       [sections.lengthyIdle, Bitmap.bytes(size.childSlots)],
       [sections.freeBuffers, Bitmap.bytes(sections.bufferCount)],
       [sections.routes, ROUTES * 4],
+      [
+        sections.notices,
+        CACHE_LINE * Math.ceil((size.connectionSlots * NOTICE_BYTES) / CACHE_LINE),
+      ],
+      [sections.protocols, MAX_SESSION_PROTOCOLS * PROTOCOL_BYTES],
       [sections.totalBytes, 0],
     ] as const;
     for (const [index, [start, bytes]] of parts.slice(0, -1).entries()) {

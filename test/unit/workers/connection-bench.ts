@@ -17,9 +17,10 @@ import {
   STATE_NAMES,
 } from '../../../src/scoreboard/states.ts';
 import { FLAG_HANGUP, flagsOf, stateOf, successor } from '../../../src/scoreboard/transition.ts';
-import { Connection, type ServingLoop } from '../../../src/workers/connection.ts';
+import { Connection } from '../../../src/workers/connection.ts';
 import { WorkerContext, type WorkerOptions } from '../../../src/workers/context.ts';
 import type { Exchange } from '../../../src/workers/exchange.ts';
+import type { ServingLoop } from '../../../src/workers/protocol.ts';
 
 const BROKEN_PIPE = -32;
 const NO_SPACE = -28;
@@ -279,7 +280,7 @@ export class Bench implements ServingLoop {
     const word = this.board.word(slot);
     this.board.move(slot, word, ConnectionEvent.claim, 0);
     this.context.now = performance.now();
-    const connection = this.spare.pop() ?? new Connection(this.context, this);
+    const connection = this.spare.pop() ?? new Connection(this.context, this, this);
     connection.open(slot, successor(word, ConnectionEvent.claim, 0, 0));
   }
 

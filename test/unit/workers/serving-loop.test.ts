@@ -42,6 +42,7 @@ function worker() {
     childIndex: board.childIndex(0),
     now: 0,
     isLengthy: false,
+    sessions: [],
     options: { directPolling: true, looksBeforeSleep: 0 },
     heads: { tick: () => {} },
     add: () => {},

@@ -1,0 +1,541 @@
+/**
+ * One session while a worker owns its connection: what it is called for, one call after another.
+ *
+ * Role: as `Connection` is for HTTP/1.1: calls the application while there is something to call it for,
+ * sends, waits or lets go. What a session remembers stands in its slot and in its data; this object
+ * serves another one next.
+ * Thread: one worker. May not: close the descriptor; a connection that is over goes to the listener.
+ */
+import { performance } from 'node:perf_hooks';
+import { ticksOf } from '../../scoreboard/clock.ts';
+import { CHILD, Phase, RestFlag, SLOT } from '../../scoreboard/layout.ts';
+import { Call } from '../../scoreboard/notices.ts';
+import { FLAG_END, FLAG_HANGUP } from '../../scoreboard/transition.ts';
+import type { WorkerContext } from '../context.ts';
+import type { OpenFile } from '../files/open-file.ts';
+import { Ownership } from '../ownership.ts';
+import type { Served, ServingLoop } from '../protocol.ts';
+import { Taken } from '../proxy/proxy-headers.ts';
+import { ResponseWriter } from '../response-writer.ts';
+import { Tenure } from '../tenure.ts';
+import { socketOn, type UpgradeSocket } from '../upgrade/upgrade-socket.ts';
+import type { LoadedProtocol } from './load.ts';
+import { OpenSession, sessionOver } from './open-session.ts';
+import type { SessionHost } from './session-host.ts';
+import { Received, SessionInput } from './session-input.ts';
+
+/** Calls of `receive` before others get their turn. */
+const PIPELINE_BUDGET = 16;
+
+/** The application's functions; `receive` and `tooLong` say how many bytes they have consumed. */
+type CallName = 'greeting' | 'receive' | 'tooLong' | 'woken' | 'timeout' | 'stopping';
+
+interface Drain {
+  readonly promise: Promise<void>;
+  resolve(): void;
+  reject(error: Error): void;
+}
+
+export class SessionConnection implements Served {
+  readonly #context: WorkerContext;
+  readonly #loop: ServingLoop;
+  readonly #host: SessionHost;
+  readonly #protocol: LoadedProtocol;
+  readonly #hold: Ownership;
+  readonly #input: SessionInput;
+  readonly #writer: ResponseWriter;
+  readonly #tenure: Tenure;
+  /** What the application has of it, null before the first call. */
+  #session: OpenSession | null = null;
+  /** Rises when the connection is let go: what was begun for an earlier one is none of this one's. */
+  #serial = 0;
+  /** Calls that are due, see notices.ts. */
+  #due = 0;
+  /** A PROXY header has to come before anything else. */
+  #proxyDue = false;
+  #invoking = false;
+  /** The application's promise has not settled. */
+  #pending = false;
+  /** It ends once what was written has left. */
+  #over = false;
+  /** Nobody takes what is written. */
+  #gone = false;
+  #budget = 0;
+  #drain: Drain | null = null;
+
+  constructor(context: WorkerContext, loop: ServingLoop, host: SessionHost) {
+    this.#context = context;
+    this.#loop = loop;
+    this.#host = host;
+    this.#protocol = host.protocol;
+    this.#hold = new Ownership(context.board, context.native, context.child);
+    this.#input = new SessionInput(context);
+    this.#writer = new ResponseWriter(context);
+    this.#tenure = new Tenure(context, loop, this, this.#hold, this.#input, this.#writer);
+  }
+
+  get slot(): number {
+    return this.#hold.slot;
+  }
+
+  // ---- taking and serving -------------------------------------------------------------------------
+
+  open(slot: number, word: number): void {
+    const hold = this.#hold;
+    this.#tenure.take(slot, word);
+    this.#proxyDue = this.#context.proxyHeaders?.isDue(hold.index) === true;
+    this.#due = 0;
+    this.#gone = false;
+    this.#budget = PIPELINE_BUDGET;
+    // Where the listener could not go on with what was left to send.
+    const rest = this.#writer.adopt(0);
+    this.#over = rest && (hold.field(SLOT.restFlags) & RestFlag.close) !== 0;
+    this.#advance();
+  }
+
+  /** One step after another, until there is nothing to do at once or a call takes its time. */
+  #advance(): void {
+    while (this.#step()) {}
+  }
+
+  /** One call, or one look at the socket. False: it was let go, or waits. */
+  #step(): boolean {
+    const writer = this.#writer;
+    const input = this.#input;
+    if (writer.broken) this.#gone = true;
+    if (this.#gone) return this.#closeNow();
+    if (writer.blocked && !writer.resume()) return this.#leaveRest();
+    if (this.#over) return this.#finish();
+    this.#takeNotices();
+    if (this.#proxyDue) return this.#takeProxyHeader();
+    if (this.#isDue(Call.greeting)) return this.#greet();
+    if (this.#isDue(Call.woken)) return this.#call('woken');
+    if (input.isFresh) {
+      if (this.#budget-- > 0) return this.#call('receive');
+      return this.#release(true);
+    }
+    if (input.length >= this.#protocol.inputLimit) return this.#call('tooLong');
+    // What has come is dealt with: after it is the time for last words.
+    if (this.#isDue(Call.stopping) || this.#stops) return this.#call('stopping');
+    if (!input.dry) return this.#receive();
+    if (this.#isDue(Call.timeout)) return this.#call('timeout');
+    return this.#release(false);
+  }
+
+  /** Before each try to let it go, so that what is asked for later makes that fail; see notices.ts. */
+  #takeNotices(): void {
+    this.#due |= this.#context.board.notices.take(this.#hold.slot);
+  }
+
+  /** True once. */
+  #isDue(call: number): boolean {
+    const due = (this.#due & call) !== 0;
+    this.#due &= ~call;
+    return due;
+  }
+
+  get #stops(): boolean {
+    return this.#context.phase >= Phase.draining;
+  }
+
+  /** Bytes, an end, or nothing. */
+  #receive(): boolean {
+    const received = this.#input.receive();
+    if (received > 0) {
+      this.#heard();
+      // It spoke just in time.
+      this.#due &= ~Call.timeout;
+    } else if (received === Received.endOfStream) {
+      this.#over = true;
+    } else if (received !== Received.nothing) this.#gone = true;
+    return true;
+  }
+
+  /** Its client has sent something, or taken what had waited. */
+  #heard(): void {
+    this.#hold.setField(SLOT.heardTicks, ticksOf(this.#context.now));
+  }
+
+  #takeProxyHeader(): boolean {
+    const { proxyHeaders } = this.#context;
+    const input = this.#input;
+    const taken =
+      input.hasLeftover && proxyHeaders !== null
+        ? proxyHeaders.take(this.#hold.index, input)
+        : Taken.more;
+    if (taken === Taken.header) {
+      this.#proxyDue = false;
+      return true;
+    }
+    if (taken === Taken.malformed) {
+      // Nothing is said: whoever it is does not speak this protocol.
+      this.#context.add(CHILD.proxyErrors, 1);
+      return this.#closeNow();
+    }
+    input.keep();
+    if (!input.dry) {
+      const received = input.receive();
+      if (received !== Received.nothing && received < 0) return this.#closeNow();
+      return true;
+    }
+    // There is nobody yet whom last words could be for.
+    if (this.#stops || (this.#due & (Call.timeout | Call.stopping)) !== 0) return this.#closeNow();
+    this.#hold.setField(SLOT.idleMs, this.#protocol.idleTimeoutMs);
+    return this.#release(false);
+  }
+
+  #greet(): boolean {
+    this.#hold.setField(SLOT.idleMs, this.#protocol.idleTimeoutMs);
+    this.#host.dataOf(this.#hold.slot).fill(0);
+    return this.#call('greeting');
+  }
+
+  // ---- calls --------------------------------------------------------------------------------------
+
+  /** True: go on. False: its promise has not settled, or the connection is another's. */
+  #call(name: CallName): boolean {
+    const call = this.#protocol.calls[name];
+    if (call === undefined) {
+      this.#applied(name, undefined);
+      return true;
+    }
+    const context = this.#context;
+    const { route } = this.#host;
+    const bytes = name === 'receive' || name === 'tooLong' ? this.#input.bytes : null;
+    this.#session ??= new OpenSession(this);
+    this.#loop.beforeHandler(route);
+    const startedMs = context.now;
+    context.setWord(CHILD.handlingTicks, ticksOf(startedMs));
+    context.setWord(CHILD.currentSlot, this.#hold.slot + 1);
+    this.#invoking = true;
+    context.handling = true;
+    let result: unknown;
+    let failure: { readonly error: unknown } | null = null;
+    try {
+      const { calls } = this.#protocol;
+      result =
+        bytes === null
+          ? (call as (session: OpenSession) => unknown).call(calls, this.#session)
+          : (call as (session: OpenSession, bytes: Buffer) => unknown).call(
+              calls,
+              this.#session,
+              bytes,
+            );
+    } catch (error) {
+      failure = { error };
+    }
+    this.#invoking = false;
+    context.handling = false;
+    context.setWord(CHILD.currentSlot, 0);
+    context.now = performance.now();
+    context.board.tick(context.now);
+    this.#loop.afterHandler(route, context.now - startedMs);
+    if (this.#hold.slot < 0) {
+      if (isPromise(result)) result.then(undefined, (error) => this.#log(name, error));
+      if (failure !== null) this.#log(name, failure.error);
+      return false;
+    }
+    if (failure !== null) this.#fail(name, failure.error);
+    else if (isPromise(result)) {
+      this.#await(name, result);
+      return false;
+    } else this.#applied(name, result);
+    return true;
+  }
+
+  /** The connection stays in this worker meanwhile. */
+  #await(name: CallName, promise: PromiseLike<unknown>): void {
+    const serial = this.#serial;
+    this.#pending = true;
+    this.#tenure.pin();
+    this.#push();
+    promise.then(
+      (value) => this.#settled(serial, () => this.#applied(name, value)),
+      (error: unknown) => {
+        if (serial !== this.#serial) this.#log(name, error);
+        this.#settled(serial, () => this.#fail(name, error));
+      },
+    );
+  }
+
+  #settled(serial: number, apply: () => void): void {
+    if (serial !== this.#serial) return;
+    this.#pending = false;
+    this.#context.now = performance.now();
+    this.#context.board.tick(this.#context.now);
+    this.#budget = PIPELINE_BUDGET;
+    apply();
+    // Within another connection's handler: its next call must not run on that one's stack.
+    if (this.#context.handling) this.#loop.soon(this);
+    else this.#goOn();
+  }
+
+  /** False in the inbox, from where it goes on. */
+  #goOn(): void {
+    if (this.#hold.takeBack()) this.#advance();
+  }
+
+  /** What a call has said. */
+  #applied(name: CallName, result: unknown): void {
+    switch (name) {
+      case 'receive':
+      case 'tooLong':
+        this.#consume(name, result);
+        return;
+      case 'timeout':
+      case 'stopping':
+        this.#over = true;
+        return;
+      default:
+    }
+  }
+
+  #consume(name: 'receive' | 'tooLong', result: unknown): void {
+    const input = this.#input;
+    const count = result ?? (name === 'tooLong' ? 0 : result);
+    if (!Number.isInteger(count) || (count as number) < 0 || (count as number) > input.length) {
+      const range = `0 .. ${input.length}`;
+      const message = `${name} has to return how many bytes it has consumed, ${range}, not ${String(result)}`;
+      this.#fail(name, new TypeError(message));
+      return;
+    }
+    if (count === 0) {
+      if (name === 'tooLong') this.#over = true;
+      else input.keep();
+      return;
+    }
+    input.skip(count as number);
+    const context = this.#context;
+    const hold = this.#hold;
+    hold.setField(SLOT.requests, hold.field(SLOT.requests) + 1);
+    context.setWord(CHILD.lifeRequests, context.getWord(CHILD.lifeRequests) + 1);
+    context.add(CHILD.commands, 1);
+  }
+
+  #fail(name: CallName, error: unknown): void {
+    this.#log(name, error);
+    this.#over = true;
+  }
+
+  /** That the client has left is no fault of the application's. */
+  #log(name: CallName, error: unknown): void {
+    if ((error as { code?: unknown } | null)?.code === 'ERR_MPM_SESSION_OVER' && this.#gone) return;
+    this.#context.logError(error, this.#protocol.name, name);
+  }
+
+  // ---- sending and letting go ---------------------------------------------------------------------
+
+  /** Sends what was put together; where the socket is full its connection waits for it. */
+  #push(): void {
+    const writer = this.#writer;
+    writer.flush();
+    if (writer.broken) this.#lose();
+    else if (writer.blocked) this.#tenure.park(true);
+  }
+
+  /**
+   * The socket is full: what is left goes to the listener where it can, and a worker looks again when it
+   * has left; else it waits here. True: the socket has taken it meanwhile.
+   */
+  #leaveRest(): boolean {
+    const writer = this.#writer;
+    while (writer.offer()) {
+      if (this.#tenure.complete(this.#over, true)) {
+        this.#leave();
+        return false;
+      }
+      if (writer.resume()) return true;
+    }
+    this.#tenure.park(true);
+    return false;
+  }
+
+  /** Hands the connection back to wait. True: an event came, so look again. */
+  #release(requeue: boolean): boolean {
+    this.#writer.flush();
+    if (this.#writer.broken || this.#writer.blocked) return true;
+    const { board } = this.#context;
+    // A greeting that waits for a PROXY header.
+    if (this.#due !== 0) board.notices.add(this.#hold.slot, this.#hold.incarnation, this.#due);
+    const begun = this.#input.hasLeftover || !this.#protocol.sheds;
+    if (this.#tenure.release(requeue, begun)) {
+      this.#leave();
+      return false;
+    }
+    this.#budget = PIPELINE_BUDGET;
+    return true;
+  }
+
+  #finish(): boolean {
+    this.#writer.flush();
+    if (this.#writer.broken || this.#writer.blocked) return true;
+    if (this.#tenure.closeGently()) this.#leave();
+    return false;
+  }
+
+  #closeNow(): false {
+    // Left in the scratch memory it would be sent as the next connection's.
+    if (this.#writer.corked) this.#writer.flush();
+    if (this.#tenure.closeNow()) this.#leave();
+    return false;
+  }
+
+  #leave(): void {
+    this.#serial++;
+    this.#pending = false;
+    this.#session?.detach();
+    this.#session = null;
+    this.#drain?.reject(sessionOver());
+    this.#drain = null;
+    this.#host.recycle(this);
+  }
+
+  /** The client has gone; a call that goes on is told. */
+  #lose(): void {
+    this.#gone = true;
+    this.#drain?.reject(sessionOver());
+    this.#drain = null;
+  }
+
+  // ---- after a wait -------------------------------------------------------------------------------
+
+  resume(word: number, flags: number): void {
+    this.#hold.resumed(word);
+    if ((flags & FLAG_END) !== 0) this.#hold.setField(SLOT.endOfStream, 1);
+    this.#input.wet(this.#hold.field(SLOT.endOfStream) === 1);
+    // The client took nothing for too long.
+    if ((flags & FLAG_HANGUP) !== 0 && this.#writer.blocked) this.#lose();
+    this.onEvent();
+  }
+
+  onEvent(): void {
+    if (this.#hold.slot < 0) return;
+    const writer = this.#writer;
+    if (writer.broken) this.#lose();
+    if (!this.#gone && writer.blocked) {
+      if (!writer.resume()) {
+        if (this.#pending) this.#tenure.park(true);
+        else if (this.#hold.takeBack()) this.#advance();
+        return;
+      }
+      if (writer.broken) this.#lose();
+      else {
+        this.#heard();
+        this.#drain?.resolve();
+        this.#drain = null;
+      }
+    }
+    if (!this.#pending) this.#goOn();
+  }
+
+  checkHangup(): void {
+    if (this.#hold.slot < 0 || !this.#hold.hungUp) return;
+    this.#tenure.attend();
+    this.#lose();
+    if (!this.#pending) this.#closeNow();
+  }
+
+  checkDeadline(): void {}
+
+  // ---- what the application asks for --------------------------------------------------------------
+
+  get context(): WorkerContext {
+    return this.#context;
+  }
+
+  get hold(): Ownership {
+    return this.#hold;
+  }
+
+  get protocol(): LoadedProtocol {
+    return this.#protocol;
+  }
+
+  get data(): Buffer {
+    return this.#host.dataOf(this.#hold.slot);
+  }
+
+  get ended(): boolean {
+    return this.#over || this.#gone;
+  }
+
+  write(bytes: Uint8Array): boolean {
+    if (this.ended) return false;
+    this.#writer.raw(bytes);
+    return this.#sent();
+  }
+
+  /** @param file released here */
+  sendFile(file: OpenFile, offset: number, length: number): boolean {
+    try {
+      if (this.ended) return false;
+      if (length > 0) this.#writer.file(file.duplicate(), offset, length);
+    } finally {
+      file.release();
+    }
+    return this.#sent();
+  }
+
+  /** What a call wrote leaves with its return, unless that was long ago. */
+  #sent(): boolean {
+    if (!this.#invoking) this.#push();
+    return !this.#writer.blocked && !this.#writer.broken;
+  }
+
+  drained(): Promise<void> {
+    this.#writer.flush();
+    if (this.#gone || this.#writer.broken) return Promise.reject(sessionOver());
+    if (!this.#writer.blocked) return Promise.resolve();
+    if (!this.#invoking) this.#tenure.park(true);
+    const drain = this.#drain ?? deferred();
+    this.#drain = drain;
+    return drain.promise;
+  }
+
+  end(): void {
+    this.#over = true;
+  }
+
+  upgrade(): { socket: UpgradeSocket; head: Buffer } {
+    this.#writer.flush();
+    const refuse = (why: string) =>
+      Object.assign(new Error(`upgrade: ${why}`), { code: 'ERR_MPM_SESSION_UPGRADE' });
+    if (this.ended || this.#writer.blocked || this.#writer.broken) {
+      throw refuse('the session has ended, or something waits for its client');
+    }
+    if (!this.#hold.takeBack()) throw refuse('something waits for its client');
+    const socket = socketOn(this.#context.native, this.#hold.fd);
+    if (socket === null) throw refuse('no descriptor is left');
+    const { slot } = this.#hold;
+    const head = this.#input.takeRest();
+    this.#tenure.unpin();
+    const word = this.#hold.upgrade();
+    const startedMs = this.#context.now;
+    const { name: method } = this.#protocol;
+    this.#loop.upgraded({
+      slot,
+      word,
+      socket,
+      method,
+      websocket: false,
+      startedMs,
+      line: '',
+      isRequest: false,
+    });
+    this.#leave();
+    return { socket, head };
+  }
+}
+
+function deferred(): Drain {
+  let resolve: () => void = () => {};
+  let reject: (error: Error) => void = () => {};
+  const promise = new Promise<void>((done, failed) => {
+    resolve = done;
+    reject = failed;
+  });
+  return { promise, resolve, reject };
+}
+
+const isPromise = (value: unknown): value is PromiseLike<unknown> =>
+  typeof (value as { then?: unknown } | null | undefined)?.then === 'function';
