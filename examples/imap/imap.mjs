@@ -202,6 +202,7 @@ class Imap {
         const keepNumbers = !isUid && ['FETCH', 'STORE', 'SEARCH'].includes(name);
         this.#tellUpdates(session, state, keepNumbers);
         session.write(`${tag} OK ${words}\r\n`);
+        if (name === 'LOGOUT') session.end();
       }
       if (state.input === INPUT.command) this.#expect(session, state, INPUT.command);
       return consumed;
@@ -279,7 +280,6 @@ class Imap {
   #logout({ session, reader }) {
     reader.end();
     session.write('* BYE Come again\r\n');
-    session.end();
     return 'Good bye';
   }
 

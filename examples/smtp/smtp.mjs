@@ -21,6 +21,8 @@ const DATA_TIMEOUT = 180;
 /** A mail that is too large is read to its end, so that the client hears why; but not without end. */
 const TOO_LARGE_READ_FACTOR = 2;
 
+const UNKNOWN = '500 5.5.2 Command not known';
+
 const LF = 10;
 const CR = 13;
 
@@ -119,8 +121,10 @@ class Smtp {
     if (state.phase === PHASE.data) return this.#content(session, state, bytes);
     const line = this.#line(session, state, bytes);
     if (line.text !== undefined) {
-      const reply = this.#command(session, state, line.text, line.consumed < bytes.length);
-      session.write(`${reply}\r\n`);
+      const isMore = line.consumed < bytes.length;
+      const command = { session, state, isLast: false, verb: '', rest: '' };
+      session.write(`${this.#command(command, line.text, isMore)}\r\n`);
+      if (command.isLast) session.end();
     }
     session.state = STATES[state.phase];
     return line.consumed;
@@ -168,34 +172,33 @@ class Smtp {
     const behindCr = end > 0 ? bytes[end - 1] === CR : state.discard === DISCARD.behindCr;
     if (!behindCr) return this.#bareEnd(session, bytes);
     state.discard = DISCARD.no;
-    session.write(`${this.#error(session, state, '500 5.5.2 Line too long')}\r\n`);
+    const command = { state, isLast: false };
+    session.write(`${this.#error(command, '500 5.5.2 Line too long')}\r\n`);
+    if (command.isLast) session.end();
     return { consumed: end + 1 };
   }
 
-  #command(session, state, text, isMore) {
-    const [, verb = '', rest = ''] = /^([A-Za-z]+)(?: (.*))?$/s.exec(text.trimEnd()) ?? [];
-    const command = Object.hasOwn(this.#commands, verb.toUpperCase())
-      ? this.#commands[verb.toUpperCase()]
-      : undefined;
-    let reply;
-    if (command !== undefined) {
-      reply = command.call(this, { session, state, verb: verb.toUpperCase(), rest });
-    } else if (FOREIGN.test(text)) {
-      session.end();
-      reply = '500 5.5.1 This is SMTP';
-    } else {
-      reply = '500 5.5.2 Command not known';
+  /** The reply; `isLast` is set on the command where the session is to end behind it. */
+  #command(command, text, isMore) {
+    const { state } = command;
+    const [, word = '', rest = ''] = /^([A-Za-z]+)(?: (.*))?$/s.exec(text.trimEnd()) ?? [];
+    const verb = word.toUpperCase();
+    Object.assign(command, { verb, rest });
+    if (!Object.hasOwn(this.#commands, verb)) {
+      command.isLast = FOREIGN.test(text);
+      return this.#error(command, command.isLast ? '500 5.5.1 This is SMTP' : UNKNOWN);
     }
+    const reply = this.#commands[verb].call(this, command);
     // Whoever sends a mail without waiting for 354 means it as a mail (RFC 2920, 3.1), so where there is
     // no 354 it must not be read as commands.
-    if (verb.toUpperCase() === 'DATA' && state.phase !== PHASE.data && isMore) session.end();
-    return reply[0] === '5' ? this.#error(session, state, reply) : reply;
+    if (verb === 'DATA' && state.phase !== PHASE.data && isMore) command.isLast = true;
+    return reply[0] === '5' ? this.#error(command, reply) : reply;
   }
 
   /** Counts an error; too many are enough. */
-  #error(session, state, reply) {
-    if (++state.errors < MAX_ERRORS) return reply;
-    session.end();
+  #error(command, reply) {
+    if (++command.state.errors < MAX_ERRORS) return reply;
+    command.isLast = true;
     return `${reply}\r\n421 4.7.0 Too many errors`;
   }
 
@@ -377,10 +380,10 @@ class Smtp {
     return '252 2.1.5 Not told; mail for it will be tried';
   }
 
-  #quit({ session, state, rest }) {
-    if (rest !== '') return '501 5.5.4 QUIT stands alone';
-    this.#forget(state);
-    session.end();
+  #quit(command) {
+    if (command.rest !== '') return '501 5.5.4 QUIT stands alone';
+    this.#forget(command.state);
+    command.isLast = true;
     return `221 2.0.0 ${this.#hostname} closes the connection`;
   }
 

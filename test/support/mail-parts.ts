@@ -180,9 +180,8 @@ export class MemorySession implements Session {
   }
 
   end(): void {
-    this.#ending = true;
+    this.ended = true;
   }
-  #ending = false;
 
   upgrade(): never {
     throw new Error('not here');
@@ -197,7 +196,6 @@ export class MemorySession implements Session {
     this.#input = Buffer.concat([this.#input, Buffer.from(bytes as string)]);
     while (this.#input.length > 0 && !this.ended) {
       const consumed = await this.#served.receive(this, Buffer.from(this.#input));
-      this.ended = this.#ending;
       if (consumed === 0) break;
       this.#input = this.#input.subarray(consumed);
     }
@@ -218,7 +216,6 @@ export class MemorySession implements Session {
 
   async timeout(): Promise<string> {
     await this.#served.timeout?.(this);
-    this.ended = this.#ending;
     return this.said();
   }
 
