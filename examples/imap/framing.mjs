@@ -37,7 +37,7 @@ export function frame(bytes, asked) {
       return { kind: 'tooLong', literal: -1, end: bytes.length };
     }
     // A line that others may take for two is nobody's command.
-    if (bytes.indexOf(CR, at) !== end - 1) return { kind: 'bareEnd' };
+    if (end === at || bytes.indexOf(CR, at) !== end - 1) return { kind: 'bareEnd' };
     const found = LITERAL.exec(bytes.latin1Slice(Math.max(at, end - 16), end - 1));
     if (found === null) {
       if (end >= MAX_COMMAND_BYTES) return { kind: 'tooLong', literal: -2, end: end + 1 };

@@ -136,13 +136,15 @@ class Imap {
   }
 
   #command(session, state, bytes) {
-    const found = frame(bytes, state.continuations);
+    let found = frame(bytes, state.continuations);
+    // A client that does not wait for it has sent the literal already.
+    while (found.kind === 'ask') {
+      state.continuations++;
+      session.write('+ go on\r\n');
+      found = frame(bytes, state.continuations);
+    }
     switch (found.kind) {
       case 'more':
-        return 0;
-      case 'ask':
-        state.continuations++;
-        session.write('+ go on\r\n');
         return 0;
       case 'bareEnd':
         session.write('* BYE A line ends with CR LF, and neither stands alone\r\n');
@@ -428,4 +430,4 @@ function nothing(reader) {
 const utf8 = (latin1) => bytesOf(latin1).toString('utf8');
 /** Of a command that was not understood. */
 const tagOf = (bytes) =>
-  /^(?:(?![(){%*"\\+])[!-~]){1,24}(?= )/.exec(bytes.latin1Slice(0, 32))?.[0] ?? '*';
+  /^(?:(?![(){%*"\\+])[!-~]){1,24}(?= )/.exec(bytes.subarray(0, 32).latin1Slice())?.[0] ?? '*';

@@ -154,7 +154,7 @@ class Smtp {
       return this.#discard(session, state, bytes, end);
     }
     // A line that others may take for two, or for none, is nobody's command.
-    if (bytes.indexOf(CR) !== end - 1) return this.#bareEnd(session, bytes);
+    if (end === 0 || bytes.indexOf(CR) !== end - 1) return this.#bareEnd(session, bytes);
     return { consumed: end + 1, text: bytes.utf8Slice(0, end - 1) };
   }
 

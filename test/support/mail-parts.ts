@@ -150,11 +150,12 @@ export class MemorySession implements Session {
   #input: Buffer = Buffer.alloc(0);
   /** Bytes the client takes before it has to be waited for. */
   window = Number.POSITIVE_INFINITY;
-  readonly #served: SessionProtocol;
+  /** The protocol as the worker has it whose turn it is. */
+  served: () => SessionProtocol;
 
   /** Connects: what it is greeted with is what it said first. */
   constructor(served: SessionProtocol, id = 1) {
-    this.#served = served;
+    this.served = () => served;
     this.id = id;
     this.idleTimeout = served.idleTimeout ?? 300;
     this.data = Buffer.alloc(served.dataBytes ?? 0);
@@ -195,7 +196,7 @@ export class MemorySession implements Session {
   async hears(bytes: Buffer | string): Promise<string> {
     this.#input = Buffer.concat([this.#input, Buffer.from(bytes as string)]);
     while (this.#input.length > 0 && !this.ended) {
-      const consumed = await this.#served.receive(this, Buffer.from(this.#input));
+      const consumed = await this.served().receive(this, Buffer.from(this.#input));
       if (consumed === 0) break;
       this.#input = this.#input.subarray(consumed);
     }
@@ -210,12 +211,12 @@ export class MemorySession implements Session {
   }
 
   async woken(): Promise<string> {
-    await this.#served.woken?.(this);
+    await this.served().woken?.(this);
     return this.said();
   }
 
   async timeout(): Promise<string> {
-    await this.#served.timeout?.(this);
+    await this.served().timeout?.(this);
     return this.said();
   }
 

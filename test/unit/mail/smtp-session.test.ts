@@ -176,6 +176,7 @@ describe('smuggling', () => {
   it.each([
     'NOOP\nNOOP\r\n',
     'NOOP\n',
+    '\nNOOP\n',
     'NOOP\r\r\n',
     'NO\rOP\r\n',
     `${'x'.repeat(2000)}\nNOOP\r\n`,
