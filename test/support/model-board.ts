@@ -95,6 +95,7 @@ export class ModelBoard {
       'served',
       'over',
       'handbackFd',
+      ...Array.from({ length: slots }, (_, slot) => `notice${slot}`),
       ...Array.from({ length: children }, (_, child) => `wakeFd${child}`),
       ...Array.from({ length: slots }, (_, slot) => [
         `socket${slot}`,
@@ -134,6 +135,7 @@ export class ModelBoard {
       },
       connectionSlots: slots,
       childSlots: children,
+      notices: new code.notices.Notices(memory.view(this.own('notice0'), slots)),
       trail: null,
       requests: null,
       series: null,
@@ -416,7 +418,7 @@ export class ModelBoard {
     const to = STATE_NAMES[stateOf(step.after)];
     const by = step.thread.startsWith('listener') ? 'listener' : 'worker';
     const rows = TRANSITIONS.filter((row) => row.from.includes(from) && row.to === to);
-    if (rows.some((row) => row.by === by || row.by === 'poller')) return;
+    if (rows.some((row) => row.by === by || row.by === 'poller' || row.by === 'any')) return;
     throw new Forbidden(`${step.thread} moved a connection from ${from} to ${to}`);
   }
 

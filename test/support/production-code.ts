@@ -20,6 +20,7 @@ import * as leader from '../../src/scoreboard/leader.ts';
 import * as logDrain from '../../src/scoreboard/log-drain.ts';
 import * as logRing from '../../src/scoreboard/log-ring.ts';
 import * as logRings from '../../src/scoreboard/log-rings.ts';
+import * as notices from '../../src/scoreboard/notices.ts';
 import * as scoreboard from '../../src/scoreboard/scoreboard.ts';
 import * as ring from '../../src/scoreboard/ticket-ring.ts';
 import * as transition from '../../src/scoreboard/transition.ts';
@@ -43,6 +44,7 @@ export interface Code {
   readonly logDrain: typeof logDrain;
   readonly logRing: typeof logRing;
   readonly logRings: typeof logRings;
+  readonly notices: typeof notices;
   readonly ownership: typeof ownership;
   readonly ring: typeof ring;
   readonly router: typeof router;
@@ -61,6 +63,7 @@ export const production: Code = {
   logDrain,
   logRing,
   logRings,
+  notices,
   ownership,
   ring,
   router,
@@ -117,6 +120,7 @@ async function loadCode(load: Load): Promise<Code> {
     leader: await load('scoreboard/leader'),
     leading: await load('workers/leading'),
     lengthyWatch: await load('listener/lengthy-watch'),
+    notices: await load('scoreboard/notices'),
     ownership: await load('workers/ownership'),
     ring: await load('scoreboard/ticket-ring'),
     router: await load('listener/event-router'),

@@ -29,6 +29,17 @@ export function startServer(entry: string, flags: readonly string[] = []): Promi
   return start(['serve', entry, '--listen', '127.0.0.1:0', '--admin', '127.0.0.1:0', ...flags]);
 }
 
+/** The same where the only address is for a session protocol of the entry. */
+export function startSessions(
+  entry: string,
+  protocol: string,
+  flags: readonly string[] = [],
+  environment: NodeJS.ProcessEnv = {},
+): Promise<ServerProcess> {
+  const own = ['--listen', `127.0.0.1:0 ${protocol}`, '--admin', '127.0.0.1:0', ...flags];
+  return start(['serve', entry, ...own], environment);
+}
+
 /** The same with `run`; the script says where it listens. */
 export function runScript(
   entry: string,
@@ -64,7 +75,7 @@ async function start(
   });
   const end = performance.now() + START_DEADLINE_MS;
   for (;;) {
-    const port = /listening on http:\/\/(?:127\.0\.0\.1|\[::\]):(\d+)/.exec(output)?.[1];
+    const port = /listening on [a-z][a-z0-9-]*:\/\/(?:127\.0\.0\.1|\[::\]):(\d+)/.exec(output)?.[1];
     const admin = /status on http:\/\/127\.0\.0\.1:(\d+)/.exec(output)?.[1];
     if (port !== undefined && admin !== undefined) {
       return {
