@@ -213,6 +213,8 @@ export class Connection implements Served, ResponseCourse, BodyCourse {
         this.#closeNow();
         return false;
       }
+      // While they left an event may have come, and been taken where the rest of one stayed here.
+      if (!reader.dry) continue;
       if (this.#release(false)) return false;
     }
   }

@@ -49,6 +49,8 @@ export function application(world: World, native: Native): Handler {
         exchange.respond(200, '', headers, body.toString('latin1'));
         return;
       case 'late':
+        // A client that has shut its side is gone for some.
+        if (world.random.chance(0.5)) exchange.heedPeerEnd();
         setTimeout(
           () => {
             if (request.isOver) return;

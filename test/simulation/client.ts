@@ -59,6 +59,8 @@ export class Client {
   excuse = '';
   /** When it acts next. */
   nextAt: number;
+  /** Requests that a handler was called for. */
+  served = 0;
   /** It is done, and the server has closed. */
   over = false;
   /** When something moved last for it. */
@@ -77,7 +79,7 @@ export class Client {
     this.responses.onRefusal = (status) => this.#refused(status);
     this.#script = this.#write();
     if (!manners.faultless && random.chance(0.7)) {
-      this.#faultAfter = random.between(0, 30);
+      this.#faultAfter = random.between(0, world.options.hasty ? 3 : 30);
       this.#fault = random.pick(['reset', 'finish', 'stopReading', 'stop'] as const);
     }
     this.nextAt = world.now;
@@ -109,6 +111,7 @@ export class Client {
 
   #kindOf(): Kind {
     const random = this.#random;
+    if (random.chance(this.#world.options.late)) return 'late';
     if (random.chance(0.55)) return random.pick(['small', 'string'] as const);
     const kind = random.pick(KINDS);
     // Without a deadline it would wait for ever.
@@ -269,6 +272,10 @@ export class Client {
     if (this.#excused === '') {
       ensure(!responses.isPartial, () => `${where()}, the next one cut`);
       ensure(how === 'the end' || responses.complete >= this.#asked, where);
+      ensure(
+        responses.complete >= this.served,
+        () => `${where()}, and a handler called for ${this.served}`,
+      );
     }
     // Some stay a little, which is what the server lingers for.
     if (this.#random.chance(0.3)) return;

@@ -81,6 +81,7 @@ async function main(): Promise<void> {
   const began = Date.now();
   const cpuBegan = process.cpuUsage();
   const sum = { seeds: 0, steps: 0, operations: 0, requests: 0, deaths: 0 };
+  const counted: Record<string, number> = {};
   const total = () => {
     const seconds = (Date.now() - began) / 1000;
     const { user, system } = process.cpuUsage(cpuBegan);
@@ -99,6 +100,9 @@ async function main(): Promise<void> {
     sum.operations += outcome.operations;
     sum.requests += outcome.requests;
     sum.deaths += outcome.deaths;
+    for (const [name, count] of Object.entries(outcome.counts)) {
+      counted[name] = (counted[name] ?? 0) + count;
+    }
     if (outcome.violation !== null) {
       console.error(`seed ${seed}, step ${outcome.steps}: ${outcome.violation}\n`);
       console.error(`again: npm run simulate -- --seed ${seed} --steps ${plan.steps}`);
@@ -110,6 +114,7 @@ async function main(): Promise<void> {
     console.log(total());
   }
   console.log(total());
+  console.log(`of these: ${JSON.stringify(counted)}`);
 }
 
 await main();

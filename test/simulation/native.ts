@@ -90,6 +90,7 @@ export function nativeOf(world: World, thread: SimulatedThread): Native {
       nativeCall();
       const count = descriptors.set(set, 'epoll_wait').wait(batch, random);
       if (world.tracing) world.trace(`tickets ${batch.subarray(0, count * 3).join(' ')}`);
+      if (count > 0) world.afterPoll();
       return count;
     },
     readable(fd: number): number {

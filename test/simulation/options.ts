@@ -43,10 +43,16 @@ export interface WorldOptions {
   readonly operationGap: number;
   /** Steps that others make before a thread goes on, at most. */
   readonly preemptions: number;
+  /** Share of interruptions after which a thread has no processor for a while. */
+  readonly pauses: number;
   /** What a step takes, milliseconds, at most. */
   readonly stepMs: number;
+  /** Share of requests that are answered after their handler has returned. */
+  readonly late: number;
   /** Share of clients that never misbehave. */
   readonly faultless: number;
+  /** Clients that misbehave do so within their first acts. */
+  readonly hasty: boolean;
   /** A thread that gets its turn seldom, -1: none. */
   readonly slowThread: number;
   readonly faults: Faults;
@@ -67,7 +73,7 @@ export function optionsFrom(random: Random): WorldOptions {
   const sometimes = (share: number, probability: number) =>
     random.chance(share) ? probability : 0;
   const queueTimeoutMs = random.pick([0, 0, 0, 1_500]);
-  const slots = random.pick([2, 4, 8, 12]);
+  const slots = random.pick([2, 4, 8, 12, 32]);
   const faults: Faults = random.chance(0.3)
     ? NO_FAULTS
     : {
@@ -83,7 +89,7 @@ export function optionsFrom(random: Random): WorldOptions {
   return {
     connectionSlots: slots,
     workers: random.between(1, 4),
-    clients: random.pick([1, 3, slots, slots, slots * 2]),
+    clients: random.pick([1, 3, slots, slots, slots + 8]),
     bufferBytes: random.pick([1_024, 4_096, 16_384]),
     directPolling: random.chance(0.8),
     looksBeforeSleep: random.pick([0, 0, 3]),
@@ -102,10 +108,13 @@ export function optionsFrom(random: Random): WorldOptions {
       queueLimit: random.pick([2, 1_000]),
       queueTimeoutMs,
     },
-    operationGap: random.pick([15, 60, 60, 300, 2_000]),
+    operationGap: random.pick([5, 15, 60, 60, 300]),
+    late: random.pick([0, 0.2, 0.8]),
     preemptions: random.pick([1, 3, 8]),
+    pauses: random.pick([0, 0.002, 0.02]),
     stepMs: random.pick([0.002, 0.02, 0.2]),
     faultless: random.pick([0, 0.5, 0.8, 1]),
+    hasty: random.chance(0.3),
     slowThread: random.chance(0.3) ? random.between(0, 4) : -1,
     faults,
   };

@@ -4,6 +4,7 @@
  * Role: loads it while the clock stands at 0, see `atClockZero`; a copy with a bug put in on purpose is
  * loaded the same way.
  */
+import type * as router from '../../src/listener/event-router.ts';
 import type * as listener from '../../src/listener/listener.ts';
 import type * as poller from '../../src/listener/poller.ts';
 import type * as assignment from '../../src/scoreboard/assignment.ts';
@@ -14,6 +15,8 @@ import type * as servingLoop from '../../src/workers/serving-loop.ts';
 import { atClockZero } from './host.ts';
 
 export interface Production {
+  readonly EventRouter: typeof router.EventRouter;
+  readonly Routed: typeof router.Routed;
   readonly Listener: typeof listener.Listener;
   readonly EpollPoller: typeof poller.EpollPoller;
   readonly Scoreboard: typeof scoreboard.Scoreboard;
@@ -30,7 +33,10 @@ export function loadProduction(load: Load): Promise<Production> {
   return atClockZero(async () => {
     const { nowTicks }: typeof clock = await load('scoreboard/clock');
     if (nowTicks() !== 0) throw new Error('the clock was loaded before the simulation');
+    const { EventRouter, Routed }: typeof router = await load('listener/event-router');
     return {
+      EventRouter,
+      Routed,
       Listener: (await load('listener/listener')).Listener,
       EpollPoller: (await load('listener/poller')).EpollPoller,
       Scoreboard: (await load('scoreboard/scoreboard')).Scoreboard,

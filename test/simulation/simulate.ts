@@ -4,7 +4,7 @@
 import { operationCount, within } from './host.ts';
 import type { Production } from './production.ts';
 import { Violation } from './violation.ts';
-import { World } from './world.ts';
+import { type Counts, World } from './world.ts';
 
 export interface Outcome {
   readonly seed: number;
@@ -13,6 +13,7 @@ export interface Outcome {
   readonly operations: number;
   readonly requests: number;
   readonly deaths: number;
+  readonly counts: Counts;
   /** What must not be, with what happened before; null: nothing. */
   readonly violation: string | null;
 }
@@ -23,6 +24,14 @@ export function simulate(code: Production, seed: number, steps: number, tracing 
   const world = new World(code, seed, tracing);
   let violation: string | null = null;
   let operations = 0;
+  const { prototype } = code.EventRouter;
+  const { route } = prototype;
+  prototype.route = function (slot, incarnation, events) {
+    const word = world.inspector.wordOf(slot);
+    const routed = route.call(this, slot, incarnation, events);
+    world.routed(slot, incarnation, word, routed);
+    return routed;
+  };
   within(world, () => {
     try {
       world.begin();
@@ -32,9 +41,11 @@ export function simulate(code: Production, seed: number, steps: number, tracing 
       violation = `${Violation.first === null ? stack : message}\n${world.story()}`;
     } finally {
       operations = operationCount();
+      prototype.route = route;
     }
   });
   const { steps: made, requests } = world;
   const { deaths } = world.supervisor;
-  return { seed, steps: made, operations, requests, deaths, violation };
+  const { counts } = world;
+  return { seed, steps: made, operations, requests, deaths, counts, violation };
 }

@@ -11,7 +11,7 @@ import type { WorkerOptions } from '../../src/workers/context.ts';
 import { Client } from './client.ts';
 import { grant, type Runtime } from './host.ts';
 import { Inspector } from './inspector.ts';
-import { Backlog, Descriptors, ERRNO, PollSet } from './kernel.ts';
+import { Backlog, Descriptors, ERRNO, MemoryFile, PollSet } from './kernel.ts';
 import { nativeOf } from './native.ts';
 import { optionsFrom, type WorldOptions } from './options.ts';
 import type { Production } from './production.ts';
@@ -27,10 +27,35 @@ const STUCK_MS = 90_000;
 const CLOSING_STEPS = 400_000;
 /** The listener's shortest linger, less the period of its sweep. */
 const LINGER_MS = 1_900;
+/** Longest time for which a thread has no processor: others lose patience with it meanwhile. */
+const PAUSE_MS = 25;
+/**
+ * Steps that others make, all together, before the one that was interrupted first goes on: some spin while
+ * it stands between two operations of a ring.
+ */
+const NESTED_STEPS = 300;
 const EVENTS_KEPT = 60;
 const TRACE_KEPT = 20_000;
 /** Steps between two looks at clients that wait. */
 const PATIENCE_STEPS = 512;
+
+/** How often what a simulation should come to has come. */
+export interface Counts {
+  /** Events of a connection whose slot has another. */
+  readonly stale: number;
+  readonly takeBacks: number;
+  readonly delegations: number;
+  /** Responses whose rest the listener sent. */
+  readonly completions: number;
+  /** Queued connections that had lost their ticket. */
+  readonly requeued: number;
+  readonly rewakes: number;
+  /** Of accepting. */
+  readonly pauses: number;
+  /** Moves that another thread forestalled. */
+  readonly lostMoves: number;
+  readonly successions: number;
+}
 
 /** One thing that happened, for the report of a violation. */
 interface Event {
@@ -58,6 +83,8 @@ export class World implements Runtime {
   readonly #ready: (SimulatedThread | Client)[] = [];
   #current: SimulatedThread | null = null;
   #depth = 0;
+  /** Made while a thread stood interrupted, since nobody did. */
+  #nestedSteps = 0;
   #clientIds = 0;
   #closing = false;
   #snapshot: Uint8Array | null = null;
@@ -175,6 +202,11 @@ export class World implements Runtime {
     const mayDie = !thread.isListener && (memory === null || memory === this.board.words);
     if (mayDie && (thread.doomed || this.#fateful())) this.#die(thread);
     const { preemptions } = this.options;
+    if (this.#nestedSteps >= NESTED_STEPS) {
+      this.#grant();
+      return;
+    }
+    if (this.random.chance(this.options.pauses)) this.#pause(this.random.fraction() * PAUSE_MS);
     for (let turns = this.random.below(preemptions + 1); turns > 0; turns--) {
       if (!this.#nested()) break;
     }
@@ -198,6 +230,7 @@ export class World implements Runtime {
   #nested(): boolean {
     const next = this.#next();
     if (next === null) return false;
+    this.#nestedSteps++;
     this.#take(next);
     return true;
   }
@@ -205,11 +238,23 @@ export class World implements Runtime {
   /** A handler computes. */
   burn(milliseconds: number): void {
     const thread = this.#running;
+    this.#pause(milliseconds);
+    if (thread.doomed) this.#die(thread);
+  }
+
+  /** Tickets are in the hands of a thread, which may hold them for a while before it looks at them. */
+  afterPoll(): void {
+    if (this.#current !== null && this.random.chance(this.options.pauses * 4)) {
+      this.#pause(this.random.fraction() * PAUSE_MS);
+    }
+  }
+
+  /** Everybody else goes on for so long. */
+  #pause(milliseconds: number): void {
     const until = this.#now + milliseconds;
-    while (this.#now < until) {
+    while (this.#now < until && this.#nestedSteps < NESTED_STEPS) {
       if (!this.#nested()) this.#now = Math.min(until, this.#nextEventAt());
     }
-    if (thread.doomed) this.#die(thread);
   }
 
   /** Runs one callback of a thread. */
@@ -309,8 +354,27 @@ export class World implements Runtime {
     );
   }
 
-  served(_connection: number, _request: number): void {
+  /** An event was routed; `word` is what the state word of its slot was before. */
+  routed(slot: number, incarnation: number, word: number, as: number): void {
+    const stale = word >>> 18 !== incarnation;
+    ensure(
+      !stale || as === this.code.Routed.stale,
+      () => `an event of an earlier connection did something to the one in slot ${slot}`,
+    );
+  }
+
+  /** A handler is called for this request. */
+  served(id: number, request: number): void {
     this.requests++;
+    const client = this.#clients.find((other) => other.id === id);
+    if (client === undefined) return;
+    // Only what its worker died of is handled twice, or what was given to another before it began.
+    const isNext = request === client.served || client.excuse !== '';
+    ensure(
+      isNext || this.excuseFor(client.socket) !== '',
+      () => `a handler is called for request ${id}/${request}, and ${client.served} were before it`,
+    );
+    client.served = request + 1;
   }
 
   /** Something went wrong on the server's side while this connection was open. */
@@ -351,6 +415,7 @@ export class World implements Runtime {
 
   #take(next: SimulatedThread | Client): void {
     this.steps++;
+    if (this.#depth === 0) this.#nestedSteps = 0;
     const who = next instanceof Client ? `client ${next.id}` : next.name;
     this.#note(who);
     this.#now += this.random.fraction() * this.options.stepMs;
@@ -483,9 +548,33 @@ export class World implements Runtime {
       this.#listener.stop();
       this.supervisor.closeDescriptors();
     });
+    let files = this.supervisor.deaths;
     for (const [fd, file] of this.descriptors) {
+      // A worker that dies between forgetting a file in its slot and closing it takes it along.
+      if (file instanceof MemoryFile && files-- > 0) continue;
       throw new Violation(`descriptor ${fd} (${file.constructor.name}) is left open`);
     }
+  }
+
+  /** What production has counted of things that are rare. */
+  get counts(): Counts {
+    const { board } = this;
+    const ofChildren = (field: { readonly offset: number }) => {
+      let sum = 0;
+      for (let child = 0; child < board.childSlots; child++) sum += board.childDouble(child, field);
+      return sum;
+    };
+    return {
+      stale: board.headerDouble(HEADER.staleEvents) + ofChildren(CHILD.staleEvents),
+      takeBacks: board.headerDouble(HEADER.takeBacks),
+      delegations: ofChildren(CHILD.delegations),
+      completions: board.headerDouble(HEADER.completions),
+      requeued: board.headerDouble(HEADER.requeuedOrphans),
+      rewakes: board.headerDouble(HEADER.rewakes),
+      pauses: board.headerDouble(HEADER.acceptPauses),
+      lostMoves: ofChildren(CHILD.lostMoves),
+      successions: this.supervisor.successions,
+    };
   }
 
   // ---- telling ------------------------------------------------------------------------------------

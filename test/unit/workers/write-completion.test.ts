@@ -355,3 +355,28 @@ it('a request that comes at any moment while the rest leaves is not forgotten', 
   while (moments(moment)) moment++;
   expect(moment).toBeGreaterThan(1);
 });
+
+it('bytes that come while the rest is offered to the listener are read, whoever sends the rest', () => {
+  vi.spyOn(performance, 'now').mockReturnValue(1_000);
+  const bench = benchOf(routes);
+  const slot = bench.accept();
+  const socket = bench.socket(slot);
+  const next = get('/small');
+  socket.room = 20;
+  let sends = 0;
+  socket.onSend = () => {
+    if (sends++ > 0) return;
+    socket.say(next.slice(5));
+    bench.notice(slot, FLAG_READY);
+  };
+  const spill = bench.context.native.spill;
+  // By now the client has read what was there.
+  bench.context.native.spill = (...bytes) => {
+    socket.room = all;
+    return spill(...bytes);
+  };
+  bench.serve(slot, get('/small') + next.slice(0, 5));
+  expect(bench.state(slot)).toBe('keepalive');
+  expect(socket.input.length).toBe(0);
+  expect(bench.requests).toBe(2);
+});
