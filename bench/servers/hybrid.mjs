@@ -33,6 +33,7 @@ export const hybrid = {
       'listen-backlog': 4096,
       'keep-alive-timeout': 600,
       'max-keep-alive-requests': 0,
+      'max-requests-per-child': settings.requestsPerLife ?? 0,
       'direct-polling': settings.directPolling ?? 'on',
     };
     return {

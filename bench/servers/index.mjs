@@ -5,17 +5,24 @@
 //   timers        whether it answers /timer
 //   path          of the small response, where it is not /
 //   packages      npm packages that it needs in bench/node_modules
-//   hasAdmin      whether it serves /server-status?auto on a port of its own
+//   hasAdmin      whether it serves /server-status?auto, or what its workload needs of it, on a port of its own
 //   probe({dir})  {version} or {missing: why}; also {runtime} if it is another one than node
 //   command({port, adminPort, dir, settings})  {file, args, cwd?} that runs in the foreground
 import { apache } from './apache.mjs';
 import { floor } from './floor.mjs';
 import { frameworks } from './frameworks.mjs';
 import { hybrid, hybridDispatch } from './hybrid.mjs';
-import { bun, fastify, node, nodeCluster2, nodeCluster8 } from './javascript.mjs';
+import {
+  bun,
+  fastify,
+  node,
+  nodeCluster2,
+  nodeCluster8,
+  nodeClusterRecycling,
+} from './javascript.mjs';
 import { nginx } from './nginx.mjs';
 
-const scriptServers = [bun, node, nodeCluster2, nodeCluster8, fastify];
+const scriptServers = [bun, node, nodeCluster2, nodeCluster8, nodeClusterRecycling, fastify];
 
 export const servers = [
   hybrid,

@@ -28,6 +28,20 @@ export const node = nodeServer('node', 'node:http, one process', 0);
 export const nodeCluster2 = nodeServer('node-cluster-2', 'node:http, cluster of 2', 2);
 export const nodeCluster8 = nodeServer('node-cluster-8', 'node:http, cluster of 8', 8);
 
+export const nodeClusterRecycling = {
+  name: 'node-cluster-recycling',
+  about: 'node:http, cluster of 2 whose workers end after a number of requests',
+  hasAdmin: true,
+  probe: () => ({ version: process.versions.node }),
+  command: ({ port, adminPort, settings }) => ({
+    file: process.execPath,
+    args: [
+      appPath('recycling-cluster.mjs'),
+      ...[port, 2, settings.requestsPerLife ?? Number.POSITIVE_INFINITY, adminPort].map(String),
+    ],
+  }),
+};
+
 export const fastify = {
   name: 'fastify',
   about: 'Fastify on node:http, one process',

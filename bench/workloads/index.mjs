@@ -4,7 +4,7 @@
 //   needsBurn               whether a server must answer /burn?ms=N
 //   needsFiles              whether a server must be able to serve a folder
 //   needsTimer              whether it must answer /timer
-//   settings                what a server's command is told: workers, closeEach, connections; files,
+//   settings                what a server's command is told: workers, closeEach, connections, requestsPerLife; files,
 //                           a folder to serve instead of the small response; path of the small one
 //   columns, ratio          how the figures are printed
 //   before({say, tempDir})  before each server starts; may return further settings
@@ -13,6 +13,7 @@ import { fileWindows } from './file-window.mjs';
 import { idle8000 } from './idle.mjs';
 import { jumping } from './jumping.mjs';
 import { mixedCpu } from './mixed-cpu.mjs';
+import { recycling } from './recycling.mjs';
 import { thinkTime } from './think-time.mjs';
 import { timer } from './timer.mjs';
 import { applications, browser, newConnection, pipelined, small1, small64 } from './wrk-window.mjs';
@@ -27,5 +28,6 @@ export const workloads = [
   jumping,
   idle8000,
   thinkTime,
+  recycling,
   timer,
 ];

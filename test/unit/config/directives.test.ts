@@ -123,6 +123,18 @@ describe('defaults', () => {
   });
 
   it.each([
+    [64, { startServers: 2, minSpareThreads: 2, maxRequestWorkers: 2 }],
+    [256, { startServers: 4, minSpareThreads: 4, maxRequestWorkers: 4 }],
+    [512, { startServers: 8, minSpareThreads: 4, maxRequestWorkers: 8 }],
+    [1024, { startServers: 8, minSpareThreads: 4, maxRequestWorkers: 16 }],
+    [2048, { startServers: 8, minSpareThreads: 4, maxRequestWorkers: 32 }],
+    [65_536, { startServers: 8, minSpareThreads: 4, maxRequestWorkers: 32 }],
+  ])('leave room for each worker in %i MiB, on eight cores', (mebibytes, expected) => {
+    const machine = { ...TWO_CORES, cores: 8, memoryBytes: mebibytes * 2 ** 20 };
+    expect(resolved({}, machine)).toMatchObject(expected);
+  });
+
+  it.each([
     [{ maxRequestWorkers: 1 }, { startServers: 1, minSpareThreads: 1 }],
     [{ startServers: 40 }, { maxRequestWorkers: 40 }],
     [{ minSpareThreads: 40 }, { maxSpareThreads: 40, maxRequestWorkers: 40 }],
