@@ -12,7 +12,9 @@ const cli = fileURLToPath(new URL('../../dist/main/cli.js', import.meta.url));
 const application = fileURLToPath(new URL('application.mjs', import.meta.url));
 const startDeadlineMs = 60_000;
 const restartDeadlineMs = 60_000;
-const stopGraceMs = 20_000;
+const stopGraceMs = 40_000;
+/** The admin thread has no part in the load, but the processors in common. */
+const adminDeadlineMs = 10_000;
 
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -120,17 +122,23 @@ export class SoakServer {
     }
   }
 
-  json() {
-    const url = `http://${host}:${this.adminPort}/server-status?json`;
-    return fetchText(url).then(({ body }) => JSON.parse(body));
+  async json() {
+    return JSON.parse(await this.#page('server-status?json'));
   }
 
   status() {
-    return readServerStatus(this.adminPort);
+    return readServerStatus(this.adminPort, adminDeadlineMs);
   }
 
   metrics() {
-    return fetchText(`http://${host}:${this.adminPort}/metrics`).then(({ body }) => body);
+    return this.#page('metrics');
+  }
+
+  async #page(path) {
+    const url = `http://${host}:${this.adminPort}/${path}`;
+    const { status, body } = await fetchText(url, adminDeadlineMs);
+    if (status !== 200) throw new Error(`/${path} answered ${status}`);
+    return body;
   }
 
   /** SIGTERM, and how it ended: { code, signal, killed }. */
