@@ -3,8 +3,9 @@ import { fetchText, host } from './loopback.mjs';
 import { mean } from './stats.mjs';
 
 /** The page's "Key: value" lines as an object; numbers as numbers. */
-export async function readServerStatus(adminPort) {
-  const { status, body } = await fetchText(`http://${host}:${adminPort}/server-status?auto`);
+export async function readServerStatus(adminPort, timeoutMs) {
+  const url = `http://${host}:${adminPort}/server-status?auto`;
+  const { status, body } = await fetchText(url, timeoutMs);
   if (status !== 200) throw new Error(`/server-status?auto answered ${status}`);
   const values = {};
   for (const line of body.split('\n')) {

@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { fetchText, freePort, host } from '../lib/loopback.mjs';
+import { fetchText, host } from '../lib/loopback.mjs';
 import { UsageError } from '../lib/options.mjs';
 import { start, stop } from '../lib/processes.mjs';
 import { readServerStatus } from '../lib/server-status.mjs';
@@ -12,7 +12,9 @@ const cli = fileURLToPath(new URL('../../dist/main/cli.js', import.meta.url));
 const application = fileURLToPath(new URL('application.mjs', import.meta.url));
 const startDeadlineMs = 60_000;
 const restartDeadlineMs = 60_000;
-const stopGraceMs = 20_000;
+const stopGraceMs = 40_000;
+/** The admin thread has no part in the load, but the processors in common. */
+const adminDeadlineMs = 10_000;
 
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -44,16 +46,15 @@ export class SoakServer {
   static async start(folder, directives) {
     if (!existsSync(cli)) throw new UsageError('dist/main/cli.js is not there: npm run build');
     const server = new SoakServer();
-    server.port = await freePort();
-    server.adminPort = await freePort();
     server.#log = join(folder, 'access.log');
     const files = join(folder, 'files');
     mkdirSync(files);
     writeFileSync(join(files, 'large.bin'), payload);
     const flags = {
       ...common,
-      listen: `${host}:${server.port}`,
-      admin: `${host}:${server.adminPort}`,
+      // The kernel chooses; a port that was seen to be free may be somebody else's by then.
+      listen: `${host}:0`,
+      admin: `${host}:0`,
       'access-log': server.#log,
       ...directives,
     };
@@ -84,16 +85,20 @@ export class SoakServer {
     return this.#running.output();
   }
 
+  /** The addresses are printed once it serves. */
   async #ready() {
     const end = performance.now() + startDeadlineMs;
     for (;;) {
-      if (this.ended !== undefined) throw new Error(`the server ended: ${this.output()}`);
-      try {
-        if ((await readServerStatus(this.adminPort)).MpmPhase === 'running') return;
-      } catch {
-        // Not yet.
+      const said = this.output();
+      const [, port] = /listening on http:\/\/[\d.]+:(\d+)/.exec(said) ?? [];
+      const [, adminPort] = /status on http:\/\/[\d.]+:(\d+)/.exec(said) ?? [];
+      if (port !== undefined && adminPort !== undefined) {
+        this.port = Number(port);
+        this.adminPort = Number(adminPort);
+        return;
       }
-      if (performance.now() > end) throw new Error(`the server is not ready: ${this.output()}`);
+      if (this.ended !== undefined) throw new Error(`the server ended: ${said}`);
+      if (performance.now() > end) throw new Error(`the server is not ready: ${said}`);
       await sleep(50);
     }
   }
@@ -120,17 +125,23 @@ export class SoakServer {
     }
   }
 
-  json() {
-    const url = `http://${host}:${this.adminPort}/server-status?json`;
-    return fetchText(url).then(({ body }) => JSON.parse(body));
+  async json() {
+    return JSON.parse(await this.#page('server-status?json'));
   }
 
   status() {
-    return readServerStatus(this.adminPort);
+    return readServerStatus(this.adminPort, adminDeadlineMs);
   }
 
   metrics() {
-    return fetchText(`http://${host}:${this.adminPort}/metrics`).then(({ body }) => body);
+    return this.#page('metrics');
+  }
+
+  async #page(path) {
+    const url = `http://${host}:${this.adminPort}/${path}`;
+    const { status, body } = await fetchText(url, adminDeadlineMs);
+    if (status !== 200) throw new Error(`/${path} answered ${status}`);
+    return body;
   }
 
   /** SIGTERM, and how it ended: { code, signal, killed }. */

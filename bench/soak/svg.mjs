@@ -2,9 +2,10 @@
 
 const width = 480;
 const height = 170;
-const margin = { left: 58, right: 12, top: 12, bottom: 24 };
+const margin = { left: 58, right: 12, top: 28, bottom: 24 };
 const plotWidth = width - margin.left - margin.right;
 const plotHeight = height - margin.top - margin.bottom;
+const markRow = 8;
 const maxPoints = 1200;
 const timeSteps = [1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14_400];
 
@@ -82,7 +83,7 @@ function described(name, points, format) {
   return `${name} from ${format(values[0])} to ${format(values.at(-1))}, at most ${format(Math.max(...values))}`;
 }
 
-/** Short strokes at the top, one path for all of a name. */
+/** Short strokes above the plot, a row for each name; failures go through it from top to bottom. */
 function markPaths(marks, x) {
   const byName = new Map();
   for (const { atMs, name } of marks) {
@@ -90,10 +91,11 @@ function markPaths(marks, x) {
     if (times === undefined) byName.set(name, [atMs]);
     else times.push(atMs);
   }
-  return [...byName].map(([name, times]) => ({
-    name: name.toLowerCase(),
-    path: times
-      .map((atMs) => `M${x(atMs)} ${margin.top}v${name === 'failure' ? plotHeight : 8}`)
-      .join(''),
-  }));
+  let row = 0;
+  return [...byName].map(([name, times]) => {
+    const [top, length] =
+      name === 'failure' ? [margin.top, plotHeight] : [2 + markRow * row++, markRow - 1];
+    const path = times.map((atMs) => `M${x(atMs)} ${top}v${length}`).join('');
+    return { name: name.toLowerCase(), path };
+  });
 }

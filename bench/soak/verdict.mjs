@@ -80,7 +80,8 @@ export function failureCheck(failed) {
 
 /** The child's own line of a death; stacks of what the application threw follow it. */
 const death = /^hybrid-mpm: worker \d+ died; (.*)$/;
-const ofFault = /GET \/fault\/(\w+) \((?:running, )?answered \d+\)/;
+/** Of many requests the line names the first ones; what was thrown on purpose tells as well. */
+const ofFault = /GET \/fault\/\w+ \((?:running, )?answered \d+\)|: Error: thrown on purpose$/;
 const known = /^(hybrid-mpm .* listening on |status on http|SIG(HUP|USR2|TERM)\b)/;
 /** What a thread that exhausts its heap makes V8 or Node say, and stacks of what was thrown on purpose. */
 const noise = /^(\s+at |\s*$|Node\.js v|Error: thrown on purpose)/;

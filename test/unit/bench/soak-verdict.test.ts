@@ -140,6 +140,7 @@ describe('what the server says', () => {
       'SIGUSR2: restarting the workers',
       'hybrid-mpm: worker 2 died; in it: GET /fault/throw (answered 502): Error: thrown on purpose',
       '    at Timeout._onTimeout (application.mjs:1:1)',
+      'hybrid-mpm: worker 8 died; in it: GET /wait/1 (answered 502) and 3 more: Error: thrown on purpose',
       'hybrid-mpm: worker 1 died; in it: GET /fault/loop (running, answered 504), GET /wait/1 (answered 502): over its deadline',
     ];
     expect(verdict.strangeLines(output.join('\n'))).toEqual([]);
