@@ -214,11 +214,13 @@ function connectionRow(
   for (let tries = 0; tries < TRIES; tries++) {
     // In this order: an owner that has claimed since the second look raises the sequence before it
     // writes, and the same word may stand there again when it is through.
+    // At the end the word comes first: the sequence is stored plainly and may become visible late, but not
+    // later than the release that put the same word there again.
     const sequence = Atomics.load(words, sequenceAt);
     const word = board.word(slot);
     if (stateOf(word) === ConnectionState.free) return null;
     const row = readConnection(board, doubles, slot, word, now);
-    if (Atomics.load(words, sequenceAt) === sequence && board.word(slot) === word) return row;
+    if (board.word(slot) === word && Atomics.load(words, sequenceAt) === sequence) return row;
   }
   return null;
 }
