@@ -36,6 +36,8 @@ const MAX_WRITES = 31;
 /** A value that may be read. */
 export interface Sight {
   readonly value: number;
+  /** Of the write, -1 where nothing else is in sight for anybody. */
+  readonly id: number;
   /** Reading it by an atomic operation tells what its writer knew. */
   readonly atomic: boolean;
   /** Not the last one written. */
@@ -77,7 +79,7 @@ export class Visibility {
   inSight(index: number, thread: number, atomically: boolean): readonly Sight[] {
     const history = this.#histories.get(index);
     if (history === undefined) {
-      return [{ value: this.#words[index] as number, atomic: true, old: false }];
+      return [{ value: this.#words[index] as number, id: -1, atomic: true, old: false }];
     }
     const last = history.findLast(({ atomic }) => atomic);
     const sights: Sight[] = [];
@@ -92,7 +94,7 @@ export class Visibility {
         (other) => other.value === write.value && other.atomic === atomic,
       );
       if (same >= 0) sights.splice(same, 1);
-      sights.push({ value: write.value, atomic, old });
+      sights.push({ value: write.value, id: write.id, atomic, old });
     }
     return sights;
   }
@@ -123,10 +125,17 @@ export class Visibility {
   /**
    * An atomic write, before it is in the memory.
    * @param tracked the word is accessed plainly as well
+   * @param replaced the write whose value it has read; processors let nobody see that one after it
    */
-  writeAtomically(index: number, thread: number, value: number, tracked: boolean): void {
+  writeAtomically(
+    index: number,
+    thread: number,
+    value: number,
+    tracked: boolean,
+    replaced = -1,
+  ): void {
     this.#tell(index, 1 << thread);
-    if (tracked) this.#append(index, thread, value, this.#carrierOf(index));
+    if (tracked) this.#append(index, thread, value, this.#carrierOf(index), -1, replaced);
   }
 
   /** A plain write, before it is in the memory. */
@@ -153,7 +162,14 @@ export class Visibility {
    * @param carrier of the word where the write is atomic, else -1
    * @param held where it was held back: what tells what it knew
    */
-  #append(index: number, thread: number, value: number, carrier: number, held = -1): void {
+  #append(
+    index: number,
+    thread: number,
+    value: number,
+    carrier: number,
+    held = -1,
+    replaced = -1,
+  ): void {
     const known = 1 << thread;
     let history = this.#histories.get(index) ?? NONE;
     if (history.length === 0) {
@@ -167,7 +183,8 @@ export class Visibility {
     let over = 0;
     for (const write of history) {
       const knew = held < 0 ? (write.known & known) !== 0 : isTold(write, held);
-      if (knew || write.known === this.#everybody) over |= (1 << write.id) | write.over;
+      if (knew || write.known === this.#everybody || write.id === replaced)
+        over |= (1 << write.id) | write.over;
     }
     const atomic = carrier >= 0;
     const write: Write = { id, value, atomic, known, toldLow: 0, toldHigh: 0, over };

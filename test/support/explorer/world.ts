@@ -175,7 +175,9 @@ export class World {
   /** What a reading operation may find. */
   #sights(thread: number, { kind, index }: Operation): readonly Sight[] {
     const delayed = this.#delayed[thread] as Delayed | null;
-    if (delayed?.index === index) return [{ value: delayed.value, atomic: false, old: false }];
+    if (delayed?.index === index) {
+      return [{ value: delayed.value, id: -1, atomic: false, old: false }];
+    }
     return this.#visibility.inSight(index, thread, kind !== 'read');
   }
 
@@ -283,7 +285,7 @@ export class World {
     if (this.#weak) {
       if (kind === 'read' || kind === 'write') this.sharing.touchPlainly(index);
       const shared = this.sharing.isShared(index) && !this.#model.memory.isKernels(index);
-      if (shared && this.#publish(thread, kind, index, after, isWrite)) return 0;
+      if (shared && this.#publish(thread, operation, after, isWrite, sight?.id)) return 0;
     }
     // What was read may be old.
     if (isWrite) this.#state.set(index, after);
@@ -308,7 +310,13 @@ export class World {
   }
 
   /** What the others may see of a write; true: they see it later. */
-  #publish(thread: number, kind: Kind, index: number, after: number, isWrite: boolean): boolean {
+  #publish(
+    thread: number,
+    { kind, index }: Operation,
+    after: number,
+    isWrite: boolean,
+    replaced?: number,
+  ): boolean {
     if (kind === 'write') {
       const delayed = this.#delayed[thread] as Delayed | null;
       if (delayed !== null) this.#delayed[thread] = { ...delayed, overtaken: true };
@@ -318,7 +326,8 @@ export class World {
       this.#visibility.holdBack(thread);
       return true;
     } else if (isWrite) {
-      this.#visibility.writeAtomically(index, thread, after, this.sharing.isPlain(index));
+      const tracked = this.sharing.isPlain(index);
+      this.#visibility.writeAtomically(index, thread, after, tracked, replaced);
     }
     return false;
   }
