@@ -9,7 +9,7 @@
  * Atomic loads are not moved past each other, plain ones may be; so whatever the check at the end of a
  * copy vouches for is loaded atomically, doubles through their 64-bit patterns.
  */
-import { elapsedTicks, nowTicks } from './clock.ts';
+import { agedTicks, nowTicks } from './clock.ts';
 import { type Field, HEADER, SLOT } from './layout.ts';
 import type { RequestRow } from './request-records.ts';
 import type { Scoreboard } from './scoreboard.ts';
@@ -161,9 +161,9 @@ function matching(board: Scoreboard, query: ConnectionQuery, now: number) {
     if ((wanted & (1 << state)) === 0) continue;
     const lastChild = ownerOf(word) >= 0 ? ownerOf(word) : board.slot(slot, SLOT.lastChild) - 1;
     if (worker !== undefined && lastChild !== worker) continue;
-    const age = elapsedTicks(board.slot(slot, SLOT.sinceTicks), now);
+    const age = agedTicks(board.slot(slot, SLOT.sinceTicks), now);
     if (age < minAgeMs) continue;
-    const requests = board.slot(slot, SLOT.requests);
+    const requests = board.slot(slot, SLOT.requests) >>> 0;
     if (requests < minRequests) continue;
     const bytes =
       board.slotDouble(slot, SLOT.receivedBytes) + board.slotDouble(slot, SLOT.sentBytes);
@@ -187,7 +187,7 @@ function matching(board: Scoreboard, query: ConnectionQuery, now: number) {
         keys[slot] = age;
         break;
       case 'connected':
-        keys[slot] = elapsedTicks(board.slot(slot, SLOT.acceptedTicks), now);
+        keys[slot] = agedTicks(board.slot(slot, SLOT.acceptedTicks), now);
         break;
       case 'requests':
         keys[slot] = requests;
@@ -247,7 +247,7 @@ function readConnection(
   for (let index = 0; index < PEER_WORDS; index++) {
     peer[index] = Atomics.load(board.words, first + (client.offset >> 2) + index);
   }
-  const since = (field: Field) => Math.max(0, elapsedTicks(load(field), now));
+  const since = (field: Field) => agedTicks(load(field), now);
   // Free was ruled out by the caller.
   const state = STATE_NAMES[stateOf(word)] as OpenStateName;
   const incarnation = incarnationOf(word);
@@ -261,7 +261,7 @@ function readConnection(
     peerPort: peer[1] as number,
     ageMs: since(SLOT.sinceTicks),
     connectedMs: since(SLOT.acceptedTicks),
-    requests: load(SLOT.requests),
+    requests: load(SLOT.requests) >>> 0,
     receivedBytes: double(SLOT.receivedBytes),
     sentBytes: double(SLOT.sentBytes),
     request: board.requests?.read(slot, incarnation, now) ?? null,
