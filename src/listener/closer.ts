@@ -5,7 +5,7 @@
  * event batch, so that no descriptor number is reused while tickets of the batch still name it.
  * Thread: the listener's.
  */
-import { elapsedTicks, nowTicks } from '../scoreboard/clock.ts';
+import { agedTicks, elapsedTicks, nowTicks } from '../scoreboard/clock.ts';
 import { observeHeader } from '../scoreboard/histograms.ts';
 import { CloseReason, HEADER, HTTP_PROTOCOL, RestFlag, SLOT } from '../scoreboard/layout.ts';
 import { countRequest, NO_SERIES } from '../scoreboard/request-counters.ts';
@@ -194,9 +194,9 @@ export class Closer {
       this.releaseRest(slot);
       this.#native.close(board.slot(slot, SLOT.fd));
       this.onClosed(slot);
-      observeHeader(board, 'connectionRequests', board.slot(slot, SLOT.requests));
-      const openMs = elapsedTicks(board.slot(slot, SLOT.acceptedTicks), now);
-      observeHeader(board, 'connectionDuration', Math.max(0, openMs) / 1000);
+      observeHeader(board, 'connectionRequests', board.slot(slot, SLOT.requests) >>> 0);
+      const openMs = agedTicks(board.slot(slot, SLOT.acceptedTicks), now);
+      observeHeader(board, 'connectionDuration', openMs / 1000);
       board.setSlot(slot, SLOT.fd, -1);
       this.#marked[slot] = 0;
       board.move(slot, word, ConnectionEvent.reclaimed);

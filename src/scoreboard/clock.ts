@@ -40,6 +40,25 @@ export const nowTicks = (): number => (performance.now() + offsetMs) | 0;
 /** Milliseconds from `earlier` to `later`. */
 export const elapsedTicks = (earlier: number, later: number): number => (later - earlier) | 0;
 
+const DAY_MS = 24 * 3600 * 1000;
+
+/**
+ * Milliseconds since a moment that is past, 0 where another thread's clock was a little ahead: right up to 48
+ * days. For what may be older than the 24 days of `elapsedTicks`: a life, an upgraded connection, the last event
+ * of a kind. Older still, it begins anew.
+ */
+export function agedTicks(past: number, now: number): number {
+  const elapsed = elapsedTicks(past, now);
+  if (elapsed >= 0) return elapsed;
+  return elapsed > -DAY_MS ? 0 : elapsed + 2 ** 32;
+}
+
+/** Milliseconds until a moment that is a day away at most; 0: it is past. */
+export function untilTicks(moment: number, now: number): number {
+  const left = elapsedTicks(now, moment);
+  return left > 0 && left <= DAY_MS ? left : 0;
+}
+
 /** Ticks of a time taken with `performance.now()` before. */
 export const ticksOf = (performanceNow: number): number => (performanceNow + offsetMs) | 0;
 

@@ -9,7 +9,7 @@
  * Atomic loads are not moved past each other, plain ones may be; so whatever the check at the end of a
  * copy vouches for is loaded atomically, doubles through their 64-bit patterns.
  */
-import { elapsedTicks, nowTicks } from './clock.ts';
+import { agedTicks, nowTicks } from './clock.ts';
 import { type Field, HEADER, HTTP_PROTOCOL, SLOT } from './layout.ts';
 import type { RequestRow } from './request-records.ts';
 import type { Scoreboard } from './scoreboard.ts';
@@ -170,9 +170,9 @@ function matching(board: Scoreboard, query: ConnectionQuery, now: number) {
     if ((wanted & (1 << state)) === 0) continue;
     const lastChild = ownerOf(word) >= 0 ? ownerOf(word) : board.slot(slot, SLOT.lastChild) - 1;
     if (worker !== undefined && lastChild !== worker) continue;
-    const age = elapsedTicks(board.slot(slot, SLOT.sinceTicks), now);
+    const age = agedTicks(board.slot(slot, SLOT.sinceTicks), now);
     if (age < minAgeMs) continue;
-    const requests = board.slot(slot, SLOT.requests);
+    const requests = board.slot(slot, SLOT.requests) >>> 0;
     if (requests < minRequests) continue;
     const bytes =
       board.slotDouble(slot, SLOT.receivedBytes) + board.slotDouble(slot, SLOT.sentBytes);
@@ -196,7 +196,7 @@ function matching(board: Scoreboard, query: ConnectionQuery, now: number) {
         keys[slot] = age;
         break;
       case 'connected':
-        keys[slot] = elapsedTicks(board.slot(slot, SLOT.acceptedTicks), now);
+        keys[slot] = agedTicks(board.slot(slot, SLOT.acceptedTicks), now);
         break;
       case 'requests':
         keys[slot] = requests;
@@ -223,11 +223,13 @@ function connectionRow(
   for (let tries = 0; tries < TRIES; tries++) {
     // In this order: an owner that has claimed since the second look raises the sequence before it
     // writes, and the same word may stand there again when it is through.
+    // At the end the word comes first: the sequence is stored plainly and may become visible late, but not
+    // later than the release that put the same word there again.
     const sequence = Atomics.load(words, sequenceAt);
     const word = board.word(slot);
     if (stateOf(word) === ConnectionState.free) return null;
     const row = readConnection(board, doubles, slot, word, now);
-    if (Atomics.load(words, sequenceAt) === sequence && board.word(slot) === word) return row;
+    if (board.word(slot) === word && Atomics.load(words, sequenceAt) === sequence) return row;
   }
   return null;
 }
@@ -262,7 +264,7 @@ function readConnection(
   for (let index = 0; index < PEER_WORDS; index++) {
     peer[index] = Atomics.load(board.words, first + (client.offset >> 2) + index);
   }
-  const since = (field: Field) => Math.max(0, elapsedTicks(load(field), now));
+  const since = (field: Field) => agedTicks(load(field), now);
   // Free was ruled out by the caller.
   const state = STATE_NAMES[stateOf(word)] as OpenStateName;
   const incarnation = incarnationOf(word);
@@ -276,7 +278,7 @@ function readConnection(
     peerPort: peer[1] as number,
     ageMs: since(SLOT.sinceTicks),
     connectedMs: since(SLOT.acceptedTicks),
-    requests: load(SLOT.requests),
+    requests: load(SLOT.requests) >>> 0,
     receivedBytes: double(SLOT.receivedBytes),
     sentBytes: double(SLOT.sentBytes),
     request: board.requests?.read(slot, incarnation, now) ?? null,

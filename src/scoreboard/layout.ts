@@ -311,7 +311,7 @@ export const SLOT = {
   dataEnd: f(20, 'owner', 'behind the last byte in the buffer'),
   sinceTicks: f(24, 'owner', 'clock ticks when the present wait began'),
   requestSinceTicks: f(28, 'owner', 'clock ticks of the first byte of the request'),
-  requestBytes: f(32, 'owner', 'bytes of the request received so far'),
+  requestBytes: f(32, 'owner', 'bytes of the request received so far, at most 2^31 - 1'),
   requests: f(36, 'owner', 'requests answered on this connection'),
   inListenerSet: f(40, 'owner', '1: registered for writability as well'),
   readPhase: f(44, 'owner', 'ReadPhase of the incomplete request'),

@@ -6,7 +6,7 @@
  * of that pass.
  * Thread: any; in the server the admin thread. May not: write, or ask another thread for anything.
  */
-import { elapsedTicks, nowTicks } from './clock.ts';
+import { agedTicks, elapsedTicks, nowTicks, untilTicks } from './clock.ts';
 import type { OpenStateName } from './connection-rows.ts';
 import { type HistogramCounts, readHistograms } from './histograms.ts';
 import {
@@ -245,7 +245,7 @@ export function takeSnapshot(board: Scoreboard, now: number = nowTicks()): Snaps
   const word = (field: Field) => board.header(field.offset);
   const phase = word(HEADER.phase);
   const ago = (reason: Field, ticks: Field) =>
-    word(reason) === 0 ? 0 : Math.max(0, elapsedTicks(word(ticks), now));
+    word(reason) === 0 ? 0 : agedTicks(word(ticks), now);
   return {
     phase: names(Phase).find((name) => Phase[name] === phase) ?? 'stopped',
     generation: word(HEADER.generation),
@@ -269,9 +269,7 @@ export function takeSnapshot(board: Scoreboard, now: number = nowTicks()): Snaps
       ACCEPT_ERRNOS.map(([name], index) => [name, board.headerDouble(HEADER.acceptErrnos, index)]),
     ) as Record<AcceptErrno, number>,
     recyclingRestMs:
-      word(HEADER.restUntilTicks) === 0
-        ? 0
-        : Math.max(0, -elapsedTicks(word(HEADER.restUntilTicks), now)),
+      word(HEADER.restUntilTicks) === 0 ? 0 : untilTicks(word(HEADER.restUntilTicks), now),
     lostByListener: board.childDouble(board.listenerCounters, CHILD.lostMoves),
     queueLength: board.waiting,
     lengthyQueueLength: connections.lengthyQueued,
@@ -367,9 +365,9 @@ function readChild(board: Scoreboard, slot: number, life: number, now: number): 
     handling,
     handlingMs: handling < 0 ? 0 : handlingMs,
     request: handling < 0 ? null : handledRequest(board, handling, now),
-    ageMs: life === 0 ? 0 : Math.max(0, elapsedTicks(word(CHILD.startedTicks), now)),
-    lifeConnections: word(CHILD.lifeConnections),
-    lifeRequests: word(CHILD.lifeRequests),
+    ageMs: life === 0 ? 0 : agedTicks(word(CHILD.startedTicks), now),
+    lifeConnections: word(CHILD.lifeConnections) >>> 0,
+    lifeRequests: word(CHILD.lifeRequests) >>> 0,
     pinned: word(CHILD.pinned),
     heapUsedBytes: word(CHILD.heapUsedKb) * 1024,
     externalBytes: word(CHILD.externalKb) * 1024,

@@ -43,6 +43,12 @@ export class BodyError extends Error {
   }
 }
 
+/**
+ * A request counts for no more bytes than this where time is measured by them (`requestReadTimeout`). A sum that
+ * wrapped would take the time of an upload of 2 GiB away again; 500 bytes a second extend it by 49 days till here.
+ */
+const MAX_COUNTED_BYTES = 2 ** 31 - 1;
+
 export class RequestReader {
   readonly #context: WorkerContext;
   readonly #decoder: ChunkedDecoder;
@@ -274,7 +280,7 @@ export class RequestReader {
         words[this.#slotIndex + (SLOT.requestSinceTicks.offset >> 2)] = ticksOf(this.#context.now);
         words[bytesAt] = count;
       } else {
-        words[bytesAt] = ((words[bytesAt] as number) + count) | 0;
+        words[bytesAt] = Math.min((words[bytesAt] as number) + count, MAX_COUNTED_BYTES);
       }
       this.#end += count;
       // Fewer than asked for: the socket is empty, unless its end has been seen coming.

@@ -166,6 +166,15 @@ describe('a request that the leader gives away is served once', () => {
         'Atomics.store(board.words, wordOf(board, child), slot + 1); return true;',
       ),
     ],
+    [
+      'a ticket is looked for plainly before sleeping',
+      { heirs: 1, requests: 2, stray: true, weak: true },
+      mutation(
+        'scoreboard/wake',
+        'board.child(child, CHILD.assigned) > 0',
+        '(board.words[board.childIndex(child) + (CHILD.assigned.offset >> 2)] as number) > 0',
+      ),
+    ],
   ])('and would be caught where %s', async (_, size, change) => {
     const { violation } = explore(assignmentModel(await mutated(change), size));
     expect(violation?.message).toMatch(/never served|never retires|sleeps for ever/);

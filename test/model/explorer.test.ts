@@ -163,7 +163,7 @@ describe('the explorer', () => {
     expect(explore({ memory, threads: atomic, weak: true }).violation).toBeNull();
     const violation = explore({ memory, threads: plain, weak: true }).violation;
     expect(violation?.message).toBe('reader: published, not written');
-    expect(violation?.schedule).toContain('delayed store');
+    expect(violation?.schedule).toContain('which is old');
   });
 
   it('refuses a thread that does something else with the same results', () => {

@@ -89,6 +89,18 @@ describe('the listener never sleeps with a connection in the ring that nobody wi
     expect(violation?.message).toBe('sleeps for ever: listener');
   });
 
+  it('and would be caught where it is told by a plain store that it may be signalled', async () => {
+    const code = await mutated(
+      wakeFile(
+        'board.setHeader(HEADER.handbackSignalled.offset, 0);',
+        'board.words[HEADER.handbackSignalled.offset >> 2] = 0;',
+      ),
+    );
+    expect(explore(handbackModel(code, { workers: 1, each: 2 })).violation).toBeNull();
+    const { violation } = explore(handbackModel(code, { workers: 1, each: 2, weak: true }));
+    expect(violation?.message).toBe('sleeps for ever: listener');
+  });
+
   it.each<[string, Mutation[]]>([
     [
       'the flag is set before the push',

@@ -160,6 +160,16 @@ describe('no worker sleeps while a ticket waits, and none is signalled without h
       ),
       'a signal for a worker',
     ],
+    [
+      'the second look reads the ring plainly',
+      { workers: 1, tickets: 2, weak: true },
+      {
+        file: 'scoreboard/ticket-ring',
+        text: 'return Atomics.load(this.#words, TAIL);',
+        becomes: 'return this.#words[TAIL] as number;',
+      },
+      'a ticket waits',
+    ],
   ])('and would be caught where: %s', async (_, work, mutation, message) => {
     const { violation } = explore(queueModel(await mutated(mutation), work));
     expect(violation?.message).toContain(message);

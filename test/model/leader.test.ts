@@ -15,6 +15,7 @@ interface Size {
   readonly takeBacks?: number;
   /** The last worker retires at some moment. */
   readonly retires?: boolean;
+  readonly weak?: boolean;
 }
 
 interface Local {
@@ -24,7 +25,7 @@ interface Local {
 }
 
 function leaderModel(code: Code, size: Size): Model {
-  const { workers, events, passes = 0, takeBacks = 0, retires = false } = size;
+  const { workers, events, passes = 0, takeBacks = 0, retires = false, weak = false } = size;
   const model = new ModelBoard(code, { slots: 1, children: workers });
   const { board } = model;
   const { leader, wake } = code;
@@ -94,6 +95,7 @@ function leaderModel(code: Code, size: Size): Model {
   };
   return {
     memory: model.memory,
+    weak,
     threads: [listener, network, ...Array.from({ length: workers }, (_, child) => worker(child))],
     final: ({ memory }) =>
       memory[edge] === 0 ? undefined : 'an event waits and nobody polls the request set',
@@ -114,6 +116,8 @@ describe('whoever leads, somebody polls the request set', () => {
     ['two workers', { workers: 2, events: 1, passes: 1 }],
     ['two workers, taken back', { workers: 2, events: 1, takeBacks: 1 }],
     ['two workers of which one retires', { workers: 2, events: 1, retires: true }],
+    ['one worker, delayed stores', { workers: 1, events: 2, passes: 1, takeBacks: 1, weak: true }],
+    ['two workers, delayed stores', { workers: 2, events: 1, takeBacks: 1, weak: true }],
   ])('%s', (name, size) => {
     const report = explore(leaderModel(production, size));
     expect(report.violation).toBeNull();
@@ -135,6 +139,11 @@ describe('whoever leads, somebody polls the request set', () => {
       'the lead is given up to nobody',
       { workers: 1, events: 2, passes: 1 },
       leaderFile('heir < 0 ? LISTENER_LEADS : heir + 1', 'heir < 0 ? 99 : heir + 1'),
+    ],
+    [
+      'a worker reads plainly whether it leads',
+      { workers: 2, events: 1, takeBacks: 1, weak: true },
+      leaderFile('Atomics.load(board.words, WORD) - 1', '(board.words[WORD] as number) - 1'),
     ],
   ])('and would be caught where %s', async (_, size, mutation) => {
     const { violation } = explore(leaderModel(await mutated(mutation), size));

@@ -259,7 +259,7 @@ describe('a lengthy request is served once, or ends with its client', () => {
     ['the first lengthy worker dies', { dies: LENGTHY[0] }],
     ['its client leaves and the lengthy worker dies', { leaves: true, dies: LENGTHY[0] }],
     ['delayed stores', { leaves: true, weak: true }],
-  ])('%s', { timeout: 60_000 }, (name, size) => {
+  ])('%s', { timeout: 120_000 }, (name, size) => {
     const report = explore(lengthyModel(production, size), { compact: true });
     expect(report.violation).toBeNull();
     tellSize(`lengthy, ${name}`, report);

@@ -109,6 +109,10 @@ const SIZES: readonly [string, Size][] = [
   ['positions that pass 2^32', { producers: 1, consumers: 2, tickets: 3, start: -2 }],
   ['a consumer that looks first', { producers: 1, consumers: 2, tickets: 3, looks: true }],
   ['delayed stores', { producers: 2, consumers: 1, tickets: 2, weak: true }],
+  [
+    'delayed stores, a consumer that looks first',
+    { producers: 1, consumers: 2, tickets: 3, weak: true, looks: true },
+  ],
   ['delayed stores, two consumers', { producers: 1, consumers: 2, tickets: 3, weak: true }],
 ];
 

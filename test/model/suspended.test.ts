@@ -346,6 +346,14 @@ describe('a suspended connection is resumed, once, by whoever comes first', () =
       ),
     ],
     [
+      'the inbox is pushed to by a plain store',
+      { connections: 1, weak: true },
+      inboxFile(
+        'const seen = Atomics.compareExchange(board.words, index, first, slot + 1);',
+        'const seen = first; board.words[index] = slot + 1;',
+      ),
+    ],
+    [
       'the second look leaves the inbox out',
       { connections: 1 },
       wakeFile('board.child(child, CHILD.inbox) !== 0', 'false'),

@@ -9,8 +9,14 @@
  * A thread is a chain of turns: `turn(local)` returns the next turn's `local`. History begins anew with
  * each turn, so a loop written as turns comes back to a state that was visited, and ends there.
  *
- * With `weak` plain stores wait in a buffer of their thread and reach memory in any order (the same word
- * in its own order), at the latest before the thread's next atomic operation. Loads are not delayed.
+ * With `weak` threads see each other's memory as ECMA-262 says (`explorer/visibility.ts`): atomic operations
+ * are in one order; a plain access is ordered by nothing but what synchronizes. A plain read takes any value that
+ * no later write hides from its thread, so plain stores come late and in any order, each reader for itself. An
+ * atomic store may be overtaken by plain stores behind it, up to the thread's next atomic operation. System calls
+ * (words that `Memory.markKernels` names) order nothing. Where a guard says that a thread holds a word and it
+ * could read an old value of it, that is a violation. Not tried: a plain read that is answered after an atomic
+ * load that follows it, and a store behind a compare-and-swap that becomes visible before it (ARMv8.0 without
+ * LSE). Nothing is decided by such a read or store; see docs/memory-model.md.
  *
  * ## What need not be tried, and why nothing is missed
  *
@@ -36,7 +42,9 @@
  *    the same thread are made together with it, with no state in between, up to a bound.
  * 4. A thread that may die (`diesInto`) leaves guarded words as they are to whoever looks after it, so (b) does
  *    not hold for it. (a) does: nobody else sees these words, before or after.
- * 5. Checks see what they would see in the whole exploration if they look at words that are shared and not
+ * 5. With `weak` a plain store to a word without a guard is alone as well: whoever reads after it may still take
+ *    what was there before, and what its thread knows does not depend on when it is made.
+ * 6. Checks see what they would see in the whole exploration if they look at words that are shared and not
  *    guarded, in `invariant`; `final` may look at all. `observe` is called in each step that is made; what it
  *    keeps by `poke` must not depend on the order of different threads' steps that are alone.
  *

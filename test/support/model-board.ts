@@ -49,6 +49,8 @@ const RST = 0x200;
 const ENDS = FIN | RST;
 const RINGS = ['queue', 'handback', 'lengthy'] as const;
 type Ring = (typeof RINGS)[number];
+/** Words that stand for eventfds, sockets and poll sets: nothing may rely on what a system call orders. */
+const KERNELS = /^(handbackFd|wakeFd|socket|edge|open|connected)/;
 /** The model's word that says which thread has won a cell of a ring and not yet published it. */
 const cellName = (ring: string, cell: number) => `${ring}.winner${cell}`;
 
@@ -112,6 +114,7 @@ export class ModelBoard {
     for (const [number, name] of names.entries()) {
       this.#own.set(name, (ownAt >> 2) + number);
       memory.name((ownAt >> 2) + number, name);
+      if (KERNELS.test(name)) memory.markKernels((ownAt >> 2) + number);
     }
     this.words = memory.view();
     const part = (start: number, bytes: number) => memory.view(start >> 2, bytes >> 2);

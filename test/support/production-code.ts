@@ -15,6 +15,7 @@ import * as lengthyWatch from '../../src/listener/lengthy-watch.ts';
 import type * as listenerLoop from '../../src/listener/listener.ts';
 import * as assignment from '../../src/scoreboard/assignment.ts';
 import * as bitmap from '../../src/scoreboard/bitmap.ts';
+import * as connectionRows from '../../src/scoreboard/connection-rows.ts';
 import * as inbox from '../../src/scoreboard/inbox.ts';
 import * as leader from '../../src/scoreboard/leader.ts';
 import * as logDrain from '../../src/scoreboard/log-drain.ts';
@@ -37,6 +38,7 @@ const FOLDERS = ['scoreboard', 'listener', 'workers'] as const;
 export interface Code {
   readonly assignment: typeof assignment;
   readonly bitmap: typeof bitmap;
+  readonly connectionRows: typeof connectionRows;
   readonly inbox: typeof inbox;
   readonly leader: typeof leader;
   readonly leading: typeof leading;
@@ -56,6 +58,7 @@ export interface Code {
 export const production: Code = {
   assignment,
   bitmap,
+  connectionRows,
   inbox,
   leader,
   leading,
@@ -113,6 +116,7 @@ async function loadCode(load: Load): Promise<Code> {
   return {
     assignment: await load('scoreboard/assignment'),
     bitmap: await load('scoreboard/bitmap'),
+    connectionRows: await load('scoreboard/connection-rows'),
     logDrain: await load('scoreboard/log-drain'),
     logRing: await load('scoreboard/log-ring'),
     logRings: await load('scoreboard/log-rings'),

@@ -40,6 +40,7 @@ function operate(kind: Kind, index: number, a = 0, b = 0, words?: readonly numbe
 export class Memory {
   readonly words: Int32Array;
   readonly #names = new Map<number, string>();
+  readonly #kernels = new Set<number>();
 
   constructor(words: number) {
     this.words = new Int32Array(words);
@@ -69,6 +70,15 @@ export class Memory {
     });
     views.set(proxy, { memory: this, start, length });
     return proxy;
+  }
+
+  /** This word stands for something of the kernel's, by which threads learn nothing of each other's memory. */
+  markKernels(index: number): void {
+    this.#kernels.add(index);
+  }
+
+  isKernels(index: number): boolean {
+    return this.#kernels.has(index);
   }
 
   /** For schedules. */

@@ -6,7 +6,7 @@
 import type { Memory, Operation } from './memory.ts';
 import type { Kind } from './model.ts';
 
-/** Kinds that wait for the thread's delayed stores. */
+/** Kinds that wait for the thread's delayed store. */
 export const ATOMIC: ReadonlySet<Kind> = new Set([
   'load',
   'store',
@@ -18,6 +18,19 @@ export const ATOMIC: ReadonlySet<Kind> = new Set([
   'exchange',
   'compareExchange',
   'sleep',
+]);
+
+/** Kinds whose result is what stood in the word. */
+export const READS: ReadonlySet<Kind> = new Set([
+  'read',
+  'load',
+  'add',
+  'sub',
+  'and',
+  'or',
+  'xor',
+  'exchange',
+  'compareExchange',
 ]);
 
 /** The word after it. */

@@ -17,6 +17,8 @@ export class Sharing {
   readonly #touched: Int32Array;
   readonly #changed: Uint8Array;
   readonly #shared: Uint8Array;
+  /** Accessed by something else than atomic operations. */
+  readonly #plain: Uint8Array;
   /** Of a guarded word; null for all others. */
   readonly #guards: (Guard | null)[];
   /** Of a word that says who holds others. */
@@ -32,6 +34,7 @@ export class Sharing {
     this.#touched = new Int32Array(words.length);
     this.#changed = new Uint8Array(words.length);
     this.#shared = new Uint8Array(words.length);
+    this.#plain = new Uint8Array(words.length);
     this.#guards = new Array(words.length).fill(null);
     this.#guarding = new Array(words.length).fill(null);
     for (const guard of model.guards ?? []) {
@@ -50,6 +53,25 @@ export class Sharing {
 
   isShared(index: number): boolean {
     return this.#shared[index] === 1;
+  }
+
+  isGuarded(index: number): boolean {
+    return this.#guards[index] !== null;
+  }
+
+  /** A guard names this thread. */
+  isHeld(index: number, thread: number): boolean {
+    return this.#holderOf(index) === thread;
+  }
+
+  isPlain(index: number): boolean {
+    return this.#plain[index] === 1;
+  }
+
+  touchPlainly(index: number): void {
+    if (this.#plain[index] === 1) return;
+    this.#plain[index] = 1;
+    if (!this.learning) throw new SharedAfterAll();
   }
 
   #holderOf(index: number): number {

@@ -1,30 +1,35 @@
 /**
  * One state of a model, and the steps that lead from it to others.
  *
- * Role: memory, delayed stores, and where each thread is; performs a step and takes it back.
+ * Role: memory, what of it each thread may see, and where each thread is; performs a step and takes it back.
  * Thread: tests only.
  */
 import type { Operation } from './memory.ts';
 import { Forbidden, type Kind, type Model, type ModelThread, type State } from './model.ts';
-import { ATOMIC, afterOf, lineOf, show } from './operations.ts';
+import { ATOMIC, afterOf, lineOf, READS, show } from './operations.ts';
 import { type Node, Programs } from './programs.ts';
 import { Sharing } from './sharing.ts';
+import { type Sight, Visibility } from './visibility.ts';
 import { Words } from './words.ts';
 
-/** A plain store that has not reached the memory. */
+/**
+ * An atomic store that others do not see yet, though later plain ones of its thread may be seen: what ARMv8
+ * does with STLR and the STR behind it. The thread's next atomic operation waits for it.
+ */
 interface Delayed {
   readonly index: number;
   readonly value: number;
+  /** Its thread has made a plain store since that others may see. */
+  readonly overtaken: boolean;
 }
 
 /**
- * Thread, and which of its possibilities: its step, its death, or a delayed store that is due; and which
- * outcome the step has. One number: thread, possibility and outcome in a byte each.
+ * Thread, and which of its possibilities: its step, its death, or its delayed store; and which outcome the step has. One number: thread, possibility and outcome in a byte each.
  */
 export type Choice = number;
 const STEP = 0;
 const DEATH = 1;
-const STORES = 2;
+const ARRIVAL = 2;
 const choiceOf = (thread: number, possibility: number, outcome = 0): Choice =>
   (thread << 16) | (possibility << 8) | outcome;
 export const threadOf = (choice: Choice): number => choice >>> 16;
@@ -33,8 +38,9 @@ const possibilityOf = (choice: Choice): number => (choice >>> 8) & 0xff;
 /** What `restore` needs. */
 export interface Mark {
   readonly nodes: readonly Node[];
-  readonly buffers: readonly (readonly Delayed[])[];
+  readonly delayed: readonly (Delayed | null)[];
   readonly undo: number;
+  readonly seen: number;
 }
 
 /** Errors that neither production code nor a check throws on purpose. */
@@ -52,9 +58,12 @@ export class World {
   readonly #programs: Programs;
   #key: Uint16Array = new Uint16Array(256);
   #nodes: Node[] = [];
-  #buffers: (readonly Delayed[])[] = [];
+  readonly #visibility: Visibility;
+  #delayed: (Delayed | null)[] = [];
   /** What the last step did that is forbidden. */
   fault: string | undefined;
+  /** Of the last step, for its line in the schedule. */
+  #remark = '';
   /** Lines of a schedule, where one is wanted. */
   log: string[] | null = null;
 
@@ -66,6 +75,7 @@ export class World {
     this.#state = new Words(this.#words);
     this.#programs = new Programs(model.threads);
     this.sharing = new Sharing(model);
+    this.#visibility = new Visibility(this.#words, model.threads.length);
     this.sharing.isAlive = (thread) => !this.#hasEnded(thread);
   }
 
@@ -75,7 +85,8 @@ export class World {
     this.#nodes = this.#model.threads.map((thread, number) =>
       this.#programs.begin(number, thread.start),
     );
-    this.#buffers = this.#model.threads.map(() => []);
+    this.#delayed = this.#model.threads.map(() => null);
+    this.#visibility.reset();
     for (let thread = 0; thread < this.#nodes.length; thread++) this.#goOnAlone(thread);
   }
 
@@ -87,16 +98,18 @@ export class World {
   mark(): Mark {
     return {
       nodes: this.#nodes.slice(),
-      buffers: this.#weak ? this.#buffers.slice() : this.#buffers,
+      delayed: this.#weak ? this.#delayed.slice() : this.#delayed,
       undo: this.#state.changes,
+      seen: this.#visibility.changes,
     };
   }
 
-  restore({ nodes, buffers, undo }: Mark): void {
+  restore({ nodes, delayed, undo, seen }: Mark): void {
     this.#state.undo(undo);
+    this.#visibility.undo(seen);
     for (let thread = 0; thread < nodes.length; thread++) {
       this.#nodes[thread] = nodes[thread] as Node;
-      if (this.#weak) this.#buffers[thread] = buffers[thread] as readonly Delayed[];
+      if (this.#weak) this.#delayed[thread] = delayed[thread] as Delayed | null;
     }
   }
 
@@ -106,18 +119,14 @@ export class World {
     const choices: Choice[] = [];
     let settling = -1;
     for (let thread = 0; thread < this.#nodes.length; thread++) {
-      const buffer = this.#buffers[thread] as readonly Delayed[];
-      for (let store = 0; store < buffer.length; store++) {
-        const { index } = buffer[store] as Delayed;
-        if (buffer.findIndex((entry) => entry.index === index) < store) continue;
-        choices.push(choiceOf(thread, STORES + store));
-      }
+      const delayed = this.#delayed[thread] as Delayed | null;
+      if (delayed !== null) choices.push(choiceOf(thread, ARRIVAL));
       const { operation } = this.#nodes[thread] as Node;
       if (operation === null) continue;
       const mortal = this.#model.threads[thread] as ModelThread;
       if (mortal.diesInto !== undefined) choices.push(choiceOf(thread, DEATH));
       const { kind } = operation;
-      if (buffer.length > 0 && ATOMIC.has(kind)) continue;
+      if (delayed !== null && ATOMIC.has(kind)) continue;
       if (kind === 'sleep' && !this.#isAwake(operation)) continue;
       if (kind === 'settle') settling = thread;
       else if (operation.groups !== undefined) {
@@ -126,6 +135,10 @@ export class World {
         }
       } else if (kind === 'choose') {
         for (let outcome = 0; outcome < operation.a; outcome++) {
+          choices.push(choiceOf(thread, STEP, outcome));
+        }
+      } else if (this.#weak && READS.has(kind)) {
+        for (const outcome of this.#sights(thread, operation).keys()) {
           choices.push(choiceOf(thread, STEP, outcome));
         }
       } else choices.push(choiceOf(thread, STEP));
@@ -152,8 +165,20 @@ export class World {
 
   #isAlone(thread: number, { kind, index }: Operation): boolean {
     if (kind === 'sleep' || kind === 'settle' || kind === 'choose') return false;
-    if (this.#weak) return !this.sharing.isShared(index);
-    return this.sharing.isLocal(index, thread);
+    if (this.sharing.isLocal(index, thread)) return true;
+    // Whoever reads may take what stood there before, so a plain write need not be put off for that.
+    const { diesInto } = this.#model.threads[thread] as ModelThread;
+    if (!this.#weak || kind !== 'write' || diesInto !== undefined) return false;
+    return !this.sharing.isGuarded(index);
+  }
+
+  /** What a reading operation may find. */
+  #sights(thread: number, { kind, index }: Operation): readonly Sight[] {
+    const delayed = this.#delayed[thread] as Delayed | null;
+    if (delayed?.index === index) {
+      return [{ value: delayed.value, id: -1, atomic: false, old: false }];
+    }
+    return this.#visibility.inSight(index, thread, kind !== 'read');
   }
 
   /** An empty group is always ready. */
@@ -182,7 +207,7 @@ export class World {
     const thread = threadOf(choice);
     const possibility = possibilityOf(choice);
     if (possibility === DEATH) this.#die(thread);
-    else if (possibility >= STORES) this.#arrive(thread, possibility - STORES);
+    else if (possibility === ARRIVAL) this.#arrive(thread);
     else {
       this.#step(thread, choice & 0xff);
       this.#goOnAlone(thread);
@@ -190,11 +215,12 @@ export class World {
   }
 
   #goOnAlone(thread: number): void {
-    if (!this.#reduce || this.#weak || this.sharing.learning) return;
+    if (!this.#reduce || this.sharing.learning) return;
     // A circle of such steps is left after a while; the search recognises it.
     for (let steps = 0; steps < MAX_ALONE; steps++) {
       const { operation } = this.#nodes[thread] as Node;
       if (operation === null || this.fault !== undefined) return;
+      if (this.#delayed[thread] !== null && ATOMIC.has(operation.kind)) return;
       if (!this.#isAlone(thread, operation)) return;
       this.#step(thread, 0);
     }
@@ -204,25 +230,36 @@ export class World {
     const node = this.#nodes[thread] as Node;
     const operation = node.operation as Operation;
     const result = this.#effect(thread, operation, outcome);
-    this.log?.push(`${this.#nameOf(thread)}: ${lineOf(this.#model.memory, operation, result)}`);
-    this.#nodes[thread] = this.#programs.step(node, result);
+    const line = lineOf(this.#model.memory, operation, result);
+    this.log?.push(`${this.#nameOf(thread)}: ${line}${this.#remark}`);
+    const next = this.#programs.step(node, result);
+    this.#nodes[thread] = next;
+    const delayed = this.#delayed[thread] as Delayed | null;
+    if (delayed === null || delayed.overtaken) return;
+    // Nothing that the thread does before its next atomic operation can be seen before the store.
+    const plain = next.operation?.kind === 'read' || next.operation?.kind === 'write';
+    if (!plain) this.#arrive(thread);
   }
 
   #die(thread: number): void {
     const { diesInto } = this.#model.threads[thread] as ModelThread;
     this.#nodes[thread] = this.#programs.begin(thread, null);
     this.sharing.touchAsleep(diesInto as number);
+    if (this.#weak) {
+      if (this.#delayed[thread] !== null) this.#arrive(thread);
+      this.#visibility.writeAtomically(diesInto as number, thread, 1, false);
+    }
     this.#state.set(diesInto as number, 1);
     this.log?.push(`${this.#nameOf(thread)}: dies`);
   }
 
-  #arrive(thread: number, store: number): void {
-    const buffer = this.#buffers[thread] as readonly Delayed[];
-    const { index, value } = buffer[store] as Delayed;
+  #arrive(thread: number): void {
+    const { index, value } = this.#delayed[thread] as Delayed;
+    this.#delayed[thread] = null;
     const before = this.#words[index] as number;
+    this.#visibility.arrive(index, thread, value, this.sharing.isPlain(index));
     this.#state.set(index, value);
-    this.#buffers[thread] = buffer.filter((_, position) => position !== store);
-    this.#observe(thread, 'write', index, before, value);
+    this.#observe(thread, 'store', index, before, value);
     this.log?.push(
       `${this.#nameOf(thread)}: delayed store of ${show(value)} to ${this.#model.memory.nameOf(index)}`,
     );
@@ -230,32 +267,77 @@ export class World {
 
   #effect(thread: number, operation: Operation, outcome: number): number {
     const { kind, index, a, b } = operation;
-    if (kind === 'choose' || kind === 'sleep') return outcome;
+    this.#remark = '';
     if (kind === 'settle') return 0;
-    if (this.#weak) {
-      // A store of the same value may be delayed until after a different one.
-      this.sharing.touch(index, thread, kind !== 'load' && kind !== 'read');
-      const buffer = this.#buffers[thread] as readonly Delayed[];
-      if (kind === 'read') {
-        const delayed = buffer.findLast((entry) => entry.index === index);
-        if (delayed !== undefined) return delayed.value;
-      }
-      if (kind === 'write' && this.sharing.isShared(index)) {
-        this.#buffers[thread] = [...buffer, { index, value: a }];
-        return 0;
-      }
-    }
-    const before = this.#words[index] as number;
+    if (kind === 'sleep' && this.#weak) this.#hearOfDeaths(thread, operation);
+    if (kind === 'choose' || kind === 'sleep') return outcome;
+    const sight = this.#weak && READS.has(kind) ? this.#look(thread, operation, outcome) : null;
+    const before = sight === null ? (this.#words[index] as number) : sight.value;
     const after = afterOf(kind, before, a, b);
+    const isWrite = kind === 'compareExchange' ? before === a : kind !== 'read' && kind !== 'load';
     try {
-      this.sharing.touch(index, thread, after !== before);
-      if (!this.#weak) this.sharing.checkGuard(index, thread, before, after);
+      // A write of what stands there already may be seen after another value.
+      this.sharing.touch(index, thread, this.#weak ? isWrite : after !== before);
+      this.sharing.checkGuard(index, thread, before, after);
     } catch (error) {
       this.#forbidden(error);
     }
-    this.#state.set(index, after);
+    if (this.#weak) {
+      if (kind === 'read' || kind === 'write') this.sharing.touchPlainly(index);
+      const shared = this.sharing.isShared(index) && !this.#model.memory.isKernels(index);
+      if (shared && this.#publish(thread, operation, after, isWrite, sight?.id)) return 0;
+    }
+    // What was read may be old.
+    if (isWrite) this.#state.set(index, after);
     this.#observe(thread, kind, index, before, after);
     return kind === 'store' || kind === 'write' ? 0 : before;
+  }
+
+  /** What a reading operation finds; an owner must not be able to find anything but the last value. */
+  #look(thread: number, operation: Operation, outcome: number): Sight {
+    const { kind, index } = operation;
+    const sights = this.#sights(thread, operation);
+    const sight = sights[Math.min(outcome, sights.length - 1)] as Sight;
+    const name = this.#model.memory.nameOf(index);
+    if (sight.old) this.#remark = ', which is old';
+    if (sights.length > 1 && this.sharing.isHeld(index, thread)) {
+      this.fault ??= `${this.#nameOf(thread)} may read an old value of ${name}, which it holds`;
+    }
+    if (kind !== 'read' && sight.atomic && !this.#model.memory.isKernels(index)) {
+      this.#visibility.acquire(index, thread);
+    }
+    return sight;
+  }
+
+  /** What the others may see of a write; true: they see it later. */
+  #publish(
+    thread: number,
+    { kind, index }: Operation,
+    after: number,
+    isWrite: boolean,
+    replaced?: number,
+  ): boolean {
+    if (kind === 'write') {
+      const delayed = this.#delayed[thread] as Delayed | null;
+      if (delayed !== null) this.#delayed[thread] = { ...delayed, overtaken: true };
+      this.#visibility.writePlainly(index, thread, after);
+    } else if (kind === 'store') {
+      this.#delayed[thread] = { index, value: after, overtaken: false };
+      this.#visibility.holdBack(thread);
+      return true;
+    } else if (isWrite) {
+      const tracked = this.sharing.isPlain(index);
+      this.#visibility.writeAtomically(index, thread, after, tracked, replaced);
+    }
+    return false;
+  }
+
+  /** Whoever hears that a thread has ended hears what it did. */
+  #hearOfDeaths(thread: number, { words }: Operation): void {
+    for (const { diesInto } of this.#model.threads) {
+      if (diesInto === undefined || this.#words[diesInto] === 0) continue;
+      if (words?.includes(diesInto) === true) this.#visibility.acquire(diesInto, thread);
+    }
   }
 
   #observe(thread: number, kind: Kind, index: number, before: number, after: number): void {
@@ -275,7 +357,7 @@ export class World {
 
   // ---- what a state is ----------------------------------------------------------------------------------
 
-  /** Exactly what a state is: where each thread is, its delayed stores, and the memory. */
+  /** Exactly what a state is: where each thread is, what it may see, and the memory. */
   key(): { readonly units: Uint16Array; readonly length: number } {
     const key = this.#key;
     let end = 0;
@@ -284,20 +366,28 @@ export class World {
       key[end++] = id >>> 16;
     }
     if (this.#weak) {
-      for (const buffer of this.#buffers) {
-        for (const { index, value } of buffer) {
-          key[end++] = index;
-          key[end++] = this.#state.unit(index, value);
+      for (const delayed of this.#delayed) {
+        if (delayed !== null) {
+          key[end++] = delayed.index;
+          key[end++] = this.#state.unit(delayed.index, delayed.value);
+          key[end++] = delayed.overtaken ? 1 : 0;
         }
         key[end++] = 0xffff;
       }
+      const seen = this.#visibility.describe((index, value) => this.#state.unit(index, value));
+      if (end + seen.length + 1 > key.length) return this.#larger();
+      key.set(seen, end);
+      end += seen.length;
+      key[end++] = 0xffff;
     }
     const length = this.#state.writeTo(key, end);
-    if (length < 0) {
-      this.#key = new Uint16Array(2 * key.length);
-      return this.key();
-    }
+    if (length < 0) return this.#larger();
     return { units: key, length };
+  }
+
+  #larger(): { readonly units: Uint16Array; readonly length: number } {
+    this.#key = new Uint16Array(2 * this.#key.length);
+    return this.key();
   }
 
   /** What is wrong with this state. */
