@@ -3,6 +3,7 @@
 //   burns         whether it answers /burn?ms=N
 //   files         whether it serves the folder settings.files
 //   timers        whether it answers /timer
+//   proxies       whether it passes on to settings.upstreamPort, and does nothing else
 //   path          of the small response, where it is not /
 //   packages      npm packages that it needs in bench/node_modules
 //   hasAdmin      whether it serves /server-status?auto on a port of its own
@@ -14,6 +15,7 @@ import { frameworks } from './frameworks.mjs';
 import { hybrid, hybridDispatch } from './hybrid.mjs';
 import { bun, fastify, node, nodeCluster2, nodeCluster8 } from './javascript.mjs';
 import { nginx } from './nginx.mjs';
+import { proxies } from './proxies.mjs';
 
 const scriptServers = [bun, node, nodeCluster2, nodeCluster8, fastify];
 
@@ -25,4 +27,5 @@ export const servers = [
   ...scriptServers,
   ...frameworks,
   apache,
+  ...proxies,
 ];

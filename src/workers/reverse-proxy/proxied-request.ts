@@ -130,6 +130,11 @@ export class ProxiedRequest implements SocketOwner, Timed {
     return this.#exchange.serial !== this.#serial || this.#exchange.ended;
   }
 
+  /** It may be sent again as if it had not been. */
+  get #isRepeatable(): boolean {
+    return !this.#upload.consumed && IDEMPOTENT.has(this.#method);
+  }
+
   #within(milliseconds: number): void {
     this.deadlineMs =
       milliseconds === 0 ? Number.POSITIVE_INFINITY : performance.now() + milliseconds;
@@ -143,7 +148,7 @@ export class ProxiedRequest implements SocketOwner, Timed {
       this.#answer(bad('no upstream'));
       return;
     }
-    this.#use(upstream, upstream.take());
+    this.#use(upstream, upstream.take(!this.#isRepeatable));
   }
 
   #use(upstream: Upstream, idle: UpstreamSocket | null): void {
@@ -189,7 +194,7 @@ export class ProxiedRequest implements SocketOwner, Timed {
       return;
     }
     next.retried();
-    this.#use(next, next.take());
+    this.#use(next, next.take(!this.#isRepeatable));
   }
 
   /** The connection is of no more use. */
@@ -477,7 +482,7 @@ export class ProxiedRequest implements SocketOwner, Timed {
   #broken(reason: string): void {
     const upstream = this.#upstream as Upstream;
     const isStale = this.#isReused && !this.#hasAnswered && !this.#wasRetried;
-    if (isStale && !this.#upload.consumed && IDEMPOTENT.has(this.#method) && this.#interims === 0) {
+    if (isStale && this.#isRepeatable && this.#interims === 0) {
       // RFC 9112, section 9.3.1: once, and on a connection of its own.
       this.#wasRetried = true;
       this.#drop();

@@ -72,14 +72,17 @@ export class Upstream {
 
   // ---- idle connections ---------------------------------------------------------------------------
 
-  /** An idle connection that is still silent, null: there is none. */
-  take(): UpstreamSocket | null {
+  /**
+   * An idle connection, null: there is none.
+   * @param surely it is looked at once more; where a request can be repeated its end is found soon enough
+   */
+  take(surely: boolean): UpstreamSocket | null {
     for (;;) {
       const idle = this.#idle.pop();
       if (idle === undefined) return null;
       this.#forget(idle);
       idle.socket.owner = null;
-      if (idle.socket.isSilent) return idle.socket;
+      if (!surely || idle.socket.isSilent) return idle.socket;
       idle.socket.close();
     }
   }
