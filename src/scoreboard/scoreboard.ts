@@ -29,6 +29,7 @@ import type { ConnectionEvent } from './states.ts';
 import { TicketRing } from './ticket-ring.ts';
 import { Trail } from './trail.ts';
 import { Outcome, transition } from './transition.ts';
+import { UpstreamTable, upstreamBytes } from './upstreams.ts';
 
 /** What a thread needs to attach; travels once, in the start message. */
 export interface SharedScoreboard extends Dimensions {
@@ -39,6 +40,8 @@ export interface SharedScoreboard extends Dimensions {
   readonly restLines: SharedArrayBuffer | null;
   /** Requests, trails and series; null where extendedStatus is off. */
   readonly extended: SharedArrayBuffer | null;
+  /** Of the reverse proxy. */
+  readonly upstreams: SharedArrayBuffer;
 }
 
 export class Scoreboard {
@@ -67,6 +70,7 @@ export class Scoreboard {
   readonly requests: RequestRecords | null;
   readonly trail: Trail | null;
   readonly series: RouteSeries | null;
+  readonly upstreams: UpstreamTable;
   /** A ticket of the queue that is no connection: lines wait to be written. */
   readonly logTicket: number;
   readonly connectionSlots: number;
@@ -104,6 +108,7 @@ export class Scoreboard {
     this.routes = part(sections.routes, ROUTES * 4);
     this.log = shared.log === null ? null : LogRings.attach(shared.log, shared.childSlots + 1);
     this.restLines = shared.restLines === null ? null : RestLines.attach(shared.restLines);
+    this.upstreams = new UpstreamTable(shared.upstreams, shared.childSlots);
     this.logTicket = shared.connectionSlots;
     const { extended, connectionSlots } = shared;
     const { requests, trails } = extendedSectionsFor(shared);
@@ -131,6 +136,7 @@ export class Scoreboard {
       extended: extendedStatus
         ? new SharedArrayBuffer(extendedSectionsFor(dimensions).totalBytes)
         : null,
+      upstreams: new SharedArrayBuffer(upstreamBytes(dimensions.childSlots)),
     });
     board.setHeader(HEADER.layout.offset, LAYOUT_VERSION);
     board.setHeader(HEADER.connectionSlots.offset, dimensions.connectionSlots);

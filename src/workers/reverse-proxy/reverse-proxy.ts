@@ -8,10 +8,8 @@
 import type { Socket } from 'node:net';
 import type { Native } from '../../listener/native.ts';
 import type { Scoreboard } from '../../scoreboard/scoreboard.ts';
-import { UPSTREAM_MEMORY, UpstreamTable, upstreamBytes } from '../../scoreboard/upstreams.ts';
 import type { Exchange } from '../exchange.ts';
 import { rawFieldsByScan } from '../fetch/fields.ts';
-import { shared } from '../shared.ts';
 import { FAILURE_HEADERS, failureText, type ProxyFailure } from './failure.ts';
 import { HealthChecks } from './health-checks.ts';
 import { hasDots, type ProxySettings } from './options.ts';
@@ -106,9 +104,7 @@ export class ReverseProxy {
   }
 
   #open(): ProxyRuntime {
-    const { childSlots } = this.#board;
-    const memory = shared.buffer(UPSTREAM_MEMORY, upstreamBytes(childSlots));
-    const table = new UpstreamTable(memory, childSlots);
+    const table = this.#board.upstreams;
     table.beginLife(this.#child);
     const log = (line: string): void => this.#log(line);
     return { loop: new UpstreamLoop(this.#native), table, child: this.#child, log };
