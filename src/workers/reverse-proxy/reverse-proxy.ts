@@ -45,6 +45,8 @@ export class ReverseProxy {
     this.#board = board;
     this.#child = child;
     this.#limits = limits;
+    // A thread that was ended has not taken back what it counted.
+    board.upstreams.beginLife(child);
   }
 
   /** Opens what the routes of the configuration need, so that their upstreams are asked how they are. */
@@ -105,7 +107,6 @@ export class ReverseProxy {
 
   #open(): ProxyRuntime {
     const table = this.#board.upstreams;
-    table.beginLife(this.#child);
     const log = (line: string): void => this.#log(line);
     return { loop: new UpstreamLoop(this.#native), table, child: this.#child, log };
   }
