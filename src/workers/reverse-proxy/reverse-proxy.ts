@@ -11,10 +11,11 @@ import type { Scoreboard } from '../../scoreboard/scoreboard.ts';
 import type { Exchange } from '../exchange.ts';
 import { rawFieldsByScan } from '../fetch/fields.ts';
 import { FAILURE_HEADERS, failureText, type ProxyFailure } from './failure.ts';
+import { DraftCache, ResponseHeadCache } from './head-caches.ts';
 import { HealthChecks } from './health-checks.ts';
 import { hasDots, type ProxySettings } from './options.ts';
 import { ProxiedRequest } from './proxied-request.ts';
-import { type Asked, draftRequest } from './request-head.ts';
+import type { Asked } from './request-head.ts';
 import { Spill, type SpillLimits } from './spill.ts';
 import { tunnel } from './tunnel.ts';
 import { UpstreamLoop } from './upstream-loop.ts';
@@ -35,6 +36,7 @@ export class ReverseProxy {
   readonly #child: number;
   readonly #limits: SpillLimits;
   readonly #groups = new Map<string, UpstreamGroup>();
+  readonly #drafts = new DraftCache();
   #runtime: ProxyRuntime | null = null;
   #checks: HealthChecks | null = null;
   #second = 0;
@@ -73,7 +75,9 @@ export class ReverseProxy {
       ended?.();
       return;
     }
-    const draft = draftRequest(askedOf(exchange), settings, prefix);
+    const { head, peerAddress } = exchange;
+    const ask = (): Asked => askedOf(exchange);
+    const draft = this.#drafts.draft(head, peerAddress, settings, prefix, ask);
     const makeSpill = (): Spill => new Spill(this.#board, this.#native, this.#limits);
     new ProxiedRequest(group, exchange, draft, makeSpill, ended).start();
   }
@@ -108,7 +112,8 @@ export class ReverseProxy {
   #open(): ProxyRuntime {
     const table = this.#board.upstreams;
     const log = (line: string): void => this.#log(line);
-    return { loop: new UpstreamLoop(this.#native), table, child: this.#child, log };
+    const loop = new UpstreamLoop(this.#native);
+    return { loop, table, child: this.#child, heads: new ResponseHeadCache(), log };
   }
 
   /** An upstream that is gone fails every request. */

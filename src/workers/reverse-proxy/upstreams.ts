@@ -9,6 +9,7 @@
 import { lookup } from 'node:dns';
 import { isIP } from 'node:net';
 import type { UpstreamTable } from '../../scoreboard/upstreams.ts';
+import type { ResponseHeadCache } from './head-caches.ts';
 import type { ProxySettings, UpstreamAddress } from './options.ts';
 import type { SocketOwner, Timed, UpstreamLoop, UpstreamSocket } from './upstream-loop.ts';
 
@@ -20,6 +21,7 @@ export interface ProxyRuntime {
   readonly loop: UpstreamLoop;
   readonly table: UpstreamTable;
   readonly child: number;
+  readonly heads: ResponseHeadCache;
   readonly log: (line: string) => void;
 }
 
