@@ -515,6 +515,12 @@ describe('as a handler’s answer', () => {
   });
 });
 
+it('a copy of a proxied response is an error, not an empty answer', async () => {
+  const running = await serve(...WORKERS);
+  expect((await ask(running, get('/copied/x'))).status).toBe(500);
+  expect(running.output()).toContain('has to be returned as it is');
+});
+
 const nginx = findNginx();
 describe.skipIf(nginx === null)('nginx as upstream', () => {
   it('its files come through whole', async () => {
