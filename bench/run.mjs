@@ -23,11 +23,12 @@ function plan(options) {
   return chosen.map((workload) => {
     const wanted = options.servers ?? (options.quick ? workload.quickServers : workload.servers);
     const able = servers.filter(
-      ({ name, burns, files = false, timers = false }) =>
+      ({ name, burns, files = false, timers = false, proxies = false }) =>
         wanted.includes(name) &&
         (burns || !workload.needsBurn) &&
         (files || !workload.needsFiles) &&
-        (timers || !workload.needsTimer),
+        (timers || !workload.needsTimer) &&
+        proxies === (workload.needsProxy ?? false),
     );
     return { workload, servers: able };
   });

@@ -9,7 +9,15 @@ export class StartError extends Error {}
 
 export const lastLines = (text) => text.trim().split('\n').slice(-4).join(' | ').slice(-500);
 
-export async function runCell({ workload, server, options, env, tempDir, say }) {
+export async function runCell(cell) {
+  try {
+    return await runPrepared(cell);
+  } finally {
+    await cell.workload.after?.();
+  }
+}
+
+async function runPrepared({ workload, server, options, env, tempDir, say }) {
   const prepared = await workload.before?.({ say, tempDir });
   const settings = { ...workload.settings, ...prepared };
   const dir = mkdtempSync(join(tempDir, `${server.name}-`));

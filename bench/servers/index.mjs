@@ -3,6 +3,7 @@
 //   burns         whether it answers /burn?ms=N
 //   files         whether it serves the folder settings.files
 //   timers        whether it answers /timer
+//   proxies       whether it passes on to settings.upstreamPort, and does nothing else
 //   path          of the small response, where it is not /
 //   packages      npm packages that it needs in bench/node_modules
 //   hasAdmin      whether it serves /server-status?auto, or what its workload needs of it, on a port of its own
@@ -21,6 +22,7 @@ import {
   nodeClusterRecycling,
 } from './javascript.mjs';
 import { nginx } from './nginx.mjs';
+import { proxies } from './proxies.mjs';
 
 const scriptServers = [bun, node, nodeCluster2, nodeCluster8, nodeClusterRecycling, fastify];
 
@@ -32,4 +34,5 @@ export const servers = [
   ...scriptServers,
   ...frameworks,
   apache,
+  ...proxies,
 ];

@@ -8,11 +8,13 @@
 //                           a folder to serve instead of the small response; path of the small one
 //   columns, ratio          how the figures are printed
 //   before({say, tempDir})  before each server starts; may return further settings
+//   after()                 after each server has ended
 //   measure({url, base, port, path, adminPort, rootPid, options})  warms up, returns the figures
 import { fileWindows } from './file-window.mjs';
 import { idle8000 } from './idle.mjs';
 import { jumping } from './jumping.mjs';
 import { mixedCpu } from './mixed-cpu.mjs';
+import { proxy1m, proxySmall } from './proxy.mjs';
 import { recycling } from './recycling.mjs';
 import { thinkTime } from './think-time.mjs';
 import { timer } from './timer.mjs';
@@ -30,4 +32,6 @@ export const workloads = [
   thinkTime,
   recycling,
   timer,
+  proxySmall,
+  proxy1m,
 ];

@@ -13,6 +13,7 @@ import type { Family } from './metrics/family.ts';
 import { processFamilies } from './metrics/process.ts';
 import { queueFamilies } from './metrics/queue.ts';
 import { requestFamilies } from './metrics/requests.ts';
+import { upstreamFamilies } from './metrics/upstreams.ts';
 import { type WorkerLimits, workerFamilies } from './metrics/workers.ts';
 import type { Scoreboard } from './scoreboard.ts';
 import { readSeries, type Snapshot, takeSnapshot } from './snapshot.ts';
@@ -57,15 +58,18 @@ export function createMetrics(
     ...requestFamilies(() => readSeries(board)),
     ...processFamilies(options.version),
   ];
+  // Only where there are any: a family without a sample says nothing.
+  const proxied = upstreamFamilies(() => board.upstreams.statuses());
   const unasked = (): never => {
     throw new Error('only the names are wanted');
   };
-  const reserved = reservedNames([...own, ...apacheFamilies(unasked)]);
+  const reserved = reservedNames([...own, ...proxied, ...apacheFamilies(unasked)]);
   return {
     contentType: (format) => CONTENT_TYPE[format],
     text: ({ format = 'text', apache = null } = {}) => {
       const now = takeSnapshot(board);
       const families = [...own];
+      if (board.upstreams.any) families.push(...proxied);
       if (apache !== null) families.push(...apacheFamilies(apache));
       if (further !== null) families.push(...further.families(now, reserved));
       return expose(families, now, format);

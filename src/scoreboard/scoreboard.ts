@@ -32,6 +32,7 @@ import type { ConnectionEvent } from './states.ts';
 import { TicketRing } from './ticket-ring.ts';
 import { Trail } from './trail.ts';
 import { Outcome, transition } from './transition.ts';
+import { UpstreamTable, upstreamBytes } from './upstreams.ts';
 
 /** What a thread needs to attach; travels once, in the start message. */
 export interface SharedScoreboard extends Dimensions {
@@ -42,6 +43,8 @@ export interface SharedScoreboard extends Dimensions {
   readonly restLines: SharedArrayBuffer | null;
   /** Requests, trails and series; null where extendedStatus is off. */
   readonly extended: SharedArrayBuffer | null;
+  /** Of the reverse proxy. */
+  readonly upstreams: SharedArrayBuffer;
 }
 
 export class Scoreboard {
@@ -73,6 +76,7 @@ export class Scoreboard {
   readonly requests: RequestRecords | null;
   readonly trail: Trail | null;
   readonly series: RouteSeries | null;
+  readonly upstreams: UpstreamTable;
   /** A ticket of the queue that is no connection: lines wait to be written. */
   readonly logTicket: number;
   readonly connectionSlots: number;
@@ -112,6 +116,7 @@ export class Scoreboard {
     this.protocolNames = new ProtocolNames(this.bytes, sections.protocols);
     this.log = shared.log === null ? null : LogRings.attach(shared.log, shared.childSlots + 1);
     this.restLines = shared.restLines === null ? null : RestLines.attach(shared.restLines);
+    this.upstreams = new UpstreamTable(shared.upstreams, shared.childSlots);
     this.logTicket = shared.connectionSlots;
     const { extended, connectionSlots } = shared;
     const { requests, trails } = extendedSectionsFor(shared);
@@ -139,6 +144,7 @@ export class Scoreboard {
       extended: extendedStatus
         ? new SharedArrayBuffer(extendedSectionsFor(dimensions).totalBytes)
         : null,
+      upstreams: new SharedArrayBuffer(upstreamBytes(dimensions.childSlots)),
     });
     board.setHeader(HEADER.layout.offset, LAYOUT_VERSION);
     board.setHeader(HEADER.connectionSlots.offset, dimensions.connectionSlots);

@@ -42,6 +42,9 @@ export {
   findConnections,
   type OpenStateName,
 } from './connection-rows.ts';
+
+import type { UpstreamStatus } from './upstreams.ts';
+
 export type { HistogramCounts } from './histograms.ts';
 export type { RequestRow } from './request-records.ts';
 export type { Exemplar, SeriesRow } from './route-series.ts';
@@ -177,6 +180,8 @@ export interface ChildRow {
 }
 
 export interface Snapshot extends ServerCounters {
+  /** Of the reverse proxy; none where no request was passed on yet. */
+  readonly upstreams: readonly UpstreamStatus[];
   readonly phase: PhaseName;
   readonly generation: number;
   readonly accepting: boolean;
@@ -292,6 +297,7 @@ export function takeSnapshot(board: Scoreboard, now: number = nowTicks()): Snaps
     ]),
     histograms: readHistograms(board),
     extended: board.series !== null,
+    upstreams: board.upstreams.statuses(),
   };
 }
 

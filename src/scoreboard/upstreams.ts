@@ -54,9 +54,6 @@ export interface UpstreamStatus {
 export const upstreamBytes = (children: number): number =>
   MAX_UPSTREAM_ENTRIES * (ENTRY_WORDS + children * ROW_WORDS) * 4;
 
-/** Name under which workers ask main for it. */
-export const UPSTREAM_MEMORY = 'hybrid-mpm upstreams';
-
 export class UpstreamTable {
   readonly #words: Int32Array;
   readonly #doubles: Float64Array;
@@ -216,6 +213,11 @@ export class UpstreamTable {
   }
 
   // ---- for the status page and the metrics --------------------------------------------------------
+
+  /** Somebody was named; entries are given in order and never given back. */
+  get any(): boolean {
+    return Atomics.load(this.#words, CLAIM) === Claim.named;
+  }
 
   statuses(): UpstreamStatus[] {
     const list: UpstreamStatus[] = [];

@@ -388,6 +388,29 @@ describe('connections to upstreams', () => {
     expect((await ask(running, get('/x'))).body.toString()).toBe('one');
   });
 
+  it('and what was asked of upstreams is on the status page, in its JSON and in the metrics', async () => {
+    const upstream = await upstreamOf();
+    const running = await serve(
+      ...WORKERS,
+      `--proxy=/one=${upstream.url}`,
+      '--proxy=/gone=http://127.0.0.1:1',
+    );
+    for (const path of ['/one', '/one', '/gone']) await ask(running, get(path));
+    const admin = `http://127.0.0.1:${running.adminPort}`;
+    const read = async (path: string) =>
+      (await fetch(admin + path, { signal: AbortSignal.timeout(DEADLINE_MS) })).text();
+    const none = { active: 0, idle: 0, requests: 0, failures: 0, retries: 0 };
+    const name = `127.0.0.1:${upstream.port}`;
+    expect(JSON.parse(await read('/server-status?json')).upstreams).toEqual([
+      { ...none, name, state: 'up', idle: 1, requests: 2 },
+      { ...none, name: '127.0.0.1:1', state: 'up', requests: 1, failures: 1 },
+    ]);
+    expect(await read('/server-status')).toContain(`data-k="u${name}"`);
+    const metrics = await read('/metrics');
+    expect(metrics).toContain(`mpm_upstream_requests_total{upstream="${name}"} 2`);
+    expect(metrics).toContain('mpm_upstream_failures_total{upstream="127.0.0.1:1"} 1');
+  });
+
   it('one whose client hangs up is closed, and nothing is left of it', async () => {
     const upstream = await upstreamOf((_request, socket) => {
       socket.write('HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\nabc');
@@ -490,6 +513,12 @@ describe('as a handler’s answer', () => {
     expect((await ask(server, get('/own'))).body.toString()).toBe('own\n');
     expect(upstream.faults).toEqual([]);
   });
+});
+
+it('a copy of a proxied response is an error, not an empty answer', async () => {
+  const running = await serve(...WORKERS);
+  expect((await ask(running, get('/copied/x'))).status).toBe(500);
+  expect(running.output()).toContain('has to be returned as it is');
 });
 
 const nginx = findNginx();

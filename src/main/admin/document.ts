@@ -132,6 +132,7 @@ export function statusDocument(
       lastExit:
         lastExit === null ? null : { reason: lastExit.reason, agoMs: nowMs - lastExit.atMs },
     },
+    upstreams: [...snapshot.upstreams],
     workerList: snapshot.children
       .filter(({ state }) => state !== 'empty')
       .map((child) => workerView(child, moment, query.showQueries)),

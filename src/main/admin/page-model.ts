@@ -225,6 +225,25 @@ export const WORKER_COLUMNS = [
   'Current request',
 ] as const;
 
+export const UPSTREAM_COLUMNS = [
+  'Upstream',
+  'State',
+  'Active',
+  'Idle',
+  'Requests',
+  'Failures',
+  'Retries',
+] as const;
+
+function upstreamRow(upstream: StatusDocument['upstreams'][number]): TableRow {
+  const { name, state, active, idle, requests, failures, retries } = upstream;
+  const figures = [active, idle, requests, failures, retries].map(countText);
+  return {
+    key: `u${name}`,
+    cells: [html`${visible(name)}`, html`${state}`, ...figures.map((text) => html`${text}`)],
+  };
+}
+
 function connectionRow(row: ConnectionView, query: StatusQuery): TableRow {
   return {
     key: `c${row.slot}`,
@@ -319,6 +338,7 @@ export function pageModel(
     },
     tables: {
       workers: document.workerList.map((worker) => workerRow(worker)),
+      upstreams: document.upstreams.map((upstream) => upstreamRow(upstream)),
       connections: (document.connectionList?.rows ?? []).map((row) => connectionRow(row, query)),
     },
   };

@@ -10,7 +10,7 @@ import { type Html, html, trusted } from './html.ts';
 import { actionForms } from './page-actions.ts';
 import { connectionDetail } from './page-detail.ts';
 import type { PageModel } from './page-diff.ts';
-import { pageModel, WORKER_COLUMNS } from './page-model.ts';
+import { pageModel, UPSTREAM_COLUMNS, WORKER_COLUMNS } from './page-model.ts';
 import { SCRIPT } from './page-script.ts';
 import { STYLE } from './page-style.ts';
 import { linkTo, queryText, SORT_KEYS, type SortKey, type StatusQuery, sortText } from './query.ts';
@@ -123,6 +123,15 @@ function tools(query: StatusQuery, { eventsPath }: PagePlace): Html {
   return html`<p class="tools"><noscript>ask again ${again}</noscript><span id="live" role="status"></span> <button type="button" id="pause" hidden>Pause</button></p>`;
 }
 
+function upstreamSection(document: StatusDocument, model: PageModel): Html {
+  if (document.upstreams.length === 0) return html``;
+  return html`<section aria-labelledby="h-upstreams"><h2 id="h-upstreams">Upstreams</h2>
+<div class="scroll" tabindex="0" role="region" aria-label="Table of upstreams"><table id="upstreams"><caption>Servers that requests are passed on to</caption>
+<thead><tr>${UPSTREAM_COLUMNS.map((column) => html`<th scope="col">${column}</th>`)}</tr></thead>
+<tbody data-table="upstreams">${rowsOf(model, 'upstreams')}</tbody></table></div></section>
+`;
+}
+
 /** The whole page. */
 export function statusPage(document: StatusDocument, query: StatusQuery, place: PagePlace): string {
   const model = statusModel(document, query);
@@ -154,7 +163,7 @@ ${
 <div class="scroll" tabindex="0" role="region" aria-label="Table of workers"><table id="workers"><caption>A row for each child slot in use</caption>
 <thead><tr>${WORKER_COLUMNS.map((column) => html`<th scope="col">${column}</th>`)}</tr></thead>
 <tbody data-table="workers">${rowsOf(model, 'workers')}</tbody></table></div></section>
-<section aria-labelledby="h-conns"><h2 id="h-conns">Connections</h2>${filterForm(query)}
+${upstreamSection(document, model)}<section aria-labelledby="h-conns"><h2 id="h-conns">Connections</h2>${filterForm(query)}
 <div class="scroll" tabindex="0" role="region" aria-label="Table of connections"><table id="connections"><caption data-part="listed">${part('listed')}</caption>
 <thead><tr>${CONNECTION_COLUMNS.map((column) => columnHead(column, query))}</tr></thead>
 <tbody data-table="connections">${rowsOf(model, 'connections')}</tbody></table></div></section>

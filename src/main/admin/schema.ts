@@ -208,6 +208,20 @@ export const statusSchema = z
       }),
       'The pool for lengthy requests; its workers do not count in `workers`',
     ),
+    upstreams: describe(
+      z.array(
+        z.object({
+          name: z.string(),
+          state: z.enum(['up', 'down']),
+          active: describe(count(), 'Requests under way'),
+          idle: describe(count(), 'Connections kept for the next request'),
+          requests: count(),
+          failures: count(),
+          retries: count(),
+        }),
+      ),
+      'Of the reverse proxy; none where no request was passed on yet',
+    ),
     workers: z.object({
       starting: count(),
       idle: count(),

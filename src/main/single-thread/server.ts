@@ -57,6 +57,7 @@ class SingleThreadServer extends EventEmitter implements MpmServer {
   async listen(): Promise<readonly ListenAddress[]> {
     const { directives, script } = this.#options;
     const entry = resolve(this.#options.entry);
+    if (directives.proxy.length > 0) throw refused('nothing is passed on (proxy)');
     if (script !== undefined) throw refused('scripts are run by `node` itself');
     const found = await stat(entry).catch(() => null);
     if (found === null) {

@@ -62,7 +62,6 @@ export function sendResponse(
         exchange.fail(new TypeError('The handler returned Response.error()'));
         return;
       }
-      if (body === null && sendProxied(exchange, response)) return;
       const list = framed(listOfResponse(response));
       if (body === null && exchange.method === 'HEAD') {
         sendHead(exchange, status, response.statusText, list);
@@ -197,6 +196,7 @@ function sendStreamed(
   body: LightBody & object,
   list: FlatHeaders,
 ): void {
+  if (sendProxied(exchange, response)) return;
   if (response.bodyUsed || (body instanceof ReadableStream && body.locked)) {
     exchange.fail(new TypeError('The body of the returned Response was read or is being read'));
     return;

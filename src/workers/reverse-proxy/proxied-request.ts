@@ -14,7 +14,6 @@ import { ChunkedDecoder } from '../http1/chunked-decoder.ts';
 import {
   BodyEnd,
   MAX_RESPONSE_HEAD_BYTES,
-  parseResponseHead,
   type ResponseHead,
   ResponseHeadError,
 } from '../http1/response-parser.ts';
@@ -26,8 +25,9 @@ import {
   late,
   type ProxyFailure,
 } from './failure.ts';
+import type { PassedHead } from './head-caches.ts';
 import { Reply } from './reply.ts';
-import { type RequestDraft, requestHead, responseFields } from './request-head.ts';
+import { type RequestDraft, requestHead } from './request-head.ts';
 import type { Spill } from './spill.ts';
 import { Upload } from './upload.ts';
 import type { SocketOwner, Timed, UpstreamSocket } from './upstream-loop.ts';
@@ -130,6 +130,11 @@ export class ProxiedRequest implements SocketOwner, Timed {
     return this.#exchange.serial !== this.#serial || this.#exchange.ended;
   }
 
+  /** It may be sent again as if it had not been. */
+  get #isRepeatable(): boolean {
+    return !this.#upload.consumed && IDEMPOTENT.has(this.#method);
+  }
+
   #within(milliseconds: number): void {
     this.deadlineMs =
       milliseconds === 0 ? Number.POSITIVE_INFINITY : performance.now() + milliseconds;
@@ -143,7 +148,7 @@ export class ProxiedRequest implements SocketOwner, Timed {
       this.#answer(bad('no upstream'));
       return;
     }
-    this.#use(upstream, upstream.take());
+    this.#use(upstream, upstream.take(!this.#isRepeatable));
   }
 
   #use(upstream: Upstream, idle: UpstreamSocket | null): void {
@@ -189,7 +194,7 @@ export class ProxiedRequest implements SocketOwner, Timed {
       return;
     }
     next.retried();
-    this.#use(next, next.take());
+    this.#use(next, next.take(!this.#isRepeatable));
   }
 
   /** The connection is of no more use. */
@@ -345,44 +350,42 @@ export class ProxiedRequest implements SocketOwner, Timed {
   /** @throws ResponseHeadError */
   #heads(bytes: Buffer, end: number): void {
     for (let start = 0; ; ) {
-      const head = parseResponseHead(bytes, start, end, this.#method);
-      if (head === null) {
+      const passed = this.#group.runtime.heads.parse(bytes, start, end, this.#method);
+      if (passed === null) {
         if (end - start >= MAX_RESPONSE_HEAD_BYTES) throw new ResponseHeadError('head-too-large');
         this.#part = start === end ? null : Buffer.from(bytes.subarray(start, end));
         return;
       }
-      start += head.bytes;
-      if (head.status >= 200) {
-        this.#begin(head, bytes, start, end);
+      start += passed.head.bytes;
+      if (passed.head.status >= 200) {
+        this.#begin(passed, bytes, start, end);
         return;
       }
-      if (!this.#interim(head)) return;
+      if (!this.#interim(passed)) return;
     }
   }
 
   /** RFC 9110, section 15.2. */
-  #interim(head: ResponseHead): boolean {
+  #interim({ head, fields }: PassedHead): boolean {
     // It was not asked to change the protocol.
     if (head.status === 101) this.#fail(bad('invalid response (unexpected 101)'));
     else if (++this.#interims > MAX_INTERIM) this.#fail(bad('too many interim responses'));
     // 100 was said by this server, if at all.
     else if (head.status !== 100) {
       let text = `HTTP/1.1 ${head.status} ${head.reason}\r\n`;
-      const fields = responseFields(head.fields, head.connection);
       for (let i = 0; i < fields.length; i += 2) text += `${fields[i]}: ${fields[i + 1]}\r\n`;
       this.#exchange.writeInterim(Buffer.from(`${text}\r\n`, 'latin1'));
     }
     return this.#socket !== null;
   }
 
-  #begin(head: ResponseHead, bytes: Buffer, from: number, to: number): void {
+  #begin({ head, fields }: PassedHead, bytes: Buffer, from: number, to: number): void {
     if (this.#isGone) {
       this.#abandon();
       return;
     }
     this.#head = head;
     const exchange = this.#exchange;
-    const fields = responseFields(head.fields, head.connection);
     const { status, reason, contentLength } = head;
     if (head.bodyEnd === BodyEnd.none) {
       this.#release(to === from);
@@ -477,7 +480,7 @@ export class ProxiedRequest implements SocketOwner, Timed {
   #broken(reason: string): void {
     const upstream = this.#upstream as Upstream;
     const isStale = this.#isReused && !this.#hasAnswered && !this.#wasRetried;
-    if (isStale && !this.#upload.consumed && IDEMPOTENT.has(this.#method) && this.#interims === 0) {
+    if (isStale && this.#isRepeatable && this.#interims === 0) {
       // RFC 9112, section 9.3.1: once, and on a connection of its own.
       this.#wasRetried = true;
       this.#drop();

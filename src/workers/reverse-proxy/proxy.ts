@@ -30,10 +30,19 @@ function settingsOf(upstream: string | readonly string[], options: ProxyOptions)
   return settings;
 }
 
+/** A framework that puts it into another response fails, rather than answers with nothing. */
+const NOT_HERE: AsyncIterable<Uint8Array> = {
+  [Symbol.asyncIterator]: () => ({
+    next: () =>
+      Promise.reject(new TypeError('the response of proxy() has to be returned as it is')),
+  }),
+};
+
 /**
  * A response that an upstream gives: the request, with its body, is passed on, and what comes back is
  * this handler's answer. The handler must not have read the body. Its status, headers and body are not
- * known here, and what is set on it has no effect.
+ * known here, and what is set on it has no effect; it is to be returned as it is, since reading its body,
+ * as a framework does that copies it, rejects.
  * @param upstream `http://host:port` or `http://host:port/path`, which then comes in front of the path
  *   that was asked for; several with commas between, or in a list
  * @throws ProxyOptionError for an upstream or option that is none
@@ -44,7 +53,7 @@ export function proxy(
 ): globalThis.Response {
   const settings = settingsOf(upstream, options);
   currentProxy();
-  const response = new LightResponse(null);
+  const response = new LightResponse(NOT_HERE as never);
   markProxied(response, settings);
   return response as unknown as globalThis.Response;
 }

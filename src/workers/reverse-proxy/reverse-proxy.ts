@@ -8,15 +8,14 @@
 import type { Socket } from 'node:net';
 import type { Native } from '../../listener/native.ts';
 import type { Scoreboard } from '../../scoreboard/scoreboard.ts';
-import { UPSTREAM_MEMORY, UpstreamTable, upstreamBytes } from '../../scoreboard/upstreams.ts';
 import type { Exchange } from '../exchange.ts';
 import { rawFieldsByScan } from '../fetch/fields.ts';
-import { shared } from '../shared.ts';
 import { FAILURE_HEADERS, failureText, type ProxyFailure } from './failure.ts';
+import { DraftCache, ResponseHeadCache } from './head-caches.ts';
 import { HealthChecks } from './health-checks.ts';
 import { hasDots, type ProxySettings } from './options.ts';
 import { ProxiedRequest } from './proxied-request.ts';
-import { type Asked, draftRequest } from './request-head.ts';
+import type { Asked } from './request-head.ts';
 import { Spill, type SpillLimits } from './spill.ts';
 import { tunnel } from './tunnel.ts';
 import { UpstreamLoop } from './upstream-loop.ts';
@@ -37,6 +36,7 @@ export class ReverseProxy {
   readonly #child: number;
   readonly #limits: SpillLimits;
   readonly #groups = new Map<string, UpstreamGroup>();
+  readonly #drafts = new DraftCache();
   #runtime: ProxyRuntime | null = null;
   #checks: HealthChecks | null = null;
   #second = 0;
@@ -47,6 +47,8 @@ export class ReverseProxy {
     this.#board = board;
     this.#child = child;
     this.#limits = limits;
+    // A thread that was ended has not taken back what it counted.
+    board.upstreams.beginLife(child);
   }
 
   /** Opens what the routes of the configuration need, so that their upstreams are asked how they are. */
@@ -73,7 +75,9 @@ export class ReverseProxy {
       ended?.();
       return;
     }
-    const draft = draftRequest(askedOf(exchange), settings, prefix);
+    const { head, peerAddress } = exchange;
+    const ask = (): Asked => askedOf(exchange);
+    const draft = this.#drafts.draft(head, peerAddress, settings, prefix, ask);
     const makeSpill = (): Spill => new Spill(this.#board, this.#native, this.#limits);
     new ProxiedRequest(group, exchange, draft, makeSpill, ended).start();
   }
@@ -106,12 +110,10 @@ export class ReverseProxy {
   }
 
   #open(): ProxyRuntime {
-    const { childSlots } = this.#board;
-    const memory = shared.buffer(UPSTREAM_MEMORY, upstreamBytes(childSlots));
-    const table = new UpstreamTable(memory, childSlots);
-    table.beginLife(this.#child);
+    const table = this.#board.upstreams;
     const log = (line: string): void => this.#log(line);
-    return { loop: new UpstreamLoop(this.#native), table, child: this.#child, log };
+    const loop = new UpstreamLoop(this.#native);
+    return { loop, table, child: this.#child, heads: new ResponseHeadCache(), log };
   }
 
   /** An upstream that is gone fails every request. */

@@ -9,6 +9,7 @@
 import { lookup } from 'node:dns';
 import { isIP } from 'node:net';
 import type { UpstreamTable } from '../../scoreboard/upstreams.ts';
+import type { ResponseHeadCache } from './head-caches.ts';
 import type { ProxySettings, UpstreamAddress } from './options.ts';
 import type { SocketOwner, Timed, UpstreamLoop, UpstreamSocket } from './upstream-loop.ts';
 
@@ -20,6 +21,7 @@ export interface ProxyRuntime {
   readonly loop: UpstreamLoop;
   readonly table: UpstreamTable;
   readonly child: number;
+  readonly heads: ResponseHeadCache;
   readonly log: (line: string) => void;
 }
 
@@ -72,14 +74,17 @@ export class Upstream {
 
   // ---- idle connections ---------------------------------------------------------------------------
 
-  /** An idle connection that is still silent, null: there is none. */
-  take(): UpstreamSocket | null {
+  /**
+   * An idle connection, null: there is none.
+   * @param surely it is looked at once more; where a request can be repeated its end is found soon enough
+   */
+  take(surely: boolean): UpstreamSocket | null {
     for (;;) {
       const idle = this.#idle.pop();
       if (idle === undefined) return null;
       this.#forget(idle);
       idle.socket.owner = null;
-      if (idle.socket.isSilent) return idle.socket;
+      if (!surely || idle.socket.isSilent) return idle.socket;
       idle.socket.close();
     }
   }
