@@ -8,7 +8,8 @@ import { startClient } from './lib/clients.mjs';
 import { freePort, host } from './lib/loopback.mjs';
 import { describeMachine } from './lib/machine.mjs';
 import { number, UsageError } from './lib/options.mjs';
-import { treeCpuUs, treePssBytes } from './lib/proc-tree.mjs';
+import { treeHoldings } from './lib/proc-memory.mjs';
+import { treeCpuUs } from './lib/proc-tree.mjs';
 import { start, stop } from './lib/processes.mjs';
 import { scratchFolder } from './lib/scratch.mjs';
 import { readServerStatus } from './lib/server-status.mjs';
@@ -24,7 +25,8 @@ const root = new URL('../', import.meta.url);
 const pathOf = (name) => fileURLToPath(new URL(name, root));
 const workers = 2;
 const senders = 4;
-const warm = 250;
+/** Of the warm-up: enough for every worker to know every mailbox. */
+const warm = 500;
 const startTimeoutMs = 30_000;
 const commandTimeoutMs = 300_000;
 const settleMs = 1000;
@@ -72,7 +74,9 @@ async function startServer({ mailboxes }) {
     'max-request-workers': workers,
     'listen-backlog': 4096,
   };
-  const listens = [`${host}:${smtpPort} smtp`, `${host}:${imapPort} imap`];
+  const listens = Object.entries({ smtp: smtpPort, imap: imapPort }).map(
+    ([name, port]) => `${host}:${port} ${name}`,
+  );
   const running = start(
     process.execPath,
     [
@@ -83,6 +87,8 @@ async function startServer({ mailboxes }) {
     {
       cwd: folder,
       env: {
+        // A young generation grows and shrinks by more than all sessions together cost.
+        NODE_OPTIONS: `--max-semi-space-size=1 --import ${new URL('idle-imap/collect-garbage.mjs', import.meta.url)}`,
         MAIL_ROOT: folder,
         MAIL_SYNC: 'off',
         MAIL_USERS: Array.from({ length: mailboxes }, (_, index) => `u${index}:p`).join(','),
@@ -99,13 +105,14 @@ async function startServer({ mailboxes }) {
   return { running, smtpPort, imapPort, adminPort };
 }
 
-/** Waits until the memory has stopped moving, for a bounded time; returns it. */
-async function settledPss(pid) {
+/** Waits until no thread has garbage and the memory has stopped moving, for a bounded time; returns it. */
+async function settledMemory(pid) {
   const deadline = Date.now() + maxSettleMs;
-  let last = treePssBytes(pid);
+  let last = Number.POSITIVE_INFINITY;
   while (Date.now() < deadline) {
+    process.kill(pid, 'SIGURG');
     await sleep(settleMs);
-    const now = treePssBytes(pid);
+    const now = treeHoldings(pid).pssAnon;
     if (Math.abs(now - last) < steadyBytes) return now;
     last = now;
   }
@@ -119,9 +126,9 @@ async function main(options) {
   const client = startClient('../idle-imap/client.mjs', parameters);
   try {
     await client.ask('warmUp', commandTimeoutMs);
-    const none = await settledPss(running.pid);
+    const none = await settledMemory(running.pid);
     await client.ask('open', commandTimeoutMs);
-    const all = await settledPss(running.pid);
+    const all = await settledMemory(running.pid);
     const idle = await readServerStatus(adminPort);
     const cpuBefore = treeCpuUs(running.pid);
     const told = await client.ask(
@@ -129,7 +136,7 @@ async function main(options) {
       commandTimeoutMs,
     );
     const cpuUs = treeCpuUs(running.pid) - cpuBefore;
-    const after = await settledPss(running.pid);
+    const after = await settledMemory(running.pid);
     // The warm-up's slots and data were touched before.
     const each = (bytes) => Math.round((bytes - none) / (connections - warm));
     console.log(
