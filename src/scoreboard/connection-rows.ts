@@ -10,7 +10,7 @@
  * copy vouches for is loaded atomically, doubles through their 64-bit patterns.
  */
 import { elapsedTicks, nowTicks } from './clock.ts';
-import { type Field, HEADER, SLOT } from './layout.ts';
+import { type Field, HEADER, HTTP_PROTOCOL, SLOT } from './layout.ts';
 import type { RequestRow } from './request-records.ts';
 import type { Scoreboard } from './scoreboard.ts';
 import { ConnectionState, type ConnectionStateName, STATE_NAMES } from './states.ts';
@@ -47,8 +47,17 @@ export interface ConnectionRow {
   readonly sentBytes: number;
   /** The present or the last request; null before the first, and where extendedStatus is off. */
   readonly request: RequestRow | null;
+  /** Of a session protocol: its name and the application's state; null: HTTP/1.1. */
+  readonly session: SessionRow | null;
   /** Its last transitions, oldest first; empty where extendedStatus is off. */
   readonly trail: readonly TrailEntry[];
+}
+
+export interface SessionRow {
+  /** '' until a worker has loaded it. */
+  readonly protocol: string;
+  /** '': none was set. */
+  readonly state: string;
 }
 
 export const CONNECTION_SORTS = [
@@ -223,6 +232,14 @@ function connectionRow(
   return null;
 }
 
+const sessionRow = (board: Scoreboard, protocol: number, state: number): SessionRow | null =>
+  protocol === HTTP_PROTOCOL
+    ? null
+    : {
+        protocol: board.protocolNames.nameOf(protocol),
+        state: board.protocolNames.stateOf(protocol, state),
+      };
+
 const PEER_WORDS = 6;
 const pattern = new BigInt64Array(1);
 const patternAsDouble = new Float64Array(pattern.buffer);
@@ -263,6 +280,7 @@ function readConnection(
     receivedBytes: double(SLOT.receivedBytes),
     sentBytes: double(SLOT.sentBytes),
     request: board.requests?.read(slot, incarnation, now) ?? null,
+    session: sessionRow(board, load(SLOT.protocol), load(SLOT.sessionState)),
     trail: board.trail?.read(slot, stateOf(word), now) ?? [],
   };
 }

@@ -20,7 +20,10 @@ import {
   type Field,
   HEADER,
   type HistogramName,
+  MAX_SESSION_PROTOCOLS,
+  MAX_SESSION_STATES,
   Phase,
+  SLOT,
   SpawnReason,
 } from './layout.ts';
 import { leaderOf } from './leader.ts';
@@ -108,7 +111,15 @@ const CHILD_COUNTERS = [
   'reuses',
   'lostMoves',
   'bufferMisses',
+  'commands',
 ] as const;
+
+/** Open sessions of one protocol in one state of the application's, '' for none. */
+export interface SessionCount {
+  readonly protocol: string;
+  readonly state: string;
+  readonly count: number;
+}
 
 export type ServerCounters = Readonly<Record<(typeof SERVER_COUNTERS)[number], number>>;
 
@@ -200,6 +211,7 @@ export interface Snapshot extends ServerCounters {
   /** Open connections of this pass; the exact sum of `connections`. */
   readonly connectionsTotal: number;
   readonly connections: Readonly<Record<OpenStateName, number>>;
+  readonly sessions: readonly SessionCount[];
   /** Connection buffers: together all there are. */
   readonly buffers: { readonly free: number; readonly spare: number; readonly used: number };
   /** One for each child slot, empty ones too. */
@@ -270,6 +282,7 @@ export function takeSnapshot(board: Scoreboard, now: number = nowTicks()): Snaps
     connectionsMax: board.connectionSlots,
     connectionsTotal: total,
     connections,
+    sessions: countSessions(board),
     // Free ones and spare ones are read one after the other, so their sum may be off by a few.
     buffers: { free, spare, used: Math.max(0, board.sections.bufferCount - free - spare) },
     children,
@@ -289,6 +302,32 @@ export function readSeries(board: Scoreboard): SeriesRow[] | null {
   const ran = (record: number) =>
     record === board.listenerCounters || board.childDouble(record, CHILD.turns) > 0;
   return board.series?.rows(ran) ?? null;
+}
+
+/** Sessions by protocol and state; nothing is looked at where no worker has loaded a protocol. */
+export function countSessions(board: Scoreboard): SessionCount[] {
+  const names = board.protocolNames;
+  if (names.nameOf(1) === '') return [];
+  const counts = new Map<number, number>();
+  for (let number = 1; number <= MAX_SESSION_PROTOCOLS; number++) {
+    if (names.nameOf(number) === '') break;
+    // Of each there are series before there are sessions.
+    for (let state = 0; state <= MAX_SESSION_STATES; state++) {
+      if (state === 0 || names.stateOf(number, state) !== '') counts.set(number * 16 + state, 0);
+    }
+  }
+  const watermark = board.header(HEADER.slotWatermark.offset);
+  for (let slot = 0; slot < watermark; slot++) {
+    if (stateOf(board.word(slot)) === ConnectionState.free) continue;
+    const key = board.slot(slot, SLOT.protocol) * 16 + board.slot(slot, SLOT.sessionState);
+    const count = counts.get(key);
+    if (count !== undefined) counts.set(key, count + 1);
+  }
+  return [...counts].map(([key, count]) => ({
+    protocol: names.nameOf(key >> 4),
+    state: names.stateOf(key >> 4, key & 15),
+    count,
+  }));
 }
 
 /** Looks once at each slot that was ever used. */

@@ -67,6 +67,7 @@ export function connectionView(
     receivedBytes: row.receivedBytes,
     sentBytes: row.sentBytes,
     request: row.request === null ? null : requestView(row.request, showQueries),
+    session: row.session,
     trail: withTrail
       ? row.trail.map(({ state, child, agoMs }) => ({
           state,

@@ -23,6 +23,8 @@ const COLUMNS: readonly (readonly [string, (row: ConnectionView) => string | num
   ['host', ({ request }) => request?.host ?? null],
   ['status', ({ request }) => request?.status ?? null],
   ['durationMs', ({ request }) => request?.durationMs ?? null],
+  ['protocol', ({ session }) => session?.protocol ?? null],
+  ['sessionState', ({ session }) => session?.state ?? null],
 ];
 
 /**

@@ -22,6 +22,9 @@ export function connectionDetail(
   const facts: readonly (readonly [string, string])[] = [
     ['Client', row.client],
     ['State', `${row.state} (${row.letter}) for ${ageText(row.ageMs)}`],
+    ...(row.session === null
+      ? []
+      : ([['Protocol', `${row.session.protocol} ${row.session.state}`]] as const)),
     ['Worker', owner],
     ['Open', ageText(row.openMs)],
     ['Requests', countText(row.requests)],

@@ -238,7 +238,9 @@ function connectionRow(row: ConnectionView, query: StatusQuery): TableRow {
       html`${bytesText(row.receivedBytes)}`,
       html`${bytesText(row.sentBytes)}`,
       html`${row.worker === null ? '-' : row.worker}`,
-      requestCell(row.request),
+      row.session === null
+        ? requestCell(row.request)
+        : html`${`${row.session.protocol} ${row.session.state}`}`,
     ],
   };
 }

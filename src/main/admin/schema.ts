@@ -89,6 +89,11 @@ const trailStep = z.object({
   agoMs: amount(),
 });
 
+const session = z.object({
+  protocol: describe(z.string(), 'As listen names it'),
+  state: describe(z.string(), "The application's state of it; empty: none was set"),
+});
+
 const connection = z.object({
   slot: count(),
   incarnation: describe(count(), 'How often the slot was reused, modulo 16,384'),
@@ -103,6 +108,7 @@ const connection = z.object({
   receivedBytes: amount(),
   sentBytes: amount(),
   request: request.nullable().describe('The current or the last one; null: none, or not kept'),
+  session: session.nullable().describe('Of a protocol of the application; null: HTTP/1.1'),
   trail: describe(z.array(trailStep), 'Its last transitions, the oldest first; empty in lists'),
 });
 export type ConnectionView = z.infer<typeof connection>;

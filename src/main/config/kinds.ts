@@ -288,7 +288,7 @@ export function addresses(): Kind<
         if (texts.length === 0) context.addIssue(form);
         else if (wrong !== undefined) context.addIssue(`${form}; "${wrong.join(' ')}" is not`);
         else if (protocols.size > MAX_SESSION_PROTOCOLS) {
-          context.addIssue(`may name at most ${MAX_SESSION_PROTOCOLS} protocols`);
+          context.addIssue(`must be for at most ${MAX_SESSION_PROTOCOLS} protocols besides HTTP`);
         } else return (found as HostPort[]).map(plain);
         return z.NEVER;
       }),

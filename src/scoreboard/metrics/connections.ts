@@ -18,6 +18,14 @@ export const connectionFamilies: readonly Family[] = [
   gauge('mpm_connections', 'Open connections by state.', ({ connections }) =>
     labelled('state', OPEN_STATES, (state) => connections[state]),
   ),
+  gauge('mpm_sessions', 'Open sessions by protocol and by their own state.', ({ sessions }) =>
+    sessions.map(({ protocol, state, count }) => ({ value: count, labels: { protocol, state } })),
+  ),
+  counter(
+    'mpm_session_commands_total',
+    'Calls of session protocols that consumed input.',
+    ({ totals }) => plain(totals.commands),
+  ),
   gauge('mpm_connections_max', 'Connections that can be open at the same time.', (now) =>
     plain(now.connectionsMax),
   ),

@@ -8,6 +8,7 @@
 import type { Exchange } from '../exchange.ts';
 import { runLengthy, tooLate } from '../lengthy/hand-over.ts';
 import { MAX_DEADLINE_MS } from '../route-deadlines.ts';
+import { wake } from '../session/wake.ts';
 
 /** What a `fetch(request, context)` handler gets besides the request. */
 export interface FetchContext {
@@ -43,6 +44,12 @@ export interface FetchContext {
    *   a part of a body too large for the connection buffer was read, and what `fn` throws
    */
   lengthy<T>(fn: () => T | PromiseLike<T>): Promise<T>;
+  /**
+   * Calls an idle session of a protocol of the application's, see `wake`.
+   * @param id `session.id`
+   * @returns false: that session has ended
+   */
+  wake(id: number): boolean;
   /**
    * Keeps the worker from retiring until the promise has settled, however long after the response.
    * A rejection is reported as a warning and harms nothing else.
@@ -139,6 +146,10 @@ export class RequestContext implements FetchContext {
 
   lengthy<T>(fn: () => T | PromiseLike<T>): Promise<T> {
     return runLengthy(this.#isGone() ? GONE : this.#exchange, fn);
+  }
+
+  wake(id: number): boolean {
+    return wake(id);
   }
 
   waitUntil(promise: PromiseLike<unknown>): void {

@@ -185,6 +185,26 @@ describe('values', () => {
     ['listen', 80, 'listen', [{ host: '::', port: 80 }]],
     ['listen', '*:80', 'listen', [{ host: '::', port: 80 }]],
     ['listen', 'localhost:0', 'listen', [{ host: 'localhost', port: 0 }]],
+    ['listen', '127.0.0.1:80 HTTP', 'listen', [{ host: '127.0.0.1', port: 80 }]],
+    [
+      'listen',
+      '80 143 imap,[::1]:25 SMTP-in',
+      'listen',
+      [
+        { host: '::', port: 80 },
+        { host: '::', port: 143, protocol: 'imap' },
+        { host: '::1', port: 25, protocol: 'smtp-in' },
+      ],
+    ],
+    [
+      'listen',
+      ['localhost:25 smtp', 8080],
+      'listen',
+      [
+        { host: 'localhost', port: 25, protocol: 'smtp' },
+        { host: '::', port: 8080 },
+      ],
+    ],
     [
       'listen',
       '127.0.0.1:80, [FE80::1]:81',
@@ -237,6 +257,12 @@ describe('values', () => {
       [
         '',
         [],
+        'smtp',
+        'smtp 25',
+        '25,smtp',
+        '25 smtp imap',
+        '25 s_mtp',
+        Array.from({ length: 16 }, (_, number) => `${number} p${number}`),
         '127.0.0.1',
         '::1:80',
         '[::1]',
@@ -261,7 +287,7 @@ describe('values', () => {
 
   it('of every directive survive being written out and read again', () => {
     const written1 = resolved({
-      listen: ['127.0.0.1:1', '[::1]:2'],
+      listen: ['127.0.0.1:1', '[::1]:2', '[::1]:3 smtp'],
       keepAliveTimeout: '90s',
       timeout: '61min',
       limitRequestBody: '1500m',
