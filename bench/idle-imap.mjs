@@ -8,7 +8,7 @@ import { startClient } from './lib/clients.mjs';
 import { freePort, host } from './lib/loopback.mjs';
 import { describeMachine } from './lib/machine.mjs';
 import { number, UsageError } from './lib/options.mjs';
-import { treeHoldings } from './lib/proc-memory.mjs';
+import { largeMappings, treeHoldings } from './lib/proc-memory.mjs';
 import { treeCpuUs } from './lib/proc-tree.mjs';
 import { start, stop } from './lib/processes.mjs';
 import { scratchFolder } from './lib/scratch.mjs';
@@ -24,6 +24,8 @@ const usage = `node bench/idle-imap.mjs [options]
 const root = new URL('../', import.meta.url);
 const pathOf = (name) => fileURLToPath(new URL(name, root));
 const workers = 2;
+/** The workers, the listener's and the status page's. */
+const threads = workers + 2;
 const senders = 4;
 /** Of the warm-up: enough for every worker to know every mailbox. */
 const warm = 500;
@@ -86,6 +88,7 @@ async function startServer({ mailboxes }) {
     ],
     {
       cwd: folder,
+      keepAllOutput: true,
       env: {
         // A young generation grows and shrinks by more than all sessions together cost.
         NODE_OPTIONS: `--max-semi-space-size=1 --import ${new URL('idle-imap/collect-garbage.mjs', import.meta.url)}`,
@@ -105,18 +108,40 @@ async function startServer({ mailboxes }) {
   return { running, smtpPort, imapPort, adminPort };
 }
 
-/** Waits until no thread has garbage and the memory has stopped moving, for a bounded time; returns it. */
-async function settledMemory(pid) {
+/** Has every thread of the server collect its garbage; how many bytes their heaps then hold in vain. */
+async function collectGarbage(running) {
+  const lines = () => [...running.output().matchAll(/free in the heap: (\d+)\n/g)];
+  const before = lines().length;
   const deadline = Date.now() + maxSettleMs;
-  let last = Number.POSITIVE_INFINITY;
-  while (Date.now() < deadline) {
-    process.kill(pid, 'SIGURG');
-    await sleep(settleMs);
-    const now = treeHoldings(pid).pssAnon;
-    if (Math.abs(now - last) < steadyBytes) return now;
+  process.kill(running.pid, 'SIGURG');
+  while (lines().length < before + threads) {
+    if (Date.now() > deadline)
+      throw new Error('a thread of the server does not collect its garbage');
+    await sleep(50);
+  }
+  // The pages go back to the system a little later.
+  await sleep(settleMs);
+  return lines()
+    .slice(before)
+    .reduce((sum, [, bytes]) => sum + Number(bytes), 0);
+}
+
+/** Waits until the memory in use has stopped moving, for a bounded time; returns it. */
+async function settledMemory(running) {
+  const deadline = Date.now() + maxSettleMs;
+  for (let last = Number.POSITIVE_INFINITY; ; ) {
+    const free = await collectGarbage(running);
+    const now = treeHoldings(running.pid).pssAnon - free;
+    if (Math.abs(now - last) < steadyBytes || Date.now() > deadline) return now;
     last = now;
   }
-  return last;
+}
+
+/** Of mappings that are in both readings. */
+function growth(before, after) {
+  let bytes = 0;
+  for (const [range, held] of after) bytes += held - (before.get(range) ?? held);
+  return bytes;
 }
 
 async function main(options) {
@@ -126,9 +151,11 @@ async function main(options) {
   const client = startClient('../idle-imap/client.mjs', parameters);
   try {
     await client.ask('warmUp', commandTimeoutMs);
-    const none = await settledMemory(running.pid);
+    const none = await settledMemory(running);
+    const mappings = largeMappings(running.pid);
     await client.ask('open', commandTimeoutMs);
-    const all = await settledMemory(running.pid);
+    const all = await settledMemory(running);
+    const shared = growth(mappings, largeMappings(running.pid));
     const idle = await readServerStatus(adminPort);
     const cpuBefore = treeCpuUs(running.pid);
     const told = await client.ask(
@@ -136,15 +163,16 @@ async function main(options) {
       commandTimeoutMs,
     );
     const cpuUs = treeCpuUs(running.pid) - cpuBefore;
-    const after = await settledMemory(running.pid);
+    const after = await settledMemory(running);
     // The warm-up's slots and data were touched before.
-    const each = (bytes) => Math.round((bytes - none) / (connections - warm));
+    const each = (bytes) => Math.round(bytes / (connections - warm));
     console.log(
       JSON.stringify(
         {
           ...{ machine: describeMachine(), connections, mailboxes, rate, seconds },
-          bytesEach: each(all),
-          bytesEachAfter: each(after),
+          sharedBytesEach: each(shared),
+          bytesEach: each(all - none),
+          bytesEachAfter: each(after - none),
           busyWorkersIdle: idle.BusyWorkers,
           ...told,
           cpuPercent: Math.round(cpuUs / (seconds * 10_000)),

@@ -1,5 +1,5 @@
 // Loaded by NODE_OPTIONS into every thread of the server: on SIGURG to its process each thread collects its
-// garbage. A heap keeps what has been done with until it is full, which is many times what sessions cost and
+// garbage and says what its heap has free. A heap keeps what has been done with until it is full, which is many times what sessions cost and
 // has nothing to do with how many there are.
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
@@ -12,6 +12,8 @@ channel.onmessage = () => {
   collectGarbage();
   // The second time for what the first one had finalized.
   collectGarbage();
+  const { heapTotal, heapUsed } = process.memoryUsage();
+  process.stderr.write(`collected; free in the heap: ${heapTotal - heapUsed}\n`);
 };
 channel.unref();
 

@@ -31,6 +31,27 @@ export function treeHoldings(rootPid) {
   return sum;
 }
 
+/**
+ * Mappings of one process without a file, of a megabyte and more: range -> bytes in memory. What two
+ * readings have in common is memory of a fixed size, which no heap is: the buffers that threads share.
+ */
+export function largeMappings(pid) {
+  const found = new Map();
+  let range;
+  for (const line of readFileSync(`/proc/${pid}/smaps`, 'latin1').split('\n')) {
+    const head = /^([0-9a-f]+)-([0-9a-f]+) rw-p \S+ \S+ 0 *$/.exec(line);
+    if (head !== null) {
+      const bytes = Number.parseInt(head[2], 16) - Number.parseInt(head[1], 16);
+      range = bytes < 1024 * 1024 ? undefined : line;
+    } else if (/^[0-9a-f]+-/.test(line)) {
+      range = undefined;
+    } else if (range !== undefined && line.startsWith('Rss:')) {
+      found.set(range, kilobytes(line, 'Rss'));
+    }
+  }
+  return found;
+}
+
 function descriptorsOf(pid) {
   try {
     return readdirSync(`/proc/${pid}/fd`);
