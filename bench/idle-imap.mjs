@@ -8,7 +8,8 @@ import { startClient } from './lib/clients.mjs';
 import { freePort, host } from './lib/loopback.mjs';
 import { describeMachine } from './lib/machine.mjs';
 import { number, UsageError } from './lib/options.mjs';
-import { treeCpuUs, treePssBytes } from './lib/proc-tree.mjs';
+import { largeMappings, treeHoldings } from './lib/proc-memory.mjs';
+import { treeCpuUs } from './lib/proc-tree.mjs';
 import { start, stop } from './lib/processes.mjs';
 import { scratchFolder } from './lib/scratch.mjs';
 import { readServerStatus } from './lib/server-status.mjs';
@@ -23,8 +24,11 @@ const usage = `node bench/idle-imap.mjs [options]
 const root = new URL('../', import.meta.url);
 const pathOf = (name) => fileURLToPath(new URL(name, root));
 const workers = 2;
+/** The workers, the listener's and the status page's. */
+const threads = workers + 2;
 const senders = 4;
-const warm = 250;
+/** Of the warm-up: enough for every worker to know every mailbox. */
+const warm = 500;
 const startTimeoutMs = 30_000;
 const commandTimeoutMs = 300_000;
 const settleMs = 1000;
@@ -72,7 +76,9 @@ async function startServer({ mailboxes }) {
     'max-request-workers': workers,
     'listen-backlog': 4096,
   };
-  const listens = [`${host}:${smtpPort} smtp`, `${host}:${imapPort} imap`];
+  const listens = Object.entries({ smtp: smtpPort, imap: imapPort }).map(
+    ([name, port]) => `${host}:${port} ${name}`,
+  );
   const running = start(
     process.execPath,
     [
@@ -82,7 +88,10 @@ async function startServer({ mailboxes }) {
     ],
     {
       cwd: folder,
+      keepAllOutput: true,
       env: {
+        // A young generation grows and shrinks by more than all sessions together cost.
+        NODE_OPTIONS: `--max-semi-space-size=1 --import ${new URL('idle-imap/collect-garbage.mjs', import.meta.url)}`,
         MAIL_ROOT: folder,
         MAIL_SYNC: 'off',
         MAIL_USERS: Array.from({ length: mailboxes }, (_, index) => `u${index}:p`).join(','),
@@ -99,17 +108,40 @@ async function startServer({ mailboxes }) {
   return { running, smtpPort, imapPort, adminPort };
 }
 
-/** Waits until the memory has stopped moving, for a bounded time; returns it. */
-async function settledPss(pid) {
+/** Has every thread of the server collect its garbage; how many bytes their heaps then hold in vain. */
+async function collectGarbage(running) {
+  const lines = () => [...running.output().matchAll(/free in the heap: (\d+)\n/g)];
+  const before = lines().length;
   const deadline = Date.now() + maxSettleMs;
-  let last = treePssBytes(pid);
-  while (Date.now() < deadline) {
-    await sleep(settleMs);
-    const now = treePssBytes(pid);
-    if (Math.abs(now - last) < steadyBytes) return now;
+  process.kill(running.pid, 'SIGURG');
+  while (lines().length < before + threads) {
+    if (Date.now() > deadline)
+      throw new Error('a thread of the server does not collect its garbage');
+    await sleep(50);
+  }
+  // The pages go back to the system a little later.
+  await sleep(settleMs);
+  return lines()
+    .slice(before)
+    .reduce((sum, [, bytes]) => sum + Number(bytes), 0);
+}
+
+/** Waits until the memory in use has stopped moving, for a bounded time; returns it. */
+async function settledMemory(running) {
+  const deadline = Date.now() + maxSettleMs;
+  for (let last = Number.POSITIVE_INFINITY; ; ) {
+    const free = await collectGarbage(running);
+    const now = treeHoldings(running.pid).pssAnon - free;
+    if (Math.abs(now - last) < steadyBytes || Date.now() > deadline) return now;
     last = now;
   }
-  return last;
+}
+
+/** Of mappings that are in both readings. */
+function growth(before, after) {
+  let bytes = 0;
+  for (const [range, held] of after) bytes += held - (before.get(range) ?? held);
+  return bytes;
 }
 
 async function main(options) {
@@ -119,9 +151,11 @@ async function main(options) {
   const client = startClient('../idle-imap/client.mjs', parameters);
   try {
     await client.ask('warmUp', commandTimeoutMs);
-    const none = await settledPss(running.pid);
+    const none = await settledMemory(running);
+    const mappings = largeMappings(running.pid);
     await client.ask('open', commandTimeoutMs);
-    const all = await settledPss(running.pid);
+    const all = await settledMemory(running);
+    const shared = growth(mappings, largeMappings(running.pid));
     const idle = await readServerStatus(adminPort);
     const cpuBefore = treeCpuUs(running.pid);
     const told = await client.ask(
@@ -129,15 +163,16 @@ async function main(options) {
       commandTimeoutMs,
     );
     const cpuUs = treeCpuUs(running.pid) - cpuBefore;
-    const after = await settledPss(running.pid);
+    const after = await settledMemory(running);
     // The warm-up's slots and data were touched before.
-    const each = (bytes) => Math.round((bytes - none) / (connections - warm));
+    const each = (bytes) => Math.round(bytes / (connections - warm));
     console.log(
       JSON.stringify(
         {
           ...{ machine: describeMachine(), connections, mailboxes, rate, seconds },
-          bytesEach: each(all),
-          bytesEachAfter: each(after),
+          sharedBytesEach: each(shared),
+          bytesEach: each(all - none),
+          bytesEachAfter: each(after - none),
           busyWorkersIdle: idle.BusyWorkers,
           ...told,
           cpuPercent: Math.round(cpuUs / (seconds * 10_000)),

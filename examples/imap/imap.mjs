@@ -111,6 +111,11 @@ class Imap {
     this.#tellUpdates(session, state, false);
   }
 
+  /** Only where the connection buffer is smaller than a command may be. */
+  tooLong(session) {
+    this.#leave(session, '* BYE The command is too long');
+  }
+
   timeout(session) {
     this.#leave(session, '* BYE Nothing was heard for too long');
   }

@@ -83,12 +83,17 @@ export class Journal {
     this.uidValidity = chunk.readUInt32LE(AT.date);
   }
 
-  /** Appends records, each in one act of its own. @throws the system's error, e.g. ENOSPC */
+  /**
+   * Appends records, one after the other. Where the disk is full some of them may be there, each whole.
+   * @throws the system's error, e.g. ENOSPC
+   */
   append(records, durably = true) {
-    for (const record of records) {
-      if (writeSync(this.#fd, record) !== RECORD_BYTES) throw new Error('journal: disk is full');
+    if (records.length === 0) return;
+    const bytes = Buffer.concat(records);
+    if (writeSync(this.#fd, bytes) < bytes.length) {
+      throw Object.assign(new Error('journal: no room left on the disk'), { code: 'ENOSPC' });
     }
-    if (this.#sync && durably && records.length > 0) fdatasyncSync(this.#fd);
+    if (this.#sync && durably) fdatasyncSync(this.#fd);
   }
 
   /**

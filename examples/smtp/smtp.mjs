@@ -130,6 +130,11 @@ class Smtp {
     return line.consumed;
   }
 
+  /** Only where the connection buffer is smaller than a command may be. */
+  tooLong(session) {
+    this.#leave(session, '500 5.5.2 Line too long');
+  }
+
   timeout(session) {
     this.#leave(session, '421 4.4.2 Nothing was heard for too long');
   }
