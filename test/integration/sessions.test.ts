@@ -199,6 +199,24 @@ describe('a client that does not read', () => {
     expect(client.received.subarray(-8).toString()).toBe('behind\r\n');
   });
 
+  it('gets what was written behind a large part, and nobody else does', async () => {
+    await start(ONE);
+    const client = await greeted();
+    client.socket.pause();
+    const bytes = 16 << 20;
+    client.send(`mixed ${bytes}\r\n`);
+    const other = await greeted();
+    expect(await ask(other, 'echo mine')).toBe('mine');
+    client.socket.resume();
+    await eventually(
+      () => client.received.length,
+      (length) => length === bytes + 'tail\r\n'.length,
+      30_000,
+    );
+    expect(client.received.subarray(-6).toString()).toBe('tail\r\n');
+    expect(other.received.length).toBe(0);
+  });
+
   it('is waited for by a call that asks for it', async () => {
     await start(ONE);
     const client = await greeted();

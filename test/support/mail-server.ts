@@ -22,14 +22,15 @@ export interface MailServer {
   stop(): Promise<number | string>;
 }
 
-/** Two workers and the users alice and bob, unless flags and environment say otherwise. */
+/** Two workers and the users alice and bob, unless the parameters say otherwise. */
 export async function startMailServer(
   flags: readonly string[] = [],
   environment: NodeJS.ProcessEnv = {},
+  workerCount = 2,
 ): Promise<MailServer> {
   const root = mkdtempSync(join(tmpdir(), 'mail-'));
   const listens = ['smtp', 'imap'].flatMap((name) => ['--listen', `127.0.0.1:0 ${name}`]);
-  const workers = ['--start-servers=2', '--max-request-workers=2'];
+  const workers = [`--start-servers=${workerCount}`, `--max-request-workers=${workerCount}`];
   const child = spawn(
     process.execPath,
     [CLI, 'serve', ENTRY, ...listens, '--admin', '127.0.0.1:0', ...workers, ...flags],

@@ -61,6 +61,8 @@ export class SessionConnection implements Served {
   /** Nobody takes what is written. */
   #gone = false;
   #budget = 0;
+  /** The socket was asked for more since the claim. */
+  #looked = false;
   #drain: Drain | null = null;
 
   constructor(context: WorkerContext, loop: ServingLoop, host: SessionHost) {
@@ -87,6 +89,7 @@ export class SessionConnection implements Served {
     this.#due = 0;
     this.#gone = false;
     this.#budget = PIPELINE_BUDGET;
+    this.#looked = false;
     // Where the listener could not go on with what was left to send.
     const rest = this.#writer.adopt(0);
     this.#over = rest && (hold.field(SLOT.restFlags) & RestFlag.close) !== 0;
@@ -104,19 +107,29 @@ export class SessionConnection implements Served {
     const input = this.#input;
     if (writer.broken) this.#gone = true;
     if (this.#gone) return this.#closeNow();
-    if (writer.blocked && !writer.resume()) return this.#leaveRest();
+    if (writer.blocked) {
+      // Behind what waits, and not in the scratch memory, which others use next.
+      writer.flush();
+      if (!writer.resume()) return this.#leaveRest();
+    }
     if (this.#over) return this.#finish();
     this.#takeNotices();
     if (this.#proxyDue) return this.#takeProxyHeader();
     if (this.#isDue(Call.greeting)) return this.#greet();
-    if (this.#isDue(Call.woken)) return this.#call('woken');
+    if ((this.#due & Call.woken) !== 0) {
+      // One that wakes itself takes turns as well.
+      if (this.#budget-- <= 0) return this.#release(true);
+      this.#due &= ~Call.woken;
+      return this.#call('woken');
+    }
     if (input.isFresh) {
       if (this.#budget-- > 0) return this.#call('receive');
       return this.#release(true);
     }
     if (input.length >= this.#protocol.inputLimit) return this.#call('tooLong');
-    // What has come is dealt with: after it is the time for last words.
-    if (this.#isDue(Call.stopping) || this.#stops) return this.#call('stopping');
+    // What has come before is dealt with first; one that never ceases to send is stopped all the same.
+    const stops = this.#stops || (this.#due & Call.stopping) !== 0;
+    if (stops && (this.#looked || input.dry)) return this.#call('stopping');
     if (!input.dry) return this.#receive();
     if (this.#isDue(Call.timeout)) return this.#call('timeout');
     return this.#release(false);
@@ -140,6 +153,7 @@ export class SessionConnection implements Served {
 
   /** Bytes, an end, or nothing. */
   #receive(): boolean {
+    this.#looked = true;
     const received = this.#input.receive();
     if (received > 0) {
       this.#heard();
@@ -339,6 +353,7 @@ export class SessionConnection implements Served {
    */
   #leaveRest(): boolean {
     const writer = this.#writer;
+    this.#putBack();
     while (writer.offer()) {
       if (this.#tenure.complete(this.#over, true)) {
         this.#leave();
@@ -354,16 +369,23 @@ export class SessionConnection implements Served {
   #release(requeue: boolean): boolean {
     this.#writer.flush();
     if (this.#writer.broken || this.#writer.blocked) return true;
-    const { board } = this.#context;
-    // A greeting that waits for a PROXY header.
-    if (this.#due !== 0) board.notices.add(this.#hold.slot, this.#hold.incarnation, this.#due);
+    this.#putBack();
     const begun = this.#input.hasLeftover || !this.#protocol.sheds;
     if (this.#tenure.release(requeue, begun)) {
       this.#leave();
       return false;
     }
-    this.#budget = PIPELINE_BUDGET;
+    // One whose turn is over is to give way whatever comes.
+    if (!requeue) this.#budget = PIPELINE_BUDGET;
     return true;
+  }
+
+  /** Calls that were not made, such as a greeting that waits for a PROXY header, are for the next owner. */
+  #putBack(): void {
+    if (this.#due === 0) return;
+    const { slot, incarnation } = this.#hold;
+    this.#context.board.notices.add(slot, incarnation, this.#due);
+    this.#due = 0;
   }
 
   #finish(): boolean {
