@@ -57,11 +57,15 @@ export const atRest = (server: ServerProcess): Promise<Held> =>
     ({ connections, busy }) => connections === 0 && busy === 0,
   );
 
-/** Waits until it holds no more than at `before`, and light requests are answered. */
+/**
+ * Waits until it holds no more than at `before`, and light requests are answered.
+ * @param path of something light
+ */
 export async function expectAsBefore(
   server: ServerProcess,
   before: Held,
   deadlineMs = 15_000,
+  path = '/light',
 ): Promise<void> {
   await eventually(
     async () => ({ before, now: await heldBy(server) }),
@@ -73,7 +77,7 @@ export async function expectAsBefore(
       now.descriptors <= before.descriptors,
     deadlineMs,
   );
-  for (let n = 0; n < 5; n++) await expectLight(server);
+  for (let n = 0; n < 5; n++) await expectLight(server, path);
 }
 
 /** A request on a connection of its own is answered. */
