@@ -81,4 +81,6 @@ try {
   const known = error instanceof Finding || error instanceof UsageError;
   console.error(known ? error.message : error);
   process.exitCode = error instanceof UsageError ? 2 : 1;
+} finally {
+  for (const target of TARGETS) target.close?.();
 }
