@@ -2,7 +2,7 @@
  * A short fixed set of every fuzz target, and what was once judged wrongly. More by hand:
  * `npm run fuzz -- --target request --cases 10000000`; a failure names the command that shows it again.
  */
-import { describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { runCases, runKept, type Tally } from './target.ts';
 import { TARGETS } from './targets.ts';
 
@@ -17,6 +17,8 @@ const CASES: Readonly<Record<string, number>> = {
 const MOST_CASES = 3_000;
 
 describe.each(TARGETS)('$name', (target) => {
+  afterAll(() => target.close?.());
+
   it('judges what was once judged wrongly as it should', async () => {
     await expect(runKept(target)).resolves.toBeUndefined();
   });

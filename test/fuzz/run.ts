@@ -19,13 +19,22 @@ function wholeNumber(name: string, text: string | undefined, otherwise: number):
   throw new UsageError(`--${name} ${text}: must be a whole number`);
 }
 
+/** What node:util says of arguments that it does not know. */
+function parsed<Result>(parse: () => Result): Result {
+  try {
+    return parse();
+  } catch (error) {
+    throw new UsageError((error as Error).message);
+  }
+}
+
 function readArguments() {
   const string = { type: 'string' } as const;
   const options = {
     ...{ target: string, cases: string, seed: string, first: string, minutes: string },
     outcomes: { type: 'boolean' },
   } as const;
-  const { values } = parseArgs({ options });
+  const { values } = parsed(() => parseArgs({ options }));
   const names = TARGETS.map(({ name }) => name);
   const chosen = TARGETS.filter(({ name }) => name === (values.target ?? name));
   if (chosen.length === 0) {
@@ -72,4 +81,6 @@ try {
   const known = error instanceof Finding || error instanceof UsageError;
   console.error(known ? error.message : error);
   process.exitCode = error instanceof UsageError ? 2 : 1;
+} finally {
+  for (const target of TARGETS) target.close?.();
 }

@@ -22,6 +22,8 @@ export interface FuzzTarget<Input = unknown> {
    * @throws where something does not hold
    */
   check(input: Input): string | Promise<string>;
+  /** Removes what it has made on the disk. */
+  close?(): void;
 }
 
 /** Something does not hold of an input; the message says how to see it again. */

@@ -5,6 +5,7 @@ import { chunked } from './targets/chunked.ts';
 import { conditional } from './targets/conditional.ts';
 import { configuration } from './targets/configuration.ts';
 import { forwarded } from './targets/forwarded.ts';
+import { headerValue } from './targets/header-value.ts';
 import { proxyHeader } from './targets/proxy-header.ts';
 import { range } from './targets/range.ts';
 import { request } from './targets/request.ts';
@@ -21,6 +22,7 @@ export const TARGETS: readonly FuzzTarget[] = [
   conditional,
   proxyHeader,
   forwarded,
+  headerValue,
   configuration,
   statusQuery,
   staticPath,

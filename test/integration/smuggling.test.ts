@@ -11,7 +11,7 @@ import { startNaiveServer } from '../support/naive-server.ts';
 import { fixture, type ServerProcess, startServer } from '../support/server-process.ts';
 import { bytesOf, CORPUS, NUMBER_DIGITS, type Payload } from '../support/smuggling-corpus.ts';
 
-const AT_ONCE = 24;
+const AT_ONCE = 40;
 const CONNECTION_DEADLINE_MS = 15_000;
 
 interface Seen {

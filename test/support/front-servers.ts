@@ -58,9 +58,9 @@ http {
   fastcgi_temp_path ${work}/fastcgi;
   uwsgi_temp_path ${work}/uwsgi;
   scgi_temp_path ${work}/scgi;
-  client_header_timeout 2s;
-  client_body_timeout 2s;
-  keepalive_timeout 2s;
+  client_header_timeout 1s;
+  client_body_timeout 1s;
+  keepalive_timeout 1s;
   underscores_in_headers on;
   ignore_invalid_headers off;
   merge_slashes off;
@@ -90,9 +90,9 @@ global
 defaults
   mode http
   timeout connect 5s
-  timeout client 2s
-  timeout http-request 2s
-  timeout http-keep-alive 2s
+  timeout client 1s
+  timeout http-request 1s
+  timeout http-keep-alive 1s
   timeout server 5s
   retries 0
   option http-keep-alive

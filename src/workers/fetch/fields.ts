@@ -12,7 +12,6 @@ const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 /** What no header value may hold: NUL, CR, LF (Fetch, "header value") and what is no byte at all. */
 const INVALID_VALUE = /[\0\r\n\u0100-\uffff]/;
 const SHORT_VALUE = 32;
-const OUTER_WHITE_SPACE = /^[\t\n\r ]+|[\t\n\r ]+$/g;
 /** Names come from code, so there are few; the bound is for code that makes them from data. */
 const MAX_CACHED_NAMES = 1024;
 const MAX_CACHED_NAME_LENGTH = 64;
@@ -46,13 +45,19 @@ function admitName(raw: string): string {
 export function normalValue(name: string, raw: string): string {
   // Not String(): a symbol has no string value here (Web IDL, "ByteString").
   let value = typeof raw === 'string' ? raw : `${raw as unknown}`;
-  const length = value.length;
-  if (length > 0 && (value.charCodeAt(0) <= 0x20 || value.charCodeAt(length - 1) <= 0x20)) {
-    value = value.replace(OUTER_WHITE_SPACE, '');
-  }
+  let from = 0;
+  let to = value.length;
+  // By hand: an expression for the end would begin anew at each white space within.
+  while (from < to && isWhiteSpace(value.charCodeAt(from))) from++;
+  while (to > from && isWhiteSpace(value.charCodeAt(to - 1))) to--;
+  if (to - from < value.length) value = value.slice(from, to);
   if (!isValidValue(value)) throw new TypeError(`Invalid value for header ${name}`);
   return value;
 }
+
+/** HTTP whitespace of the Fetch standard. */
+const isWhiteSpace = (code: number): boolean =>
+  code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09;
 
 /** Short values are looked through here, which is cheaper than a regular expression. */
 function isValidValue(value: string): boolean {

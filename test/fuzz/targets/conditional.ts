@@ -17,7 +17,7 @@ import { type FuzzTarget, must } from '../target.ts';
 interface ConditionInput {
   readonly size: number;
   readonly mtimeMs: number;
-  /** Null where absent; `tags` and `dates` are well-formed values, of which the outcome is known. */
+  /** A well-formed list, of which the outcome is known; null: none is tried. */
   readonly tags: readonly string[] | null;
   readonly fields: Conditions;
   readonly ifRange: string;
@@ -49,7 +49,17 @@ export const conditional: FuzzTarget<ConditionInput> = {
   name: 'conditional',
   title: 'preconditions, dates and Accept-Encoding are read as RFC 9110 has them, whatever comes',
   outcomes: 6,
-  kept: [],
+  kept: [
+    {
+      size: 1,
+      mtimeMs: NOW_MS,
+      tags: null,
+      fields: { ifMatch: null, ifNoneMatch: null, ifModifiedSince: null, ifUnmodifiedSince: null },
+      ifRange: '',
+      acceptEncoding: `gzip${' '.repeat(60_000)}x`,
+      date: 1,
+    },
+  ],
 
   make(random: Random): ConditionInput {
     const size = random(1000);

@@ -191,7 +191,6 @@ let folder: string | null = null;
 function fileWith(text: string): string {
   if (folder === null) {
     const made = mkdtempSync(join(tmpdir(), 'mpm-fuzz-'));
-    process.once('exit', () => rmSync(made, { recursive: true, force: true }));
     folder = made;
   }
   const path = join(folder, 'mpm.config.json');
@@ -277,6 +276,11 @@ export const configuration: FuzzTarget<ConfigurationInput> = {
       if (once(random, 12)) file = damage(random, file);
     }
     return { file, environment, argv, machine: random(MACHINES.length) };
+  },
+
+  close(): void {
+    if (folder !== null) rmSync(folder, { recursive: true, force: true });
+    folder = null;
   },
 
   async check({ file, environment, argv, machine }: ConfigurationInput): Promise<string> {

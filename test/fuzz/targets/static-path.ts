@@ -59,10 +59,10 @@ const PIECES = [
 
 /** A folder with links that lead out of it, made when it is first needed. */
 let made: Folder | null = null;
+let work: string | null = null;
 function folder(): Folder {
   if (made !== null) return made;
-  const work = mkdtempSync(join(tmpdir(), 'mpm-fuzz-'));
-  process.once('exit', () => rmSync(work, { recursive: true, force: true }));
+  work = mkdtempSync(join(tmpdir(), 'mpm-fuzz-'));
   const root = join(work, 'root');
   for (const name of ['root/folder', 'root/.git', 'root/.well-known/.x', 'secret']) {
     mkdirSync(join(work, name), { recursive: true });
@@ -117,6 +117,12 @@ export const staticPath: FuzzTarget<{ readonly target: string }> = {
       : '/';
     const target = start + draw(random, PIECES, once(random, 100) ? 900 : random(7));
     return { target: once(random, 4) ? damage(random, target) : target };
+  },
+
+  close(): void {
+    if (work !== null) rmSync(work, { recursive: true, force: true });
+    work = null;
+    made = null;
   },
 
   check({ target }): string {
