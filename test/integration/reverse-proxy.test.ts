@@ -1,5 +1,6 @@
 /** The reverse proxy, between real sockets: what reaches an upstream, and what comes back of it. */
 
+import { createHash } from 'node:crypto';
 import { readdirSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer, type ServerResponse } from 'node:http';
@@ -13,7 +14,13 @@ import { EchoClient } from '../support/echo-client.ts';
 import { findNginx, startNginx } from '../support/nginx-process.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { type Answer, RecordingUpstream } from '../support/recording-upstream.ts';
-import { eventually, fixture, type ServerProcess, startServer } from '../support/server-process.ts';
+import {
+  eventually,
+  fixture,
+  type ServerProcess,
+  startServer,
+  statusOf,
+} from '../support/server-process.ts';
 import { SlowReader } from '../support/slow-reader.ts';
 
 const DEADLINE_MS = 15_000;
@@ -435,7 +442,9 @@ describe('connections to upstreams', () => {
 describe('slow clients', () => {
   it('do not keep the upstream: it is done and free while they have read nothing', async () => {
     const bytes = 12 * 1024 * 1024;
-    const body = Buffer.alloc(bytes, 'abcdefgh');
+    const body = Buffer.alloc(bytes);
+    for (let at = 0; at < bytes; at += 4) body.writeUInt32LE(at, at);
+    const sha256 = createHash('sha256').update(body).digest('hex');
     let finished = 0;
     const upstream = createServer((_request, response: ServerResponse) => {
       response.setHeader('content-length', bytes);
@@ -459,9 +468,23 @@ describe('slow clients', () => {
       () => finished,
       (count) => count === 6,
     );
+    // What was left of each is one file by now, which the listener sends: no worker has any of them.
+    const states = await eventually(
+      () => statusOf(running),
+      (status) => status.get('MpmConnectionsWriteCompletion') === '6',
+    );
+    expect(states.get('MpmConnectionsSuspended')).toBe('0');
+    expect(Number(states.get('MpmSpilledBytes'))).toBeGreaterThan(0);
+    expect(Number(states.get('MpmSpilledFolderBytes'))).toBeGreaterThan(0);
     for (const client of clients) {
-      expect(await client.response()).toMatchObject({ status: 200, bytes });
+      expect(await client.response()).toMatchObject({ status: 200, bytes, sha256 });
     }
+    // Nothing of it is kept.
+    await eventually(
+      () => statusOf(running),
+      (status) =>
+        status.get('MpmSpilledBytes') === '0' && status.get('MpmSpilledFolderBytes') === '0',
+    );
   });
 });
 
