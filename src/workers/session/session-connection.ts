@@ -19,6 +19,7 @@ import { Taken } from '../proxy/proxy-headers.ts';
 import { ResponseWriter } from '../response-writer.ts';
 import { Tenure } from '../tenure.ts';
 import { socketOn, type UpgradeSocket } from '../upgrade/upgrade-socket.ts';
+import { type Drain, drain } from './drain.ts';
 import type { LoadedProtocol } from './load.ts';
 import { OpenSession, sessionOver } from './open-session.ts';
 import type { SessionHost } from './session-host.ts';
@@ -29,12 +30,6 @@ const PIPELINE_BUDGET = 16;
 
 /** The application's functions; `receive` and `tooLong` say how many bytes they have consumed. */
 type CallName = 'greeting' | 'receive' | 'tooLong' | 'woken' | 'timeout' | 'stopping';
-
-interface Drain {
-  readonly promise: Promise<void>;
-  resolve(): void;
-  reject(error: Error): void;
-}
 
 export class SessionConnection implements Served {
   readonly #context: WorkerContext;
@@ -509,9 +504,8 @@ export class SessionConnection implements Served {
     if (this.#gone || this.#writer.broken) return Promise.reject(sessionOver());
     if (!this.#writer.blocked) return Promise.resolve();
     if (!this.#invoking) this.#tenure.park(true);
-    const drain = this.#drain ?? deferred();
-    this.#drain = drain;
-    return drain.promise;
+    this.#drain ??= drain();
+    return this.#drain.promise;
   }
 
   end(): void {
@@ -547,16 +541,6 @@ export class SessionConnection implements Served {
     this.#leave();
     return { socket, head };
   }
-}
-
-function deferred(): Drain {
-  let resolve: () => void = () => {};
-  let reject: (error: Error) => void = () => {};
-  const promise = new Promise<void>((done, failed) => {
-    resolve = done;
-    reject = failed;
-  });
-  return { promise, resolve, reject };
 }
 
 const isPromise = (value: unknown): value is PromiseLike<unknown> =>

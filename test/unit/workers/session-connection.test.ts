@@ -278,6 +278,32 @@ describe('a call that takes its time', () => {
     await expect(session.drained()).rejects.toThrow('the session is over');
   });
 
+  it('hears that its client has gone, and nobody has to listen', async () => {
+    let heard: unknown = null;
+    const { bench, accept, say } = workerFor(
+      speaking({
+        async receive(session, bytes) {
+          session.write(LARGE);
+          void session.drained();
+          await session.drained().catch((error) => {
+            heard = error.code;
+          });
+          return bytes.length;
+        },
+      }),
+    );
+    const slot = accept();
+    bench.socket(slot).room = 100;
+    say(slot, 'one');
+    expect(bench.state(slot)).toBe('suspended');
+    bench.socket(slot).broken = true;
+    bench.wake(slot);
+    await settled();
+    expect(heard).toBe('ERR_MPM_SESSION_OVER');
+    expect(bench.state(slot)).toBe('closing');
+    expect(logged).toEqual([]);
+  });
+
   it('that fails ends its session, and is logged', async () => {
     const { bench, accept, say } = workerFor(
       speaking({ receive: () => Promise.reject(new Error('failed late')) }),
