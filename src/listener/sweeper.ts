@@ -22,6 +22,11 @@ import {
 import type { SlotPool } from './slots.ts';
 
 const PERIOD_MS = 500;
+/**
+ * Slots that one turn of the listener looks at, about half a millisecond; the others come in turns of their own,
+ * behind whatever is ready by then. A million at once keeps new clients waiting for 20 ms.
+ */
+export const SLOTS_PER_TURN = 32_768;
 /** A connection that is closing for so long was lost with a worker. */
 const ORPHAN_MS = 2_000;
 /**
@@ -55,7 +60,7 @@ export interface SweepTargets {
   owned(slot: number, word: number): void;
   /** It waits for a lengthy worker, for so long. */
   lengthyQueued(slot: number, word: number, waitedMs: number): void;
-  /** Once a pass, also when nothing was found; it began at this `performance.now()`. */
+  /** Once a pass, also when nothing was found; its last turn began at this `performance.now()`. */
   passed(began: number): void;
   /** There has to be another pass although no connection is open. */
   unfinished(): boolean;
@@ -68,6 +73,10 @@ export class Sweeper {
   readonly #options: ListenerOptions;
   readonly #targets: SweepTargets;
   #timer: NodeJS.Timeout | null = null;
+  /** The next turn of a pass. */
+  #turn: NodeJS.Immediate | null = null;
+  /** The slot that it begins with. */
+  #next = 0;
   #stopped = false;
   #refused = 0;
   /** Set while the server drains: idle connections are let go at once. */
@@ -89,33 +98,46 @@ export class Sweeper {
 
   /** Called when a connection was accepted; the timer rests while there are none. */
   ensureRunning(): void {
-    if (this.#timer !== null || this.#stopped) return;
+    if (this.#timer !== null || this.#turn !== null || this.#stopped) return;
     this.#timer = setTimeout(() => this.#onTimer(), PERIOD_MS);
   }
 
   stop(): void {
     this.#stopped = true;
     if (this.#timer !== null) clearTimeout(this.#timer);
+    if (this.#turn !== null) clearImmediate(this.#turn);
     this.#timer = null;
+    this.#turn = null;
   }
 
   #onTimer(): void {
     this.#timer = null;
-    this.sweep();
-    if (this.#slots.inUse > 0 || this.#targets.unfinished()) this.ensureRunning();
+    this.#turn = null;
+    if (!this.#lookOn()) this.#turn = setImmediate(() => this.#onTimer());
+    else if (this.#slots.inUse > 0 || this.#targets.unfinished()) this.ensureRunning();
   }
 
-  /** One pass. */
+  /** A whole pass, in this turn. */
   sweep(): void {
+    this.#next = 0;
+    while (!this.#lookOn());
+  }
+
+  /** The next slots; true: they were the last of the pass. */
+  #lookOn(): boolean {
     const began = performance.now();
     this.#board.tick(began);
     const now = ticksOf(began);
     const { watermark } = this.#slots;
+    const end = Math.min(this.#next + SLOTS_PER_TURN, watermark);
     const ringEmpty = this.#board.queue.length === 0;
-    for (let slot = 0; slot < watermark; slot++) this.#check(slot, now, ringEmpty);
+    for (let slot = this.#next; slot < end; slot++) this.#check(slot, now, ringEmpty);
+    this.#next = end < watermark ? end : 0;
+    if (end < watermark) return false;
     if (this.#refused > 0) this.#targets.forgetTickets();
     this.#refused = 0;
     this.#targets.passed(began);
+    return true;
   }
 
   #check(slot: number, now: number, ringEmpty: boolean): void {
