@@ -38,6 +38,7 @@ import { isSecret, LEAST_SECRET_CHARACTERS } from './config/kinds.ts';
 import { thisMachine } from './config/machine.ts';
 import { changesBetween, type Reloaded, withOlder } from './config/reload.ts';
 import { checkLog, ListenerLog } from './listener-log.ts';
+import { SharedBuffers } from './shared-buffers.ts';
 import { VERSION } from './version.ts';
 
 export type { ListenAddress } from '../listener/acceptor.ts';
@@ -217,6 +218,7 @@ class Server extends EventEmitter implements MpmServer {
           listener,
           listener.addresses.filter(({ protocol }) => protocol === undefined),
         ),
+        shared: new SharedBuffers(),
         worker: this.#workerOptions(directives),
         metricsChannel: directives.admin === null ? null : this.#metricsChannel,
       };

@@ -81,6 +81,15 @@ describe('a buffer', () => {
     expect(counts.sort((a, b) => a - b)).toEqual(Array.from({ length: 20 }, (_, i) => i + 1));
   });
 
+  it('is the same for workers of the lengthy pool', async () => {
+    server = await startServer(fixture('shared.mjs'), [...TWO, '--lengthy-workers=1']);
+    const counts = [];
+    for (const path of ['/late', '/long/late', '/late', '/long/late']) {
+      counts.push((await json<{ count: number }>(path)).count);
+    }
+    expect(counts).toEqual([1, 2, 3, 4]);
+  });
+
   it('is refused with a code where it cannot be had', async () => {
     server = await startServer(fixture('shared.mjs'), TWO);
     expect(await json()).toEqual({

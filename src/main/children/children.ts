@@ -21,7 +21,7 @@ import type { Scoreboard } from '../../scoreboard/scoreboard.ts';
 import type { ChildMessage, ChildTask, LoadFailure } from '../../workers/child.ts';
 import type { WorkerOptions } from '../../workers/context.ts';
 import type { AdoptedListens } from '../adopted-listens.ts';
-import { SharedBuffers } from '../shared-buffers.ts';
+import type { SharedBuffers } from '../shared-buffers.ts';
 import { Backoff } from './backoff.ts';
 import { type Child, coded, reasonOf, serves } from './child.ts';
 import { ChildRecords } from './child-records.ts';
@@ -80,7 +80,7 @@ export class Children {
     this.#entry = options.entry;
     this.#script = options.script;
     this.#listens = options.listens;
-    this.#shared = new SharedBuffers();
+    this.#shared = options.shared;
     this.#metricsChannel = options.metricsChannel ?? null;
     this.#worker = options.worker;
     this.#limits = options;

@@ -1,6 +1,7 @@
 /** Limits and options of a pool's children. Types only. */
 import type { WorkerOptions } from '../../workers/context.ts';
 import type { AdoptedListens } from '../adopted-listens.ts';
+import type { SharedBuffers } from '../shared-buffers.ts';
 import type { SpawnLimits } from './policy.ts';
 
 /** After how much a child is replaced; 0: never. */
@@ -24,6 +25,8 @@ export interface ChildrenOptions extends ChildLimits {
   /** Arguments of an entry that is run as a script; null: its exports are served. */
   readonly script: readonly string[] | null;
   readonly listens: AdoptedListens;
+  /** What all workers of the server have in common, the lengthy ones too. */
+  readonly shared: SharedBuffers;
   readonly worker: WorkerOptions;
   /** BroadcastChannel for the application's own metrics; none: nobody listens. */
   readonly metricsChannel?: string | null;
