@@ -15,6 +15,8 @@ interface Bug {
   readonly name: string;
   readonly mutations: readonly Mutation[];
   readonly found: RegExp;
+  /** The first seed to be tried; from 1 on, this one took about 700,000 steps. */
+  readonly first?: number;
   /** A world in which it does not take long. */
   readonly given?: Partial<WorldOptions>;
 }
@@ -72,16 +74,48 @@ const bugs: readonly Bug[] = [
       faults: NO_FAULTS,
     },
   },
+  {
+    name: 'a standstill: a worker believes that it is signalled still, and nothing looks after it',
+    mutations: [
+      {
+        file: 'workers/serving-loop',
+        text: '    this.#calls = 0;\n    this.#context.wakeSelf();',
+        becomes: '    this.#calls = 0;\n    if (!this.#signalled) this.#context.wakeSelf();',
+      },
+      { file: 'listener/listener', text: '        sleepers.look();\n', becomes: '' },
+    ],
+    found: /sleeps and is not among the idle/,
+    first: 12,
+    given: {
+      workers: 1,
+      connectionSlots: 64,
+      clients: 40,
+      late: 0.3,
+      directPolling: true,
+      looksBeforeSleep: 0,
+      pauses: 0.05,
+      stepMs: 0.2,
+      operationGap: 20,
+      preemptions: 3,
+      faultless: 1,
+      slowThread: 1,
+      maxConnectionsPerChild: 0,
+      bufferBytes: 16_384,
+      requestDeadlineMs: 0,
+      maxKeepAliveRequests: 0,
+      faults: NO_FAULTS,
+    },
+  },
 ];
 
-it.each(bugs)('$name', async ({ name, mutations, found, given }) => {
+it.each(bugs)('$name', async ({ name, mutations, found, first = 1, given }) => {
   const code = await withCopy(
     mutations,
     (text) => text,
     (load) => loadProduction(load),
   );
   let steps = 0;
-  for (let seed = 1; seed <= SEEDS; seed++) {
+  for (let seed = first; seed < first + SEEDS; seed++) {
     const outcome = simulate(code, seed, STEPS, given);
     steps += outcome.steps;
     if (outcome.violation === null) continue;
