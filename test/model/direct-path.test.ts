@@ -262,8 +262,9 @@ describe('and would be caught where', () => {
       { retires: 0 },
       {
         file: serving,
-        text: 'this.#context.getWord(CHILD.status) !== ChildStatus.draining || hasWaiting(board, child)',
-        becomes: 'hasWaiting(board, child)',
+        text: `    if (this.#context.getWord(CHILD.status) !== ChildStatus.draining) return true;
+    return hasWaiting(board, child) || !this.#isUnfinished;`,
+        becomes: '    return hasWaiting(board, child);',
       },
     ],
     [

@@ -29,6 +29,8 @@ export interface Manners {
   readonly readBytes: number;
 }
 
+/** Below it a window is full before a slow server has read. */
+const NARROW_BYTES = 4_096;
 /** Pace of those that are there when the simulation comes to its end. */
 const HURRY_MS = 2;
 /** Longest time between two looks whether something has come. */
@@ -289,12 +291,14 @@ export class Client {
   #refused(status: number): void {
     const { complete } = this.responses;
     const kind = this.#kinds[complete];
+    // A server that is interrupted all the time reads no faster than its clients have to be.
+    const isNarrow = this.socket.inbound.capacity < NARROW_BYTES;
     const allowed =
       (status === 500 && kind === 'error') ||
       (status === 504 && (kind === 'never' || !this.#manners.faultless || this.#world.hasStalls)) ||
       (status === 503 && this.#world.options.queueTimeoutMs > 0) ||
       (status === 502 && this.#world.excuseFor(this.socket) !== '') ||
-      (status === 408 && (!this.#manners.faultless || this.#world.hasStalls)) ||
+      (status === 408 && (!this.#manners.faultless || this.#world.hasStalls || isNarrow)) ||
       (status === 400 && (this.#malformed || this.excuse !== '')) ||
       (status >= 501 && this.#malformed);
     ensure(

@@ -5,7 +5,7 @@
  * While everybody sleeps: nobody sleeps beside something that waits for him. Reads the memory past the
  * operations that threads are interrupted at.
  */
-import { CHILD, ChildStatus, SLOT } from '../../src/scoreboard/layout.ts';
+import { CHILD, ChildCommand, ChildStatus, SLOT } from '../../src/scoreboard/layout.ts';
 import { ConnectionState, STATE_NAMES } from '../../src/scoreboard/states.ts';
 import { POLL, Socket } from './sockets.ts';
 import { ensure, Violation } from './violation.ts';
@@ -107,11 +107,29 @@ export class Inspector {
         () => `child ${child} has ${pinned} unfinished connections and owns ${held[child]}`,
       );
     }
+    this.#checkSleepers();
     const free = board.sections.freeBuffers >> 2;
     for (let buffer = 0; buffer < buffers.length; buffer++) {
       const isFree = ((words[free + (buffer >>> 5)] as number) & (1 << (buffer & 31))) !== 0;
       if (isFree === (buffers[buffer] === 0)) continue;
       throw new Violation(`buffer ${buffer} is ${isFree ? 'free and in use' : 'lost'}`);
+    }
+  }
+
+  /**
+   * Whoever would wake a worker goes by its bit: one that sleeps without it, and without a signal on its way,
+   * is woken by nobody. Where a worker died between taking a bit and the signal, the sweep sees to it.
+   */
+  #checkSleepers(): void {
+    const { board, supervisor } = this.#world;
+    if (supervisor.deaths > 0) return;
+    for (const { slot, thread } of supervisor.children.values()) {
+      const retires = this.#child(slot, CHILD.command) !== ChildCommand.run;
+      if (retires || this.#child(slot, CHILD.status) !== ChildStatus.ready) continue;
+      if (thread.isReady) continue;
+      const idle = this.#words[(board.sections.idle >> 2) + (slot >>> 5)] as number;
+      if ((idle & (1 << (slot & 31))) !== 0) continue;
+      throw new Violation(`${thread.name} sleeps and is not among the idle`);
     }
   }
 

@@ -94,7 +94,7 @@ async function main(): Promise<void> {
   };
   let toldAt = began;
   for (let seed = plan.first; seed <= plan.last && Date.now() < plan.until; seed++) {
-    const outcome = simulate(code, seed, plan.steps, plan.tracing);
+    const outcome = simulate(code, seed, plan.steps, { tracing: plan.tracing });
     sum.seeds++;
     sum.steps += outcome.steps;
     sum.operations += outcome.operations;

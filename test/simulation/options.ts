@@ -58,7 +58,7 @@ export interface WorldOptions {
   readonly faults: Faults;
 }
 
-const NO_FAULTS: Faults = {
+export const NO_FAULTS: Faults = {
   shortWrites: 0,
   noWatches: 0,
   noMemoryFiles: 0,

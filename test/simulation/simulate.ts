@@ -2,6 +2,7 @@
  * One seed, from its first step to its end.
  */
 import { operationCount, within } from './host.ts';
+import type { WorldOptions } from './options.ts';
 import type { Production } from './production.ts';
 import { Violation } from './violation.ts';
 import { type Counts, World } from './world.ts';
@@ -18,10 +19,18 @@ export interface Outcome {
   readonly violation: string | null;
 }
 
-/** Plays a seed for so many steps, then to its end. */
-export function simulate(code: Production, seed: number, steps: number, tracing = false): Outcome {
+/**
+ * Plays a seed for so many steps, then to its end.
+ * @param given takes the place of what the seed says
+ */
+export function simulate(
+  code: Production,
+  seed: number,
+  steps: number,
+  given: Partial<WorldOptions> & { readonly tracing?: boolean } = {},
+): Outcome {
   Violation.first = null;
-  const world = new World(code, seed, tracing);
+  const world = new World(code, seed, given);
   let violation: string | null = null;
   let operations = 0;
   const { prototype } = code.EventRouter;

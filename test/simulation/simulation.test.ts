@@ -7,7 +7,7 @@ import { loadProduction, type Production } from './production.ts';
 import { simulate } from './simulate.ts';
 
 const STEPS = 4_000;
-const FIXED_SEEDS = 15;
+const FIXED_SEEDS = 10;
 const RANDOM_MS = 3_000;
 
 let code: Production;

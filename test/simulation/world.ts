@@ -103,11 +103,16 @@ export class World implements Runtime {
   readonly #trace: string[] = [];
   readonly #states: Int32Array;
 
-  constructor(code: Production, seed: number, tracing = false) {
+  /** @param given takes the place of what the seed says */
+  constructor(
+    code: Production,
+    seed: number,
+    { tracing = false, ...given }: Partial<WorldOptions> & { readonly tracing?: boolean } = {},
+  ) {
     this.code = code;
     this.tracing = tracing;
     this.random = new Random(seed);
-    const options = optionsFrom(this.random);
+    const options = { ...optionsFrom(this.random), ...given };
     this.options = options;
     // Ticks and microseconds wrap soon in some worlds.
     this.#now = this.random.pick([10, 1_000_000, 2 ** 31 - 20_000, 2 ** 32 / 1000 - 5_000]);

@@ -134,7 +134,7 @@ async function loadCode(load: Load): Promise<Code> {
   };
 }
 
-async function withCopy<T>(
+export async function withCopy<T>(
   mutations: readonly Mutation[],
   edit: (text: string) => string,
   body: (load: Load) => Promise<T>,
