@@ -52,7 +52,7 @@ function life(
   const model = new ModelBoard(code, { slots, children: workers, ring: 2 * slots });
   const threads: Model['threads'][number][] = [listener(model, { clients, sweeps, faults })];
   for (let child = 0; child < workers; child++) {
-    threads.push(worker(model, child, { lastRequest, polling, leads, faults }));
+    threads.push(worker(model, child, { lastRequest, polling, leads, resets, faults }));
   }
   for (let slot = 0; slot < slots; slot++) {
     for (let incarnation = 0; incarnation < clients; incarnation++) {

@@ -6,7 +6,8 @@
  * since their handlers use variables of theirs. Needs a build.
  *
  * MPM_SUITE_TRACE=1 tells at exit how many requests it has served: a suite that went past it would
- * pass as well.
+ * pass as well. MPM_SUITE_ENDS=1 ends the server with the last close of a server, for tests that wait for
+ * the process to end by itself.
  */
 import { writeSync } from 'node:fs';
 import { Listener } from '../../dist/listener/listener.js';
@@ -20,6 +21,8 @@ import { Scoreboard } from '../../dist/scoreboard/scoreboard.js';
 import { AdoptedServers } from '../../dist/workers/adoption/adopted-servers.js';
 import { WorkerContext } from '../../dist/workers/context.js';
 import { ServingLoop } from '../../dist/workers/serving-loop.js';
+import { adoptedTarget } from '../../dist/workers/upgrade/upgrade-target.js';
+import { UpgradingHandler } from '../../dist/workers/upgrade/upgrading-handler.js';
 
 const CHILD_SLOT = 0;
 const directives = resolveDirectives({}, 'suite');
@@ -55,9 +58,20 @@ const servers = new AdoptedServers(
   },
   {
     adopts: (wanted) => wanted !== null,
-    lastClosed: () => false,
+    lastClosed: () => {
+      if (process.env.MPM_SUITE_ENDS) end();
+      return false;
+    },
   },
 );
+
+/** As node:http: with its last server a process has nothing left that keeps it. */
+function end() {
+  listener.drain().then(() => {
+    listener.stop();
+    native.unwatch(watch);
+  });
+}
 
 const wakeFd = native.eventfdCreate();
 board.setChild(CHILD_SLOT, CHILD.wakeFd, wakeFd);
@@ -89,10 +103,10 @@ const context = new WorkerContext(
     timeoutMs: directives.timeoutMs,
     gracefulShutdownTimeoutMs: 0,
   },
-  servers,
+  new UpgradingHandler(servers, adoptedTarget(servers)),
 );
 const loop = new ServingLoop(context, { wantsRetire: () => {}, ended: () => {} });
-native.watch(wakeFd, 0, () => loop.onSignal());
+const watch = native.watch(wakeFd, 0, () => loop.onSignal());
 context.setWord(CHILD.status, ChildStatus.ready);
 listener.start();
 board.setHeader(HEADER.phase.offset, Phase.running);

@@ -41,12 +41,19 @@ interface OwnedLocal {
 /**
  * Takes what is queued, answers each byte as a request, sleeps where there is nothing; never ends.
  * @param leads it polls the request set when it has nothing else to do
+ * @param resets clients may reset their connections; looked for only then, since each look is a step
  * @param polling instead of sleeping it asks again, until the last connection is closed
  */
 export function worker(
   model: ModelBoard,
   child: number,
-  { lastRequest = 0, polling = false, leads = false, faults = [] as readonly Fault[] } = {},
+  {
+    lastRequest = 0,
+    polling = false,
+    leads = false,
+    resets = false,
+    faults = [] as readonly Fault[],
+  } = {},
 ): ModelThread<WorkerLocal> {
   const { board, code, signal } = model;
   const late = faults.includes('drains after going idle');
@@ -78,7 +85,7 @@ export function worker(
         board.idle.remove(child);
         return { at: 'loop' };
       case 'claim':
-        return claim(model, child, local.slot, faults);
+        return claim(model, child, local.slot, resets, faults);
       case 'serve':
         return new Owned(model, child, local.owned, lastRequest, faults).serve();
       case 'requeue':
@@ -104,12 +111,13 @@ function claim(
   model: ModelBoard,
   child: number,
   slot: number,
+  resets: boolean,
   faults: readonly Fault[],
 ): WorkerLocal {
   const { board, code } = model;
   for (;;) {
     // Before the word: what was told by then must be in it.
-    const told = model.isResetTold(slot);
+    const told = resets && model.isResetTold(slot);
     const word = board.word(slot);
     if (stateOf(word) !== ConnectionState.queued) return { at: 'loop' };
     if (board.move(slot, word, ConnectionEvent.claim, child) !== Outcome.moved) {

@@ -60,6 +60,9 @@ export class AdoptedServer {
     });
     const { socket } = request;
     Object.assign(socket, { server });
+    // An option of createServer; the request makes its header objects by it when it is asked for them.
+    const { joinDuplicateHeaders } = server as { joinDuplicateHeaders?: boolean };
+    if (joinDuplicateHeaders === true) Object.assign(request, { joinDuplicateHeaders });
     if (server.timeout > 0) socket.setTimeout(server.timeout);
     if (
       server.listenerCount('checkContinue') > 0 &&

@@ -125,6 +125,16 @@ export class ExchangeSocket extends EventEmitter {
   }
 
   /**
+   * Ends the connection, and with it a response that is unfinished. Bytes that are given along are not
+   * sent: what goes over the wire is the response's alone.
+   */
+  end(...parameters: unknown[]): this {
+    const callback = parameters.at(-1);
+    if (typeof callback === 'function') this.once('close', () => callback());
+    return this.destroy();
+  }
+
+  /**
    * Emits `timeout` after so many milliseconds without a read or write; 0 switches it off. The
    * connection's own time limits hold besides.
    */

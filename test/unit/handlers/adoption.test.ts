@@ -160,6 +160,21 @@ describe('adopted servers', () => {
     expect(called).toBe(false);
   });
 
+  it.each([
+    [{}, 'first'],
+    [{ joinDuplicateHeaders: true }, 'first, second'],
+  ])('make headers by the options of createServer: %j', async (options, expected) => {
+    createServer(options, (request, response) =>
+      response.end(request.headers.authorization),
+    ).listen(1);
+    const headers: [string, string][] = [
+      ['Host', 'a'],
+      ['Authorization', 'first'],
+      ['Authorization', 'second'],
+    ];
+    expect((await ask({ headers })).split('\r\n\r\n')[1]).toBe(expected);
+  });
+
   it('emit checkContinue where that is listened to', async () => {
     const server = says('plain').listen(1);
     const expecting: FakeRequest = {

@@ -515,6 +515,8 @@ describe('response', () => {
       (_req, res) => void res.destroy(),
       (req) => void req.destroy(),
       (req) => void req.socket.destroy(),
+      (req) => void req.socket.end(),
+      (req) => void req.socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'),
     ];
     for (const cut of cuts) {
       const events: string[] = [];
@@ -527,6 +529,13 @@ describe('response', () => {
       expect(exchange.aborted).toBe(true);
       expect(events).toEqual(['close']);
     }
+  });
+
+  it('tells who ends the socket when it has closed', async () => {
+    const closed = new Promise<void>((resolve) => {
+      void run((req) => void req.socket.end(resolve));
+    });
+    await closed;
   });
 
   it('reports what the handler throws', async () => {
