@@ -85,7 +85,10 @@ export async function runSoak(options, folder, say, ending) {
     });
     const loadEndedMs = tally.now();
     say('the load has ended; waiting until all has been given back');
-    const after = server.ended === undefined ? await givenBack(server, before, settleMs) : null;
+    const after = await givenBack(server, before, settleMs).catch((error) => {
+      tally.failure('server', error, loadEndedMs);
+      return null;
+    });
     await Promise.all(stops.map((stop) => stop()));
     const output = server.output();
     const end = await server.stop();

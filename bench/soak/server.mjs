@@ -63,6 +63,8 @@ export class SoakServer {
       cwd: folder,
       env: { SOAK_FILES: files },
       keepAllOutput: true,
+      // It serves on while Ctrl-C ends the load.
+      ownGroup: true,
     });
     try {
       await server.#ready();
