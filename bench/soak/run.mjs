@@ -29,13 +29,14 @@ async function warmUp(server, tally, random) {
 
 /** What the server holds once it has come to rest; the last look where it does not within the bound. */
 async function rest(server, before, boundMs) {
-  let now = await holdings(server);
+  let now = null;
   await until(async () => {
     now = await holdings(server);
     return before === null
       ? now.unsettled === 0 && now.connections === 0 && now.children === startServers
       : verdict.settled(before, now);
   }, boundMs);
+  if (now === null) throw new Error('the admin page does not answer');
   return now;
 }
 
