@@ -7,6 +7,7 @@ import { IdleConnections } from './idle.mjs';
 import { closedLoop, kinds } from './kinds.mjs';
 import { rudeKinds } from './rude.mjs';
 import { Clients, every } from './runner.mjs';
+import { startServers } from './server.mjs';
 import { check } from './verdict.mjs';
 
 const reloadEveryMs = 7_000;
@@ -178,7 +179,9 @@ async function idle(run) {
     }
     return children;
   };
-  const watchedFrom = await childrenNow();
+  // Opening them took a child or two more; those go first.
+  const watchedFrom = startServers;
+  await until(async () => (await childrenNow()) === watchedFrom, floorDeadlineMs);
   const firstSample = run.samples.length;
   await lasts(options.durationMs, run.ending);
   const seen = run.samples.slice(firstSample).map(({ workers }) => workers);
