@@ -16,7 +16,7 @@ const setpriv = ['/usr/bin/setpriv', '/bin/setpriv'].find((path) => existsSync(p
 export function start(
   file,
   args,
-  { cwd, env, ipc = false, keepAllOutput = false, inheritOutput = false } = {},
+  { cwd, env, ipc = false, keepAllOutput = false, inheritOutput = false, ownGroup = false } = {},
 ) {
   const [command, commandArgs] =
     setpriv === undefined ? [file, args] : [setpriv, ['--pdeathsig', 'TERM', '--', file, ...args]];
@@ -29,6 +29,8 @@ export function start(
       ...(ipc ? ['ipc'] : []),
     ],
     serialization: 'json',
+    // Ctrl-C goes to all of a group.
+    detached: ownGroup,
   });
   let output = '';
   for (const stream of inheritOutput ? [] : [child.stdout, child.stderr]) {

@@ -78,7 +78,7 @@ export class Connection {
 
   #event(end, what) {
     const left = end - performance.now();
-    if (left <= 0) throw new Failure('deadline', `${what}: nothing for ${deadlineMs / 1000} s`);
+    if (left <= 0) throw new Failure('deadline', `no ${what} within its deadline`);
     return new Promise((resolve) => {
       const timer = setTimeout(resolve, left);
       this.#wake = () => {

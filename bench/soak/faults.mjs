@@ -5,7 +5,7 @@ import { expectStatus, get } from './expect.mjs';
 /** By the route below /fault/. */
 export const faultStatus = { throw: 502, exit: 502, heap: 502, loop: 504 };
 export const faultNames = Object.keys(faultStatus);
-const limitMs = 20_000;
+const limitMs = 60_000;
 
 /** One guilty request on a connection of its own. */
 export async function commitFault(port, name, tally) {

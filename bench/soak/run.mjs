@@ -12,7 +12,7 @@ const sampleEveryMs = 1000;
 const warmUpMs = 1500;
 /** Lengthy workers go when they had nothing to do for a minute. */
 const settleBoundMs = 90_000;
-const settleWithoutLengthyMs = 30_000;
+const settleWithoutLengthyMs = 60_000;
 const maxMarks = 5000;
 
 /** Every kind of work once, so that what is opened once per process is open; then fresh workers. */
@@ -29,13 +29,14 @@ async function warmUp(server, tally, random) {
 
 /** What the server holds once it has come to rest; the last look where it does not within the bound. */
 async function rest(server, before, boundMs) {
-  let now = await holdings(server);
+  let now = null;
   await until(async () => {
     now = await holdings(server);
     return before === null
       ? now.unsettled === 0 && now.connections === 0 && now.children === startServers
       : verdict.settled(before, now);
   }, boundMs);
+  if (now === null) throw new Error('the admin page does not answer');
   return now;
 }
 
@@ -49,7 +50,7 @@ export async function runSoak(options, folder, say, ending) {
   const scenario = scenarios[options.scenario];
   const random = seededRandom(options.seed);
   const server = await SoakServer.start(folder, scenario.directives);
-  let watch = async () => {};
+  const stops = [];
   try {
     const settleMs = options.without.includes('lengthy') ? settleWithoutLengthyMs : settleBoundMs;
     await warmUp(server, new Tally(random), random);
@@ -59,15 +60,15 @@ export async function runSoak(options, folder, say, ending) {
     const marks = [];
     const early = new Promise((resolve) => {
       void ending.then(resolve);
-      watch = every(200, () => server.ended !== undefined && resolve());
+      stops.push(every(200, () => server.ended !== undefined && resolve()));
     });
     let over = false;
     void early.then(() => {
       over = true;
     });
-    const stopSampling = every(sampleEveryMs, () => sampler.sample());
-    const stopTelling = every(30_000, () =>
-      say(`${Math.round(tally.now() / 1000)} s: ${tally.failed} failures`),
+    stops.push(every(sampleEveryMs, () => sampler.sample()));
+    stops.push(
+      every(30_000, () => say(`${Math.round(tally.now() / 1000)} s: ${tally.failed} failures`)),
     );
     say(`${options.scenario}: ${scenario.about}`);
     const own = await scenario.act({
@@ -85,9 +86,11 @@ export async function runSoak(options, folder, say, ending) {
     });
     const loadEndedMs = tally.now();
     say('the load has ended; waiting until all has been given back');
-    const after = server.ended === undefined ? await givenBack(server, before, settleMs) : null;
-    await stopSampling();
-    await stopTelling();
+    const after = await givenBack(server, before, settleMs).catch((error) => {
+      tally.failure('server', error, loadEndedMs);
+      return null;
+    });
+    await Promise.all(stops.map((stop) => stop()));
     const output = server.output();
     const end = await server.stop();
     const loaded = sampler.samples.filter(({ atMs }) => atMs <= loadEndedMs);
@@ -114,7 +117,7 @@ export async function runSoak(options, folder, say, ending) {
       strange: verdict.strangeLines(output).slice(0, 50),
     };
   } finally {
-    await watch();
+    await Promise.all(stops.map((stop) => stop()));
     await server.stop();
   }
 }

@@ -11,7 +11,7 @@ import { payload } from './payload.mjs';
 const cli = fileURLToPath(new URL('../../dist/main/cli.js', import.meta.url));
 const application = fileURLToPath(new URL('application.mjs', import.meta.url));
 const startDeadlineMs = 60_000;
-const restartDeadlineMs = 60_000;
+const restartDeadlineMs = 180_000;
 const stopGraceMs = 40_000;
 /** The admin thread has no part in the load, but the processors in common. */
 const adminDeadlineMs = 10_000;
@@ -63,6 +63,8 @@ export class SoakServer {
       cwd: folder,
       env: { SOAK_FILES: files },
       keepAllOutput: true,
+      // It serves on while Ctrl-C ends the load.
+      ownGroup: true,
     });
     try {
       await server.#ready();

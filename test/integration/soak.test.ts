@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
 
 const SOAK = fileURLToPath(new URL('../../bench/soak.mjs', import.meta.url));
-const DEADLINE_MS = 110_000;
+const DEADLINE_MS = 230_000;
 const folder = mkdtempSync(join(tmpdir(), 'hybrid-mpm-soak-test-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -37,10 +37,10 @@ describe('the soak', () => {
       ...['--minutes', '0.25', '--scale', '0.3', '--idle', '200', '--without', 'lengthy'],
       ...['--json', json, '--html', html],
     );
+    expect(code, stdout + stderr).toBe(0);
     const result: Result = JSON.parse(readFileSync(json, 'utf8'));
-    expect(result.failures, stdout + stderr).toEqual([]);
+    expect(result.failures).toEqual([]);
     expect(result.checks.filter(({ passed }) => !passed)).toEqual([]);
-    expect(code).toBe(0);
     expect(result.samples.length).toBeGreaterThan(3);
     for (const kind of ['light', 'idle', 'streams', 'websockets', 'malformed', 'fault: throw']) {
       expect(result.kinds[kind]?.rounds, kind).toBeGreaterThan(0);
@@ -48,19 +48,19 @@ describe('the soak', () => {
     const page = readFileSync(html, 'utf8');
     expect(page).toContain('<polyline');
     expect(page).not.toMatch(/(?:src|href)=/);
-  }, 120_000);
+  }, 240_000);
 
   it('of faults answers each guilty request, and no other notices', async () => {
     const { code, stdout, stderr } = await soak(
       ...['--only', 'faults', '--count', '8', '--scale', '0.5'],
     );
     expect(code, stdout + stderr).toBe(0);
-    expect(stdout).toMatch(/ok: faults answered 502 or 504 \| +8 \| +8 \|/);
-  }, 120_000);
+    expect(stdout).toMatch(/ok: faults answered 502 or 504 +\| +8 \| +8 \|/);
+  }, 240_000);
 
   it.each([
     [['--only', 'nothing'], 'unknown only "nothing"'],
-    [['--minutes', '-1'], '--minutes must be from 0'],
+    [['--minutes=-1'], '--minutes must be from 0'],
     [['--without', 'light,dark'], 'unknown without "dark"'],
   ])('says what is wrong with %j', async (flags, message) => {
     const { code, stderr } = await soak(...flags);

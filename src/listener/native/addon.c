@@ -67,6 +67,7 @@ static void on_environment_cleanup(napi_async_cleanup_hook_handle handle, void *
   addon->cleaning_up = true;
   // A thread that was ended in the middle of a response has not given these away.
   close_held_descriptors(addon);
+  memory_release(addon);
   if (addon->open_watches == 0) {
     watch_cleanup_finished(addon);
     return;
@@ -75,7 +76,6 @@ static void on_environment_cleanup(napi_async_cleanup_hook_handle handle, void *
 }
 
 void watch_cleanup_finished(addon_t *addon) {
-  // The references to attached memory belong to the environment and go with it.
   napi_remove_async_cleanup_hook(addon->cleanup);
   free(addon);
 }

@@ -67,6 +67,9 @@ void hold_descriptor(addon_t *addon, int fd);
 void forget_descriptor(addon_t *addon, int fd);
 void close_held_descriptors(addon_t *addon);
 
+// A reference outlives its environment unless it is deleted: at its end too, and before Node's own.
+void memory_release(addon_t *addon);
+
 void memory_register(napi_env env, napi_value exports);
 void epoll_register(napi_env env, napi_value exports);
 void file_register(napi_env env, napi_value exports);

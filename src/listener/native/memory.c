@@ -37,6 +37,14 @@ static napi_value attach(napi_env env, napi_callback_info info) {
   return call_return(&call, 0);
 }
 
+void memory_release(addon_t *addon) {
+  for (int index = 0; index < MAX_REGIONS; index++) {
+    region_t *region = &addon->regions[index];
+    if (region->keep_alive != NULL) napi_delete_reference(addon->env, region->keep_alive);
+    *region = (region_t){.base = NULL};
+  }
+}
+
 void memory_register(napi_env env, napi_value exports) {
   define_function(env, exports, "attach", attach);
   define_constant(env, exports, "regionBoard", REGION_BOARD);

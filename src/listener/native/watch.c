@@ -125,7 +125,7 @@ static napi_value watch_start(napi_env env, napi_callback_info info) {
 
 void watch_close_all(addon_t *addon) {
   for (int index = 0; index < MAX_WATCHES; index++) {
-    if (addon->watches[index] != NULL) watch_close(addon->watches[index]);
+    if (addon->watches[index] != NULL) watch_end(addon->env, addon->watches[index]);
   }
 }
 
