@@ -3,7 +3,8 @@
  *
  * Role: takes each of them back. A request whose answer had not begun gets an honest one, 504 where its
  * deadline is over and 502 otherwise, and the client time to read it; any other connection is closed.
- * Thread: the listener's, and only when the child's thread is gone: nobody else writes these slots then.
+ * Thread: the listener's, and only when the child's thread is gone: nobody else writes these slots then,
+ * but a leading worker may still set a flag in their state words.
  */
 import { elapsedTicks, nowTicks } from '../scoreboard/clock.ts';
 import { AnswerPhase, CHILD, CloseReason, HTTP_PROTOCOL, SLOT } from '../scoreboard/layout.ts';
@@ -11,6 +12,7 @@ import { countRequest, NO_SERIES } from '../scoreboard/request-counters.ts';
 import { requestLine } from '../scoreboard/request-line.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';
 import { ConnectionEvent } from '../scoreboard/states.ts';
+import { ownerOf } from '../scoreboard/transition.ts';
 import type { Closer } from './closer.ts';
 
 /** A request that ended with its child. */
@@ -60,16 +62,28 @@ export class Orphans {
       const { answer } = ConnectionEvent;
       const reason = status === 504 ? CloseReason.deadline : CloseReason.childDied;
       const took = elapsedTicks(board.slot(slot, SLOT.requestSinceTicks), nowTicks());
-      if (this.#closer.linger(slot, word, answer, reason, status)) {
+      const linger = (seen: number) => this.#closer.linger(slot, seen, answer, reason, status);
+      if (this.#move(child, slot, word, linger)) {
         this.#count(slot, line, status, Math.max(0, took));
       }
       return { request, running, status };
     }
     if (phase !== AnswerPhase.none) this.onCut(slot);
-    this.#closer.close(slot, word, ConnectionEvent.childDied, CloseReason.childDied);
+    const { childDied } = ConnectionEvent;
+    const close = (seen: number) =>
+      this.#closer.close(slot, seen, childDied, CloseReason.childDied);
+    this.#move(child, slot, word, close);
     if (phase === AnswerPhase.none) return null;
     board.addToChild(board.listenerCounters, CHILD.aborted, 1);
     return { request, running, status: 0 };
+  }
+
+  /** Tries until no flag comes between; false: somebody has taken it from the child before. */
+  #move(child: number, slot: number, word: number, move: (seen: number) => boolean): boolean {
+    for (let seen = word; ownerOf(seen) === child; seen = this.#board.word(slot)) {
+      if (move(seen)) return true;
+    }
+    return false;
   }
 
   #count(slot: number, line: string, status: number, tookMs: number): void {

@@ -59,6 +59,7 @@ export async function observedServer(options: ObservedOptions): Promise<Observed
     listener: typeof import('../../src/listener/listener.ts');
     children: typeof import('../../src/main/children/children.ts');
     listens: typeof import('../../src/main/adopted-listens.ts');
+    buffers: typeof import('../../src/main/shared-buffers.ts');
     scoreboard: typeof import('../../src/scoreboard/scoreboard.ts');
     layout: typeof import('../../src/scoreboard/layout.ts');
   };
@@ -67,6 +68,7 @@ export async function observedServer(options: ObservedOptions): Promise<Observed
   const { Listener } = await dist<Modules['listener']>('listener/listener.js');
   const { Children, childSlotsFor } = await dist<Modules['children']>('main/children/children.js');
   const { AdoptedListens } = await dist<Modules['listens']>('main/adopted-listens.js');
+  const { SharedBuffers } = await dist<Modules['buffers']>('main/shared-buffers.js');
   const { Scoreboard } = await dist<Modules['scoreboard']>('scoreboard/scoreboard.js');
   const { HEADER, Phase } = await dist<Modules['layout']>('scoreboard/layout.js');
   const { workers = 2, extendedStatus = true } = options;
@@ -96,6 +98,7 @@ export async function observedServer(options: ObservedOptions): Promise<Observed
     entry: fileURLToPath(new URL(`../fixtures/${options.entry}`, import.meta.url)),
     script: null,
     listens: new AdoptedListens(listener, [...listener.addresses]),
+    shared: new SharedBuffers(),
     worker: { ...WORKER, ...options.worker },
     startServers: workers,
     minSpareThreads: 1,
