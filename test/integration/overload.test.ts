@@ -103,8 +103,6 @@ describe('a request that waits for a worker', () => {
     expect(refused.headers.get('connection')).toBe('close');
     await waiting.ended();
     waiting.close();
-    // Its ticket counts for nothing any more, although the worker is still busy.
-    expect(await metric('mpm_queue_length')).toBe(0);
     expect((await busy.response()).status).toBe(200);
     const next = await open(port);
     next.send(get('/'));
@@ -118,6 +116,21 @@ describe('a request that waits for a worker', () => {
       (found) => found !== undefined,
     );
     expect(line).toContain('"-" 503');
+  });
+
+  it('for too long leaves no ticket that counts, although the worker is still busy', async () => {
+    const { port } = await start(...ONE, '--queue-timeout=1s');
+    const [busy, waiting] = [await open(port), await open(port)];
+    busy.send(get('/burn?ms=3000'));
+    await eventually(
+      () => metric('mpm_connections{state="processing"}'),
+      (count) => count === 1,
+    );
+    waiting.send(get('/'));
+    expect((await waiting.response('GET', 2_500)).status).toBe(503);
+    expect(await metric('mpm_queue_length')).toBe(0);
+    expect((await busy.response()).status).toBe(200);
+    for (const client of [busy, waiting]) client.close();
   });
 
   it('is served, however late, where a worker has read some of it', async () => {

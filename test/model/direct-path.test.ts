@@ -72,6 +72,8 @@ function directPath(code: OpenCode, size: Size): Model {
     threads.push(client(model, slot, { bytes: requests, finishes: false }));
   }
   return {
+    // The largest size that is gone through has some millions.
+    maxStates: 12_000_000,
     memory: model.memory,
     threads,
     guards: model.guards(threadOfChild),

@@ -15,7 +15,7 @@ interface Bug {
   readonly name: string;
   readonly mutations: readonly Mutation[];
   readonly found: RegExp;
-  /** The first seed to be tried; from 1 on, this one took about 700,000 steps. */
+  /** The first seed to be tried; from 1 on, this one took about 7,100,000 steps. */
   readonly first?: number;
   /** A world in which it does not take long. */
   readonly given?: Partial<WorldOptions>;
@@ -33,7 +33,7 @@ const bugs: readonly Bug[] = [
   if (!board.handback.push(slot)) throw new Error('handback ring is full');`,
       },
     ],
-    found: /^everybody sleeps .* waits to be closed/,
+    found: /^everybody sleeps .* (waits to be closed|has an end or bytes that nobody sees)/,
   },
   {
     name: 'a double close: at once, and again at the end of the batch',
@@ -85,7 +85,7 @@ const bugs: readonly Bug[] = [
       { file: 'listener/listener', text: '        sleepers.look();\n', becomes: '' },
     ],
     found: /sleeps and is not among the idle/,
-    first: 12,
+    first: 123,
     given: {
       workers: 1,
       connectionSlots: 64,

@@ -11,10 +11,18 @@ export interface ChunkedLimits {
   readonly extension: number;
   /** Bytes of the trailer section, its line ends included but for the last. */
   readonly trailer: number;
+  /** Trailer fields; Infinity where it is left out. */
+  readonly fields?: number;
 }
 
 export type ChunkedResult =
-  | { readonly kind: 'complete'; readonly payload: string; readonly end: number }
+  | {
+      readonly kind: 'complete';
+      readonly payload: string;
+      /** Field lines as they came, without their ends. */
+      readonly trailers: readonly string[];
+      readonly end: number;
+    }
   | { readonly kind: 'incomplete'; readonly payload: string }
   | {
       readonly kind: 'refused';
@@ -53,12 +61,13 @@ export function plainChunked(text: string, limits: ChunkedLimits): ChunkedResult
     if (!(error instanceof Refused)) throw error;
     return { kind: 'refused', payload, at, status: error.status, error: error.message };
   }
-  return { kind: 'complete', payload: body.payload, end: body.at };
+  return { kind: 'complete', payload: body.payload, trailers: body.trailers, end: body.at };
 }
 
 class Body {
   payload = '';
   at = 0;
+  readonly trailers: string[] = [];
   readonly #text: string;
   readonly #limits: ChunkedLimits;
 
@@ -171,14 +180,19 @@ class Body {
       this.at++;
     };
     while (this.#next() !== '\r') {
+      const line = this.at;
       accept(TOKEN_CHARACTER);
       while (this.#next() !== ':') accept(TOKEN_CHARACTER);
       accept(/^:$/);
       while (this.#next() !== '\r') accept(TEXT_CHARACTER);
+      this.trailers.push(this.#text.slice(line, this.at));
       accept(/^\r$/);
       accept(/^\n$/);
     }
     this.at++;
     this.#expect('\n', 'invalid-trailer');
+    if (this.trailers.length > (this.#limits.fields ?? Number.POSITIVE_INFINITY)) {
+      throw new Refused(431, 'too-many-trailers');
+    }
   }
 }

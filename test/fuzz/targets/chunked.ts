@@ -64,7 +64,8 @@ export const chunked: FuzzTarget<ChunkedInput> = {
 
   check(input: ChunkedInput): string {
     const plain = plainChunked(input.text, LIMITS[input.limits]);
-    const expected = JSON.stringify(plain);
+    // The decoder leaves trailers where they are; the stream's target compares them.
+    const expected = JSON.stringify({ ...plain, trailers: undefined });
     for (const cuts of [[], input.cuts]) {
       const answer = JSON.stringify(decoded(input, cuts));
       must(

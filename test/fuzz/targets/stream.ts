@@ -16,7 +16,7 @@ interface StreamInput {
 }
 
 const LIMITS = { requestLine: 200, fieldSize: 200, fields: 12 };
-const BODY_LIMITS = { extension: 64, trailer: 64 };
+const BODY_LIMITS = { extension: 64, trailer: 64, fields: LIMITS.fields };
 
 const FRAMING = [
   ...['Content-Length: 5', 'Content-Length: 0', 'Content-Length: 43', 'Transfer-Encoding: chunked'],
@@ -69,6 +69,7 @@ function plainTrace(text: string): string[] {
       if (body.payload !== '') lines.push(`payload ${shown(body.payload)}`);
       if (body.kind === 'refused') return [...lines, `refused ${body.status} ${body.error}`];
       if (body.kind === 'incomplete') return [...lines, 'incomplete body'];
+      for (const field of body.trailers) lines.push(...trailerLine(field));
       at += body.end;
     } else {
       const length = Math.max(0, head.contentLength);
@@ -80,6 +81,13 @@ function plainTrace(text: string): string[] {
     if (!head.keepAlive) return [...lines, ...unread(text.length - at)];
   }
   return lines;
+}
+
+/** None for a field that means nothing behind the content; the grammar makes one of those. */
+function trailerLine(field: string): string[] {
+  const [, name, value] = /^([^:]*):[ \t]*(.*?)[ \t]*$/s.exec(field) as RegExpExecArray;
+  const forbidden = /^(?:content-length|transfer-encoding|host|trailer|te|connection)$/i;
+  return forbidden.test(name as string) ? [] : [`trailer ${name}: ${shown(value as string)}`];
 }
 
 const unread = (bytes: number): string[] => (bytes === 0 ? [] : [`unread ${bytes} bytes`]);

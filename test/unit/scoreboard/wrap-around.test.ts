@@ -137,6 +137,7 @@ describe('an upload of more than 2 GiB', () => {
     const reader = new RequestReader({
       board,
       native: { recv: () => 1000 },
+      options: { limitRequestFields: 100, limitRequestFieldSize: 8190 },
       add: () => {},
       addToSlot: () => {},
       now: 0,
