@@ -1,17 +1,19 @@
 /**
  * A child's inbox: suspended connections whose socket is ready, linked through their slots.
  *
- * Role: the listener pushes, the one child takes everything at once. A connection is in at most one
+ * Role: whoever polls pushes, the one child takes everything at once. A connection is in at most one
  * inbox, once, because only the move suspended -> resuming puts it there; so nothing can overflow, and
- * taking all at once leaves no entry that could be reused under a reader (no ABA).
- * Thread: push by the listener, take by the child (or by the listener once that child is dead).
+ * taking all at once leaves no entry that could be reused under a reader (no ABA). The exception: a leader
+ * that stands still between that move and its push, for as long as the child takes to die and be buried,
+ * pushes a slot into the inbox of the child that comes after. It is passed over there.
+ * Thread: push by the listener or the leader, take by the child (or by the listener once that child is dead).
  */
 import { CHILD, SLOT } from './layout.ts';
 import type { Scoreboard } from './scoreboard.ts';
 
 export const NOBODY = -1;
 
-/** Listener only, right after the move to resuming. */
+/** By whoever has made the move to resuming, right after it. */
 export function pushInbox(board: Scoreboard, child: number, slot: number): void {
   const index = board.childIndex(child) + (CHILD.inbox.offset >> 2);
   let first = Atomics.load(board.words, index);
