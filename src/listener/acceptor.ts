@@ -7,7 +7,8 @@
  * Thread: the listener's.
  */
 import { microsecondsOf, nowTicks } from '../scoreboard/clock.ts';
-import { ACCEPT_ERRNOS, HEADER, SLOT } from '../scoreboard/layout.ts';
+import { ACCEPT_ERRNOS } from '../scoreboard/codes.ts';
+import { HEADER, SLOT } from '../scoreboard/layout.ts';
 import { Call } from '../scoreboard/notices.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';
 import { ConnectionEvent } from '../scoreboard/states.ts';

@@ -6,8 +6,9 @@
  * Thread: the listener's.
  */
 import { agedTicks, elapsedTicks, nowTicks } from '../scoreboard/clock.ts';
+import { CloseReason, RestFlag } from '../scoreboard/codes.ts';
 import { observeHeader } from '../scoreboard/histograms.ts';
-import { CloseReason, HEADER, HTTP_PROTOCOL, RestFlag, SLOT } from '../scoreboard/layout.ts';
+import { HEADER, HTTP_PROTOCOL, SLOT } from '../scoreboard/layout.ts';
 import { countRequest, NO_SERIES } from '../scoreboard/request-counters.ts';
 import { FilePart } from '../scoreboard/rest.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';

@@ -9,7 +9,8 @@
  */
 import { Aborted } from '../scoreboard/aborted.ts';
 import { microsecondsOf, monotonicOf, nowTicks, ticksOf } from '../scoreboard/clock.ts';
-import { CHILD, CloseReason, HEADER, HTTP_PROTOCOL, RestFlag, SLOT } from '../scoreboard/layout.ts';
+import { CloseReason, RestFlag } from '../scoreboard/codes.ts';
+import { CHILD, HEADER, HTTP_PROTOCOL, SLOT } from '../scoreboard/layout.ts';
 import { countRequest } from '../scoreboard/request-counters.ts';
 import { FILE_SHRANK, FilePart, NOT_SAMPLED } from '../scoreboard/rest.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';

@@ -10,7 +10,8 @@
  * second one has to find the same child in the same life, at the same turn, with the same request.
  */
 import { elapsedTicks, nowTicks } from '../scoreboard/clock.ts';
-import { AnswerPhase, CHILD, ExitReason, SLOT } from '../scoreboard/layout.ts';
+import { AnswerPhase, ExitReason } from '../scoreboard/codes.ts';
+import { CHILD, SLOT } from '../scoreboard/layout.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';
 import { incarnationOf, ownerOf } from '../scoreboard/transition.ts';
 import { type Signal, wakeChild } from '../scoreboard/wake.ts';

@@ -6,7 +6,8 @@
  * Thread: the listener's.
  */
 import { elapsedTicks, nowTicks } from '../scoreboard/clock.ts';
-import { CHILD, CloseReason, SLOT } from '../scoreboard/layout.ts';
+import { CloseReason } from '../scoreboard/codes.ts';
+import { CHILD, SLOT } from '../scoreboard/layout.ts';
 import { countRequest, NO_SERIES } from '../scoreboard/request-counters.ts';
 import { requestLine } from '../scoreboard/request-line.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';

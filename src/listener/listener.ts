@@ -10,17 +10,10 @@
 import type { Aborted } from '../scoreboard/aborted.ts';
 import { revokeAssignments } from '../scoreboard/assignment.ts';
 import { nowTicks, ticksOf } from '../scoreboard/clock.ts';
+import { ChildStatus, CloseReason, type ExitReason, Phase } from '../scoreboard/codes.ts';
 import { observeHeader } from '../scoreboard/histograms.ts';
 import { takeInbox } from '../scoreboard/inbox.ts';
-import {
-  CHILD,
-  ChildStatus,
-  CloseReason,
-  type ExitReason,
-  HEADER,
-  Phase,
-  SLOT,
-} from '../scoreboard/layout.ts';
+import { CHILD, HEADER, SLOT } from '../scoreboard/layout.ts';
 import { inheritLead } from '../scoreboard/leader.ts';
 import { type Call, Notified, notify } from '../scoreboard/notices.ts';
 import type { Pool } from '../scoreboard/pool.ts';

@@ -7,7 +7,8 @@
  * but a leading worker may still set a flag in their state words.
  */
 import { elapsedTicks, nowTicks } from '../scoreboard/clock.ts';
-import { AnswerPhase, CHILD, CloseReason, HTTP_PROTOCOL, SLOT } from '../scoreboard/layout.ts';
+import { AnswerPhase, CloseReason } from '../scoreboard/codes.ts';
+import { CHILD, HTTP_PROTOCOL, SLOT } from '../scoreboard/layout.ts';
 import { countRequest, NO_SERIES } from '../scoreboard/request-counters.ts';
 import { requestLine } from '../scoreboard/request-line.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';

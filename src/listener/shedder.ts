@@ -7,7 +7,8 @@
  * wins the compare-and-swap has it.
  */
 import { elapsedTicks, ticksOf } from '../scoreboard/clock.ts';
-import { CloseReason, SLOT } from '../scoreboard/layout.ts';
+import { CloseReason } from '../scoreboard/codes.ts';
+import { SLOT } from '../scoreboard/layout.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';
 import { ConnectionEvent, ConnectionState } from '../scoreboard/states.ts';
 import { incarnationOf, stateOf } from '../scoreboard/transition.ts';

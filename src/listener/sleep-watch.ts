@@ -6,7 +6,8 @@
  * of the application's, or behind an `await`) looks the same; the signal costs it one turn in vain.
  * Thread: the listener's.
  */
-import { CHILD, ChildStatus, HEADER } from '../scoreboard/layout.ts';
+import { ChildStatus } from '../scoreboard/codes.ts';
+import { CHILD, HEADER } from '../scoreboard/layout.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';
 import { hasWaiting, type Signal } from '../scoreboard/wake.ts';
 

@@ -8,7 +8,8 @@
  * Thread: the listener's.
  */
 import { elapsedTicks, ticksOf } from '../scoreboard/clock.ts';
-import { CloseReason, HTTP_PROTOCOL, ReadPhase, SLOT } from '../scoreboard/layout.ts';
+import { CloseReason, ReadPhase } from '../scoreboard/codes.ts';
+import { HTTP_PROTOCOL, SLOT } from '../scoreboard/layout.ts';
 import { Call } from '../scoreboard/notices.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';
 import { ConnectionEvent, ConnectionState } from '../scoreboard/states.ts';

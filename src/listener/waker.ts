@@ -7,7 +7,8 @@
  * than it was expected to be is put right by the listener, which looks again after a millisecond.
  * Thread: the listener, or the worker that leads.
  */
-import { CHILD, ChildStatus } from '../scoreboard/layout.ts';
+import { ChildStatus } from '../scoreboard/codes.ts';
+import { CHILD } from '../scoreboard/layout.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';
 import { type Signal, TOLERATED_WAIT_US, wakeLowestIdle } from '../scoreboard/wake.ts';
 

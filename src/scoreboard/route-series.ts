@@ -6,6 +6,7 @@
  * the same time; a reader adds such sets up. What finds no room counts in a last set of its status class.
  * Thread: workers and the listener count, each in a record of its own; any thread reads. One object each.
  */
+import { SeriesState } from './codes.ts';
 import {
   type Dimensions,
   DURATION_BUCKETS_MS,
@@ -19,7 +20,6 @@ import {
   SERIES_BYTES,
   SERIES_COUNTS,
   SERIES_COUNTS_BYTES,
-  SeriesState,
 } from './layout.ts';
 
 /** Methods that are told apart; the others are `other`. RFC 9110, section 9.3, and RFC 5789. */

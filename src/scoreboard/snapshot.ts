@@ -7,24 +7,26 @@
  * Thread: any; in the server the admin thread. May not: write, or ask another thread for anything.
  */
 import { agedTicks, elapsedTicks, nowTicks, untilTicks } from './clock.ts';
-import type { OpenStateName } from './connection-rows.ts';
-import { type HistogramCounts, readHistograms } from './histograms.ts';
 import {
   ACCEPT_ERRNOS,
-  CHILD,
   ChildStatus,
   CloseReason,
   CullReason,
-  DURATION_BUCKETS_MS,
   ExitReason,
+  Phase,
+  SpawnReason,
+} from './codes.ts';
+import type { OpenStateName } from './connection-rows.ts';
+import { type HistogramCounts, readHistograms } from './histograms.ts';
+import {
+  CHILD,
+  DURATION_BUCKETS_MS,
   type Field,
   HEADER,
   type HistogramName,
   MAX_SESSION_PROTOCOLS,
   MAX_SESSION_STATES,
-  Phase,
   SLOT,
-  SpawnReason,
 } from './layout.ts';
 import { leaderOf } from './leader.ts';
 import type { RequestRow } from './request-records.ts';

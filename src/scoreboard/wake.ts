@@ -7,7 +7,8 @@
  * took the bit writes the eventfd, so a sleeping worker is signalled exactly once.
  * Thread: any.
  */
-import { CHILD, ChildCommand, HEADER } from './layout.ts';
+import { ChildCommand } from './codes.ts';
+import { CHILD, HEADER } from './layout.ts';
 import { leaderOf } from './leader.ts';
 import type { Pool } from './pool.ts';
 import type { Scoreboard } from './scoreboard.ts';

@@ -6,7 +6,8 @@
  */
 import { parentPort, threadId } from 'node:worker_threads';
 import { loadNative, type Native } from '../listener/native.ts';
-import { CHILD, ChildStatus, type ExitReason } from '../scoreboard/layout.ts';
+import { ChildStatus, type ExitReason } from '../scoreboard/codes.ts';
+import { CHILD } from '../scoreboard/layout.ts';
 import { Scoreboard, type SharedScoreboard } from '../scoreboard/scoreboard.ts';
 import { AdoptedServers } from './adoption/adopted-servers.ts';
 import { askToListen } from './adoption/ask-main.ts';

@@ -10,7 +10,8 @@
 import { performance } from 'node:perf_hooks';
 import { Aborted } from '../scoreboard/aborted.ts';
 import { monotonicOf, performanceOf, ticksOf } from '../scoreboard/clock.ts';
-import { AnswerPhase, CHILD, RestFlag, SLOT } from '../scoreboard/layout.ts';
+import { AnswerPhase, RestFlag } from '../scoreboard/codes.ts';
+import { CHILD, SLOT } from '../scoreboard/layout.ts';
 import { FLAG_END, FLAG_HANGUP } from '../scoreboard/transition.ts';
 import { Answered } from './answered.ts';
 import type { WorkerContext } from './context.ts';

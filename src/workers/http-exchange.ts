@@ -7,7 +7,8 @@
  * May not: move the state word or close; it asks its `ResponseCourse`, which knows what comes next.
  */
 import { Region } from '../listener/native.ts';
-import { Phase, SLOT } from '../scoreboard/layout.ts';
+import { Phase } from '../scoreboard/codes.ts';
+import { SLOT } from '../scoreboard/layout.ts';
 import { unspill } from '../scoreboard/rest.ts';
 import type { WorkerContext } from './context.ts';
 import type { AbortReason, Exchange, FieldTable, Forwarded } from './exchange.ts';

@@ -10,7 +10,8 @@
  */
 import { EEXIST, type Native } from '../listener/native.ts';
 import { elapsedTicks, microsecondsOf, nowTicks, ticksOf } from '../scoreboard/clock.ts';
-import { AnswerPhase, HEADER, SLOT } from '../scoreboard/layout.ts';
+import { AnswerPhase } from '../scoreboard/codes.ts';
+import { HEADER, SLOT } from '../scoreboard/layout.ts';
 import { SOURCE_TOKEN } from '../scoreboard/rest.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';
 import { ConnectionEvent, ConnectionState } from '../scoreboard/states.ts';

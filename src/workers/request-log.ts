@@ -6,7 +6,8 @@
  * Thread: one worker.
  */
 import type { Aborted } from '../scoreboard/aborted.ts';
-import { CHILD, ChildCommand, SLOT } from '../scoreboard/layout.ts';
+import { ChildCommand } from '../scoreboard/codes.ts';
+import { CHILD, SLOT } from '../scoreboard/layout.ts';
 import type { LogRings } from '../scoreboard/log-rings.ts';
 import { wakeLowestIdle } from '../scoreboard/wake.ts';
 import { completeLine, linePrefix, requestLineParts } from './access-log/format.ts';

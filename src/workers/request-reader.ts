@@ -10,7 +10,8 @@ import { performance } from 'node:perf_hooks';
 
 import { EAGAIN, Region } from '../listener/native.ts';
 import { ticksOf } from '../scoreboard/clock.ts';
-import { CHILD, ReadPhase, SLOT } from '../scoreboard/layout.ts';
+import { ReadPhase } from '../scoreboard/codes.ts';
+import { CHILD, SLOT } from '../scoreboard/layout.ts';
 import { firstLine } from '../scoreboard/request-line.ts';
 import type { WorkerContext } from './context.ts';
 import { ChunkedDecoder } from './http1/chunked-decoder.ts';

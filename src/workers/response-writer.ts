@@ -7,7 +7,8 @@
  */
 import { writeSync } from 'node:fs';
 import { EAGAIN, Region } from '../listener/native.ts';
-import { AnswerPhase, CHILD, RestFlag, SLOT } from '../scoreboard/layout.ts';
+import { AnswerPhase, RestFlag } from '../scoreboard/codes.ts';
+import { CHILD, SLOT } from '../scoreboard/layout.ts';
 import { FILE_SHRANK, FilePart, reserveSpill, unspill } from '../scoreboard/rest.ts';
 import { BLOCK_BYTES } from './block-pool.ts';
 import { type Corked, OUT_BYTES, type WorkerContext } from './context.ts';

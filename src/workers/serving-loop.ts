@@ -11,16 +11,10 @@ import { performance } from 'node:perf_hooks';
 import { SHORT_SLICE_US, WatchAnswer } from '../listener/native.ts';
 import { assign, closeAssignments, takeAssigned } from '../scoreboard/assignment.ts';
 import { microsecondsOf } from '../scoreboard/clock.ts';
+import { ChildCommand, ChildStatus, ExitReason } from '../scoreboard/codes.ts';
 import { observeChild } from '../scoreboard/histograms.ts';
 import { NOBODY, nextInInbox, takeInbox } from '../scoreboard/inbox.ts';
-import {
-  CHILD,
-  ChildCommand,
-  ChildStatus,
-  ExitReason,
-  type Field,
-  SLOT,
-} from '../scoreboard/layout.ts';
+import { CHILD, type Field, SLOT } from '../scoreboard/layout.ts';
 import type { Pool } from '../scoreboard/pool.ts';
 import { ConnectionEvent, ConnectionState } from '../scoreboard/states.ts';
 import {

@@ -7,7 +7,8 @@
  * goes to the listener. What is to be sent and counted has been when it is given up.
  */
 import { EAGAIN } from '../listener/native.ts';
-import { ReadPhase, RestFlag, SLOT } from '../scoreboard/layout.ts';
+import { ReadPhase, RestFlag } from '../scoreboard/codes.ts';
+import { SLOT } from '../scoreboard/layout.ts';
 import { NOT_SAMPLED } from '../scoreboard/rest.ts';
 import { ConnectionEvent } from '../scoreboard/states.ts';
 import { FLAG_END, FLAG_HANGUP } from '../scoreboard/transition.ts';

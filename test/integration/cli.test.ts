@@ -105,7 +105,7 @@ describe('check-config', () => {
     const prefix = 'hybrid-mpm: ERR_MPM_DIRECTIVE: ';
     expect(lines(stderr)).toEqual([
       expect.stringMatching(/timeout = "soon" \(file \S+bad\.json\): must be a time/),
-      expect.stringMatching(/lengthy = "\/s" \(file \S+bad\.json\): comes with a later release/),
+      expect.stringMatching(/lengthy = "\/s" \(file \S+bad\.json\): is said by the entry/),
       `${prefix}environment HYBRID_MPM_KEEPALIVE: unknown directive, did you mean HYBRID_MPM_KEEP_ALIVE?`,
       `${prefix}startServers = "9" (flag --start-servers): startServers (9) must be at most maxRequestWorkers (8)`,
     ]);

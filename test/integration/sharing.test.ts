@@ -50,6 +50,8 @@ describe('a buffer', () => {
     await eventually(
       () => statusOf(server as ServerProcess),
       (status) => Number(status.get('MpmChildExitsMaxConnections')) >= 2,
+      // Replacements rest for four times what a start takes.
+      25_000,
     );
     server.process.kill('SIGUSR2');
     await eventually(

@@ -1,6 +1,7 @@
 // Requests given to an idle worker: each is served once, whether that one sleeps, is awake again or ends.
 import { describe, expect, it } from 'vitest';
-import { CHILD, ChildCommand } from '../../src/scoreboard/layout.ts';
+import { ChildCommand } from '../../src/scoreboard/codes.ts';
+import { CHILD } from '../../src/scoreboard/layout.ts';
 import { explore, forbid, type Model, type ModelThread, tellSize } from '../support/explorer.ts';
 import { ModelBoard } from '../support/model-board.ts';
 import { type Code, type Mutation, mutated, production } from '../support/production-code.ts';

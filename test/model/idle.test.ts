@@ -1,6 +1,7 @@
 // Sleeping and waking: production goIdle, wakeLowestIdle, wakeChild and the idle bitmap over eventfds.
 import { describe, expect, it } from 'vitest';
-import { CHILD, ChildCommand } from '../../src/scoreboard/layout.ts';
+import { ChildCommand } from '../../src/scoreboard/codes.ts';
+import { CHILD } from '../../src/scoreboard/layout.ts';
 import { ConnectionEvent, ConnectionState } from '../../src/scoreboard/states.ts';
 import { FLAG_HANGUP, flagsOf, Outcome, stateOf } from '../../src/scoreboard/transition.ts';
 import {

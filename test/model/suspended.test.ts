@@ -1,7 +1,8 @@
 // A suspended connection: its socket becomes ready, it times out, or its child goes on by itself, all at
 // once. Production `EventRouter`, `Ownership`, inbox and waking.
 import { describe, expect, it } from 'vitest';
-import { CHILD, ChildCommand } from '../../src/scoreboard/layout.ts';
+import { ChildCommand } from '../../src/scoreboard/codes.ts';
+import { CHILD } from '../../src/scoreboard/layout.ts';
 import { ConnectionEvent, ConnectionState } from '../../src/scoreboard/states.ts';
 import {
   FLAG_END,

@@ -5,7 +5,8 @@
  * While everybody sleeps: nobody sleeps beside something that waits for him. Reads the memory past the
  * operations that threads are interrupted at.
  */
-import { CHILD, ChildCommand, ChildStatus, SLOT } from '../../src/scoreboard/layout.ts';
+import { ChildCommand, ChildStatus } from '../../src/scoreboard/codes.ts';
+import { CHILD, SLOT } from '../../src/scoreboard/layout.ts';
 import { ConnectionState, STATE_NAMES } from '../../src/scoreboard/states.ts';
 import { POLL, Socket } from './sockets.ts';
 import { ensure, Violation } from './violation.ts';

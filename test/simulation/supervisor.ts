@@ -6,7 +6,8 @@
  */
 import type { Listener } from '../../src/listener/listener.ts';
 import type { Native } from '../../src/listener/native.ts';
-import { CHILD, ChildCommand, ChildStatus } from '../../src/scoreboard/layout.ts';
+import { ChildCommand, ChildStatus } from '../../src/scoreboard/codes.ts';
+import { CHILD } from '../../src/scoreboard/layout.ts';
 import type { Scoreboard } from '../../src/scoreboard/scoreboard.ts';
 import type { WorkerOptions } from '../../src/workers/context.ts';
 import { application } from './application.ts';

@@ -5,7 +5,8 @@
  * memory and any native call, and has others go first or the thread die there; moves the clock.
  */
 import type { Listener } from '../../src/listener/listener.ts';
-import { CHILD, HEADER, Phase } from '../../src/scoreboard/layout.ts';
+import { Phase } from '../../src/scoreboard/codes.ts';
+import { CHILD, HEADER } from '../../src/scoreboard/layout.ts';
 import type { Scoreboard } from '../../src/scoreboard/scoreboard.ts';
 import type { WorkerOptions } from '../../src/workers/context.ts';
 import { Client } from './client.ts';

@@ -1,6 +1,7 @@
 // Snapshots under real threads: everything changes while they are taken, and none shows what never was.
 import { expect, it } from 'vitest';
-import { CHILD, ChildStatus, HEADER } from '../../src/scoreboard/layout.ts';
+import { ChildStatus } from '../../src/scoreboard/codes.ts';
+import { CHILD, HEADER } from '../../src/scoreboard/layout.ts';
 import { Scoreboard } from '../../src/scoreboard/scoreboard.ts';
 import { readSeries, takeSnapshot } from '../../src/scoreboard/snapshot.ts';
 import { runThreads, total } from './threads.ts';

@@ -2,7 +2,8 @@
 // protocol at small sizes; this proves that compiled code on this machine keeps to them.
 import { describe, expect, it } from 'vitest';
 import { Bitmap } from '../../src/scoreboard/bitmap.ts';
-import { CHILD, ChildStatus, HEADER } from '../../src/scoreboard/layout.ts';
+import { ChildStatus } from '../../src/scoreboard/codes.ts';
+import { CHILD, HEADER } from '../../src/scoreboard/layout.ts';
 import { Scoreboard } from '../../src/scoreboard/scoreboard.ts';
 import { TicketRing } from '../../src/scoreboard/ticket-ring.ts';
 import { runThreads, total } from './threads.ts';

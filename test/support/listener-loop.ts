@@ -9,7 +9,8 @@
 import type { Native } from '../../src/listener/native.ts';
 import type { ListenerOptions } from '../../src/listener/options.ts';
 import type { Poller } from '../../src/listener/poller.ts';
-import { CHILD, ChildCommand, HEADER } from '../../src/scoreboard/layout.ts';
+import { ChildCommand } from '../../src/scoreboard/codes.ts';
+import { CHILD, HEADER } from '../../src/scoreboard/layout.ts';
 import { type ModelThread, prepare } from './explorer.ts';
 import { type Kept, KeptState } from './kept-state.ts';
 import { BITS, type ModelBoard } from './model-board.ts';

@@ -5,10 +5,10 @@
  * sockets and edge-triggered events, one word each.
  * Thread: tests only.
  */
+import { ChildStatus } from '../../src/scoreboard/codes.ts';
 import {
   CHILD,
   CHILD_BYTES,
-  ChildStatus,
   HEADER,
   HEADER_BYTES,
   SLOT,

@@ -62,6 +62,7 @@ export async function observedServer(options: ObservedOptions): Promise<Observed
     buffers: typeof import('../../src/main/shared-buffers.ts');
     scoreboard: typeof import('../../src/scoreboard/scoreboard.ts');
     layout: typeof import('../../src/scoreboard/layout.ts');
+    codes: typeof import('../../src/scoreboard/codes.ts');
   };
   const { loadNative, Region } = await dist<Modules['native']>('listener/native.js');
   const { EpollPoller } = await dist<Modules['poller']>('listener/poller.js');
@@ -70,7 +71,8 @@ export async function observedServer(options: ObservedOptions): Promise<Observed
   const { AdoptedListens } = await dist<Modules['listens']>('main/adopted-listens.js');
   const { SharedBuffers } = await dist<Modules['buffers']>('main/shared-buffers.js');
   const { Scoreboard } = await dist<Modules['scoreboard']>('scoreboard/scoreboard.js');
-  const { HEADER, Phase } = await dist<Modules['layout']>('scoreboard/layout.js');
+  const { HEADER } = await dist<Modules['layout']>('scoreboard/layout.js');
+  const { Phase } = await dist<Modules['codes']>('scoreboard/codes.js');
   const { workers = 2, extendedStatus = true } = options;
   const native = loadNative();
   const board = Scoreboard.create(

@@ -4,7 +4,8 @@
  * Thread: the admin thread. May not: wait for another thread.
  */
 import type { IncomingMessage } from 'node:http';
-import { HEADER, Phase } from '../../scoreboard/layout.ts';
+import { Phase } from '../../scoreboard/codes.ts';
+import { HEADER } from '../../scoreboard/layout.ts';
 import { createMetrics, type FurtherFamilies } from '../../scoreboard/metrics.ts';
 import type { Scoreboard } from '../../scoreboard/scoreboard.ts';
 import { type Snapshot, takeSnapshot } from '../../scoreboard/snapshot.ts';

@@ -7,8 +7,9 @@
 import type { Native } from '../../listener/native.ts';
 import { openAssignments } from '../../scoreboard/assignment.ts';
 import { nowTicks } from '../../scoreboard/clock.ts';
+import { ChildStatus } from '../../scoreboard/codes.ts';
 import { observeHeader } from '../../scoreboard/histograms.ts';
-import { CHILD, ChildStatus } from '../../scoreboard/layout.ts';
+import { CHILD } from '../../scoreboard/layout.ts';
 import type { Pool } from '../../scoreboard/pool.ts';
 import type { Scoreboard } from '../../scoreboard/scoreboard.ts';
 import type { Child } from './child.ts';

@@ -3,7 +3,7 @@
  *
  * Thread: main; a record and what is read off it.
  */
-import { ExitReason, type SpawnReason } from '../../scoreboard/layout.ts';
+import { ExitReason, type SpawnReason } from '../../scoreboard/codes.ts';
 import type { LoadFailure } from '../../workers/child.ts';
 import type { ThreadLoad } from './threads.ts';
 

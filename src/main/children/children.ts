@@ -8,14 +8,8 @@
 import type { Listener } from '../../listener/listener.ts';
 import type { Native } from '../../listener/native.ts';
 import { elapsedTicks, nowTicks, ticksOf } from '../../scoreboard/clock.ts';
-import {
-  CHILD,
-  ChildCommand,
-  ChildStatus,
-  ExitReason,
-  HEADER,
-  SpawnReason,
-} from '../../scoreboard/layout.ts';
+import { ChildCommand, ChildStatus, ExitReason, SpawnReason } from '../../scoreboard/codes.ts';
+import { CHILD, HEADER } from '../../scoreboard/layout.ts';
 import type { Pool } from '../../scoreboard/pool.ts';
 import type { Scoreboard } from '../../scoreboard/scoreboard.ts';
 import type { ChildMessage, ChildTask, LoadFailure } from '../../workers/child.ts';

@@ -5,7 +5,8 @@
  * Thread: main.
  */
 import { nowTicks } from '../../scoreboard/clock.ts';
-import { type CullReason, HEADER, type SpawnReason } from '../../scoreboard/layout.ts';
+import type { CullReason, SpawnReason } from '../../scoreboard/codes.ts';
+import { HEADER } from '../../scoreboard/layout.ts';
 import type { Scoreboard } from '../../scoreboard/scoreboard.ts';
 
 export function noteSpawn(board: Scoreboard, reason: SpawnReason): void {

@@ -5,7 +5,8 @@
  * the highest slot first, to the last. An application without lengthy requests has none, and no timer.
  * Thread: main. May not: start or end a child by itself.
  */
-import { CHILD, CullReason, SpawnReason } from '../../scoreboard/layout.ts';
+import { CullReason, SpawnReason } from '../../scoreboard/codes.ts';
+import { CHILD } from '../../scoreboard/layout.ts';
 import type { Scoreboard } from '../../scoreboard/scoreboard.ts';
 import { type Child, counts } from './child.ts';
 import { noteCull } from './decisions.ts';

@@ -4,7 +4,7 @@
  * Thread: main; pure functions.
  */
 import type { LostRequest, Orphaned } from '../../listener/orphans.ts';
-import { ExitReason } from '../../scoreboard/layout.ts';
+import { ExitReason } from '../../scoreboard/codes.ts';
 
 export type DeathReason = 'error' | 'out-of-memory' | 'exited' | 'deadline' | 'expired';
 

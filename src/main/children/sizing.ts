@@ -5,7 +5,8 @@
  * children started along the ramp, or the highest idle one let go.
  * Thread: main. May not: start or end a child by itself.
  */
-import { CHILD, CullReason, SpawnReason } from '../../scoreboard/layout.ts';
+import { CullReason, SpawnReason } from '../../scoreboard/codes.ts';
+import { CHILD } from '../../scoreboard/layout.ts';
 import type { Scoreboard } from '../../scoreboard/scoreboard.ts';
 import { type Child, counts, serves } from './child.ts';
 import { noteCull } from './decisions.ts';

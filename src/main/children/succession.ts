@@ -5,7 +5,7 @@
  * lowest slots first; never more at a time than may wait for a successor together.
  * Thread: main; a pure function.
  */
-import { SpawnReason } from '../../scoreboard/layout.ts';
+import { SpawnReason } from '../../scoreboard/codes.ts';
 import { type Child, counts } from './child.ts';
 import { replaceableAtOnce } from './recycling.ts';
 

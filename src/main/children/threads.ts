@@ -8,7 +8,7 @@ import type { EventLoopUtilization } from 'node:perf_hooks';
 import { fileURLToPath } from 'node:url';
 import type { Worker } from 'node:worker_threads';
 import { Piscina } from 'piscina';
-import type { ExitReason } from '../../scoreboard/layout.ts';
+import type { ExitReason } from '../../scoreboard/codes.ts';
 import type { ChildMessage, ChildTask, LoadFailure } from '../../workers/child.ts';
 
 /** How busy a thread's event loop is. Asked from outside: one that is stuck or asleep would not tell. */

@@ -8,7 +8,8 @@
  */
 import { performance } from 'node:perf_hooks';
 import { ticksOf } from '../../scoreboard/clock.ts';
-import { CHILD, Phase, RestFlag, SLOT } from '../../scoreboard/layout.ts';
+import { Phase, RestFlag } from '../../scoreboard/codes.ts';
+import { CHILD, SLOT } from '../../scoreboard/layout.ts';
 import { Call } from '../../scoreboard/notices.ts';
 import { FLAG_END, FLAG_HANGUP } from '../../scoreboard/transition.ts';
 import type { WorkerContext } from '../context.ts';

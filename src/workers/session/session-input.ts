@@ -8,7 +8,8 @@
  */
 import { EAGAIN, Region } from '../../listener/native.ts';
 import { ticksOf } from '../../scoreboard/clock.ts';
-import { CHILD, ReadPhase, SLOT } from '../../scoreboard/layout.ts';
+import { ReadPhase } from '../../scoreboard/codes.ts';
+import { CHILD, SLOT } from '../../scoreboard/layout.ts';
 import type { WorkerContext } from '../context.ts';
 import type { Input } from '../tenure.ts';
 

@@ -6,7 +6,8 @@
  * Thread: a worker that owns the connection, within the call of its handler; nothing of an earlier
  * response may be unsent.
  */
-import { Phase, SLOT } from '../../scoreboard/layout.ts';
+import { Phase } from '../../scoreboard/codes.ts';
+import { SLOT } from '../../scoreboard/layout.ts';
 import type { WorkerContext } from '../context.ts';
 import { takesUpgrades } from '../exchange.ts';
 import type { HttpExchange } from '../http-exchange.ts';

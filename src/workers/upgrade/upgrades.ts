@@ -14,7 +14,8 @@
 import { performance } from 'node:perf_hooks';
 import { Aborted } from '../../scoreboard/aborted.ts';
 import { nowTicks } from '../../scoreboard/clock.ts';
-import { CHILD, Phase, SLOT } from '../../scoreboard/layout.ts';
+import { Phase } from '../../scoreboard/codes.ts';
+import { CHILD, SLOT } from '../../scoreboard/layout.ts';
 import { countRequest, NO_SERIES } from '../../scoreboard/request-counters.ts';
 import { ConnectionEvent } from '../../scoreboard/states.ts';
 import { Outcome } from '../../scoreboard/transition.ts';

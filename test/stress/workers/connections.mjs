@@ -3,8 +3,9 @@
 // Where the board has room for them, workers record requests and an observer reads all there is.
 import { parentPort, workerData } from 'node:worker_threads';
 import { EventRouter, Routed } from '../../../dist/listener/event-router.js';
+import { ChildCommand } from '../../../dist/scoreboard/codes.js';
 import { NOBODY, nextInInbox, takeInbox } from '../../../dist/scoreboard/inbox.js';
-import { CHILD, ChildCommand, HEADER, SLOT } from '../../../dist/scoreboard/layout.js';
+import { CHILD, HEADER, SLOT } from '../../../dist/scoreboard/layout.js';
 import { countRequest } from '../../../dist/scoreboard/request-counters.js';
 import { Scoreboard } from '../../../dist/scoreboard/scoreboard.js';
 import { connectionRows, takeSnapshot } from '../../../dist/scoreboard/snapshot.js';

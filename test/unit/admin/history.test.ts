@@ -1,7 +1,8 @@
 // Rates, quantiles and series out of samples.
 import { describe, expect, it } from 'vitest';
 import { HISTORY_SECONDS, History, quantile, sampleOf } from '../../../src/main/admin/history.ts';
-import { DURATION_BUCKETS_MS, ExitReason, HEADER } from '../../../src/scoreboard/layout.ts';
+import { ExitReason } from '../../../src/scoreboard/codes.ts';
+import { DURATION_BUCKETS_MS, HEADER } from '../../../src/scoreboard/layout.ts';
 import { takeSnapshot } from '../../../src/scoreboard/snapshot.ts';
 import { emptyBoard } from '../../support/status-view.ts';
 

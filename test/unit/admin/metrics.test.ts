@@ -1,14 +1,8 @@
 // The /metrics text, line by line.
 import { beforeAll, describe, expect, it } from 'vitest';
+import { ChildStatus, ExitReason, SpawnReason } from '../../../src/scoreboard/codes.ts';
 import { observeChild, observeHeader } from '../../../src/scoreboard/histograms.ts';
-import {
-  CHILD,
-  ChildStatus,
-  DURATION_BUCKETS_MS,
-  ExitReason,
-  HEADER,
-  SpawnReason,
-} from '../../../src/scoreboard/layout.ts';
+import { CHILD, DURATION_BUCKETS_MS, HEADER } from '../../../src/scoreboard/layout.ts';
 import { createMetrics, formatFor } from '../../../src/scoreboard/metrics.ts';
 import type { RouteSeries } from '../../../src/scoreboard/route-series.ts';
 import { Scoreboard } from '../../../src/scoreboard/scoreboard.ts';

@@ -2,7 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { jsonSchema, statusSchema } from '../../../src/main/admin/schema.ts';
-import { CHILD, ChildStatus } from '../../../src/scoreboard/layout.ts';
+import { ChildStatus } from '../../../src/scoreboard/codes.ts';
+import { CHILD } from '../../../src/scoreboard/layout.ts';
 import { connect, documentOf, emptyBoard, LIMITS } from '../../support/status-view.ts';
 
 describe('the status document', () => {

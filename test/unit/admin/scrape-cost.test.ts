@@ -1,7 +1,8 @@
 // What a scrape of a large server costs: the admin thread must not keep a processor from the others.
 import { describe, expect, it } from 'vitest';
 import { metricsReply } from '../../../src/main/admin/metrics-reply.ts';
-import { CHILD, ChildStatus, HEADER, MAX_SERIES } from '../../../src/scoreboard/layout.ts';
+import { ChildStatus } from '../../../src/scoreboard/codes.ts';
+import { CHILD, HEADER, MAX_SERIES } from '../../../src/scoreboard/layout.ts';
 import { createMetrics } from '../../../src/scoreboard/metrics.ts';
 import type { RouteSeries } from '../../../src/scoreboard/route-series.ts';
 import { Scoreboard } from '../../../src/scoreboard/scoreboard.ts';

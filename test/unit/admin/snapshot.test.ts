@@ -1,7 +1,8 @@
 // Snapshots of a scoreboard whose fields are set by hand, and of one that another thread changes.
 import { Worker } from 'node:worker_threads';
 import { describe, expect, it } from 'vitest';
-import { CHILD, ChildStatus, CloseReason, HEADER, SLOT } from '../../../src/scoreboard/layout.ts';
+import { ChildStatus, CloseReason } from '../../../src/scoreboard/codes.ts';
+import { CHILD, HEADER, SLOT } from '../../../src/scoreboard/layout.ts';
 import { Scoreboard } from '../../../src/scoreboard/scoreboard.ts';
 import { connectionRows, takeSnapshot } from '../../../src/scoreboard/snapshot.ts';
 import { ConnectionEvent, ConnectionState } from '../../../src/scoreboard/states.ts';

@@ -1,6 +1,7 @@
 // ?auto through the rules of the programs that read it, one field at a time.
 import { describe, expect, it } from 'vitest';
-import { CHILD, ChildStatus, HEADER, Phase } from '../../../src/scoreboard/layout.ts';
+import { ChildStatus, Phase } from '../../../src/scoreboard/codes.ts';
+import { CHILD, HEADER } from '../../../src/scoreboard/layout.ts';
 import { takeSnapshot } from '../../../src/scoreboard/snapshot.ts';
 import { ConnectionState } from '../../../src/scoreboard/states.ts';
 import { statusAuto } from '../../../src/scoreboard/status-auto.ts';

@@ -1,6 +1,7 @@
 // The ?auto text as Apache's readers take it apart.
 import { describe, expect, it } from 'vitest';
-import { CHILD, ChildStatus, HEADER } from '../../../src/scoreboard/layout.ts';
+import { ChildStatus } from '../../../src/scoreboard/codes.ts';
+import { CHILD, HEADER } from '../../../src/scoreboard/layout.ts';
 import { Scoreboard } from '../../../src/scoreboard/scoreboard.ts';
 import { takeSnapshot } from '../../../src/scoreboard/snapshot.ts';
 import { ConnectionState } from '../../../src/scoreboard/states.ts';

@@ -6,13 +6,8 @@ import { CONTENT_SECURITY_POLICY, statusModel, statusPage } from '../../../src/m
 import { type PageModel, pageChange } from '../../../src/main/admin/page-diff.ts';
 import { maskTarget, visible } from '../../../src/main/admin/visible.ts';
 import { nowTicks } from '../../../src/scoreboard/clock.ts';
-import {
-  CHILD,
-  ChildStatus,
-  CullReason,
-  HEADER,
-  SpawnReason,
-} from '../../../src/scoreboard/layout.ts';
+import { ChildStatus, CullReason, SpawnReason } from '../../../src/scoreboard/codes.ts';
+import { CHILD, HEADER } from '../../../src/scoreboard/layout.ts';
 import type { Scoreboard } from '../../../src/scoreboard/scoreboard.ts';
 import { ConnectionEvent } from '../../../src/scoreboard/states.ts';
 import { incarnationOf } from '../../../src/scoreboard/transition.ts';

@@ -11,7 +11,7 @@ import {
 } from '../../../src/main/children/policy.ts';
 import { limitForLife, Pace, replaceableAtOnce } from '../../../src/main/children/recycling.ts';
 import { dueForSuccession } from '../../../src/main/children/succession.ts';
-import { SpawnReason } from '../../../src/scoreboard/layout.ts';
+import { SpawnReason } from '../../../src/scoreboard/codes.ts';
 
 const LIMITS: SpawnLimits = {
   startServers: 2,

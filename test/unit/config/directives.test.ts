@@ -443,10 +443,11 @@ describe('names', () => {
   });
 
   it.each([
-    'lengthy',
-    'maxLengthyWorkers',
-  ])('of later releases are refused rather than ignored: %s', async (name) => {
-    expect(await refusal({ [name]: 'on' })).toContain('comes with a later release');
+    ['lengthy', 'export const lengthy'],
+    ['maxLengthyWorkers', 'lengthyWorkers'],
+    ['serverLimit', 'maxRequestWorkers'],
+  ])('that are said another way are refused with that one: %s', async (name, instead) => {
+    expect(await refusal({ [name]: 'on' })).toContain(instead);
   });
 
   it('are either directives or refused, never both', () => {

@@ -1,7 +1,8 @@
 /** Which workers the sweep signals. */
 import { beforeEach, describe, expect, it } from 'vitest';
 import { SleepWatch } from '../../../src/listener/sleep-watch.ts';
-import { CHILD, ChildStatus, HEADER } from '../../../src/scoreboard/layout.ts';
+import { ChildStatus } from '../../../src/scoreboard/codes.ts';
+import { CHILD, HEADER } from '../../../src/scoreboard/layout.ts';
 import { Scoreboard } from '../../../src/scoreboard/scoreboard.ts';
 
 const WAKE_FD = 7;

@@ -1,12 +1,12 @@
 // Durations by method, route and status class: a bounded table that all threads share.
 import { describe, expect, it } from 'vitest';
+import { SeriesState } from '../../../src/scoreboard/codes.ts';
 import {
   CHILD,
   extendedSectionsFor,
   MAX_ROUTE_UNITS,
   MAX_SERIES,
   SERIES_BYTES,
-  SeriesState,
 } from '../../../src/scoreboard/layout.ts';
 import { countRequest, NO_SERIES } from '../../../src/scoreboard/request-counters.ts';
 import { RouteSeries, type SeriesRow } from '../../../src/scoreboard/route-series.ts';

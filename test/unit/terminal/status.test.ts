@@ -13,7 +13,8 @@ import {
   sortedWorkers,
   type View,
 } from '../../../src/main/terminal/view.ts';
-import { CHILD, ChildStatus } from '../../../src/scoreboard/layout.ts';
+import { ChildStatus } from '../../../src/scoreboard/codes.ts';
+import { CHILD } from '../../../src/scoreboard/layout.ts';
 import { connect, documentOf, emptyBoard, FIGURES } from '../../support/status-view.ts';
 
 const board = emptyBoard();

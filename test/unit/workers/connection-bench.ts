@@ -8,7 +8,8 @@ import { Closer } from '../../../src/listener/closer.ts';
 import { Completer } from '../../../src/listener/completer.ts';
 import { EAGAIN, type Native, type Region } from '../../../src/listener/native.ts';
 import { SlotPool } from '../../../src/listener/slots.ts';
-import { CHILD, HEADER, Phase, SLOT } from '../../../src/scoreboard/layout.ts';
+import { Phase } from '../../../src/scoreboard/codes.ts';
+import { CHILD, HEADER, SLOT } from '../../../src/scoreboard/layout.ts';
 import { Scoreboard } from '../../../src/scoreboard/scoreboard.ts';
 import {
   ConnectionEvent,

@@ -1,6 +1,7 @@
 /** The course of a connection at the points where events, handlers and reuse meet. */
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { CHILD, ReadPhase, SLOT } from '../../../src/scoreboard/layout.ts';
+import { ReadPhase } from '../../../src/scoreboard/codes.ts';
+import { CHILD, SLOT } from '../../../src/scoreboard/layout.ts';
 import { FLAG_END, FLAG_HANGUP } from '../../../src/scoreboard/transition.ts';
 import type { Exchange } from '../../../src/workers/exchange.ts';
 import { Bench } from './connection-bench.ts';

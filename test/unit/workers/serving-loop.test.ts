@@ -1,8 +1,9 @@
 /** A worker that stops with work left is called again, whatever libuv had called it for. */
 import { expect, it } from 'vitest';
 import { type Native, WatchAnswer } from '../../../src/listener/native.ts';
+import { ChildCommand, ChildStatus } from '../../../src/scoreboard/codes.ts';
 import { pushInbox } from '../../../src/scoreboard/inbox.ts';
-import { CHILD, ChildCommand, ChildStatus } from '../../../src/scoreboard/layout.ts';
+import { CHILD } from '../../../src/scoreboard/layout.ts';
 import { Scoreboard } from '../../../src/scoreboard/scoreboard.ts';
 import { ConnectionEvent } from '../../../src/scoreboard/states.ts';
 import type { Connection } from '../../../src/workers/connection.ts';

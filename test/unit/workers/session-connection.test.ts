@@ -1,6 +1,7 @@
 /** A session at the points where calls, waits and the reuse of its objects meet. */
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { HEADER, Phase, SLOT } from '../../../src/scoreboard/layout.ts';
+import { Phase } from '../../../src/scoreboard/codes.ts';
+import { HEADER, SLOT } from '../../../src/scoreboard/layout.ts';
 import { Call, notify } from '../../../src/scoreboard/notices.ts';
 import { ConnectionEvent } from '../../../src/scoreboard/states.ts';
 import { FLAG_READY, incarnationOf, successor } from '../../../src/scoreboard/transition.ts';

@@ -1,6 +1,7 @@
 /** What is left of a response when the socket is full: who sends it, and what comes after it. */
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { AnswerPhase, CHILD, HEADER, SLOT } from '../../../src/scoreboard/layout.ts';
+import { AnswerPhase } from '../../../src/scoreboard/codes.ts';
+import { CHILD, HEADER, SLOT } from '../../../src/scoreboard/layout.ts';
 import { FLAG_END, FLAG_HANGUP, FLAG_READY } from '../../../src/scoreboard/transition.ts';
 import type { Exchange } from '../../../src/workers/exchange.ts';
 import { Bench, SPILL_FOLDER } from './connection-bench.ts';
