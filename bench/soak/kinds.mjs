@@ -1,8 +1,9 @@
 // The clients that behave: what each does in a round, how many there are, and how long they rest.
 //
-// A kind is { name, clients, pauseMs, shares?, round }. `round` may keep a connection for the next one;
+// A kind is { name, clients, pauseMs, shares?, pinned?, round }. `round` may keep a connection for the next one;
 // where it throws the connection is closed and the next round begins with a fresh one. `shares`: the
 // request stays in its worker while others are served there, so a fault of one of those ends it as well.
+// `pinned`: so does its connection, between two rounds.
 import { Connection } from './connection.mjs';
 import { expectAccount, expectLight, expectPayload, expectStatus, get } from './expect.mjs';
 import { digest, payload, payloadBytes } from './payload.mjs';
@@ -155,7 +156,7 @@ export const kinds = [
     pauseMs: 700,
     round: lengthy,
   },
-  { name: 'websockets', clients: 8, pauseMs: 100, shares: true, round: echoes },
+  { name: 'websockets', clients: 8, pauseMs: 100, shares: true, pinned: true, round: echoes },
 ];
 /** Asks as fast as it is answered, as wrk does. */
 export const closedLoop = { name: 'light', clients: 64, pauseMs: 0, round: light };

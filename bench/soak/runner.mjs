@@ -28,18 +28,22 @@ export class Clients {
     const client = { port: this.#port, connection: null, random: this.#random };
     // Not all at the same moment.
     await this.#rest(this.#random() * Math.min(1000, 10 * kind.pauseMs));
+    let lastEndedMs = this.#tally.now();
     while (!this.#stopping) {
       const beganMs = this.#tally.now();
+      // A connection that is a worker's own goes with it, also between two rounds.
+      const sharedSinceMs = kind.pinned === true ? lastEndedMs : beganMs;
       try {
         await kind.round(client);
         this.#tally.of(kind.name).took(this.#tally.now() - beganMs);
       } catch (error) {
         client.connection?.close();
         client.connection = null;
-        this.#tally.failure(kind.name, error, beganMs, kind.shares);
+        this.#tally.failure(kind.name, error, sharedSinceMs, kind.shares);
         // Whoever is refused again and again is counted, but does not turn into a storm.
         await this.#rest(100);
       }
+      lastEndedMs = this.#tally.now();
       await this.#rest(jitter(this.#random, kind.pauseMs));
     }
     client.connection?.close();

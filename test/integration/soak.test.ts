@@ -32,9 +32,9 @@ function soak(...flags: string[]): Promise<{ code: number; stdout: string; stder
 describe('the soak', () => {
   it('of all kinds of work at once passes, and everything comes back', async () => {
     const [json, html] = [join(folder, 'soak.json'), join(folder, 'soak.html')];
-    // Without lengthy requests, whose workers stay for a minute, and without faults, which have their own.
+    // Without lengthy requests, whose workers stay for a minute.
     const { code, stdout, stderr } = await soak(
-      ...['--minutes', '0.25', '--scale', '0.3', '--idle', '200', '--without', 'lengthy,faults'],
+      ...['--minutes', '0.25', '--scale', '0.3', '--idle', '200', '--without', 'lengthy'],
       ...['--json', json, '--html', html],
     );
     expect(code, stdout + stderr).toBe(0);
@@ -42,7 +42,7 @@ describe('the soak', () => {
     expect(result.failures).toEqual([]);
     expect(result.checks.filter(({ passed }) => !passed)).toEqual([]);
     expect(result.samples.length).toBeGreaterThan(3);
-    for (const kind of ['light', 'idle', 'streams', 'websockets', 'malformed']) {
+    for (const kind of ['light', 'idle', 'streams', 'websockets', 'malformed', 'fault: throw']) {
       expect(result.kinds[kind]?.rounds, kind).toBeGreaterThan(0);
     }
     const page = readFileSync(html, 'utf8');

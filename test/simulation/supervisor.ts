@@ -22,7 +22,7 @@ interface Child {
   readonly replaces: Child | null;
 }
 
-/** As in `Children`. */
+/** As in child-records.ts, which would load the clock before the simulation has one. */
 const CLEARED = [
   CHILD.command,
   CHILD.status,
