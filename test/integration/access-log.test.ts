@@ -406,7 +406,7 @@ describe('no line is lost, torn or written twice', () => {
     }
     await running;
     expect(await server?.stop()).toBe(0);
-    expect(server?.output()).toContain('died');
+    await server?.prints('died');
     const all = linesOf().map(json);
     const guilty = all.filter(({ target }) => target === '/exit');
     expect(guilty.map(({ status }) => status)).toEqual([502, 502]);

@@ -85,7 +85,7 @@ describe('a fault in a handler', () => {
     expect(after.get('MpmChildStarts')).toBe('3');
     expect(after.get('MpmBuffersUsed')).toBe('0');
     const line = `died; in it: GET ${path} (`;
-    await eventually(running.output, (text) => text.includes(told));
+    await running.prints(told);
     expect(running.output().split(line).length - 1).toBe(1);
     expect(running.output()).not.toContain('secret');
     await eventually(
@@ -139,7 +139,7 @@ describe('a deadline', () => {
     expect(tookMs).toBeGreaterThan(450);
     expect(tookMs).toBeLessThan(2_500);
     const line = 'GET /wait: no response within its deadline; answered 504';
-    await eventually(running.output, (text) => text.includes(line));
+    await running.prints(line);
     expect((await settled(running)).get('MpmChildStarts')).toBe('2');
   });
 

@@ -209,10 +209,7 @@ describe('X-Sendfile', () => {
       expect(headers.has('x-sendfile')).toBe(false);
       // Encoded once more in the query, so this is what the field said.
       const said = JSON.stringify(decodeURIComponent(name));
-      await eventually(
-        () => server().output(),
-        (output) => output.includes(`hybrid-mpm: X-Sendfile ${said} of GET /named`),
-      );
+      await server().prints(`hybrid-mpm: X-Sendfile ${said} of GET /named`);
     }
     const found = await ask(server(), `/named?name=${root}/small.txt`);
     expect(found.body.toString()).toBe('0123456789');

@@ -111,7 +111,7 @@ describe('Express, run as a script', () => {
     client.send('GET /events HTTP/1.1\r\nHost: a\r\n\r\n');
     await seen;
     client.socket.end();
-    await eventually(server.output, (output) => /left after \d/.test(output), DEADLINE_MS);
+    await server.prints(/left after \d/, DEADLINE_MS);
     await eventually(
       () => statusOf(server),
       (status) => status.get('ConnsTotal') === '0' || status.get('BusyWorkers') === '0',

@@ -51,7 +51,7 @@ async function bodyOn(client: RawClient): Promise<string> {
   return (await client.response()).body.toString();
 }
 const status = () => statusOf(server);
-const said = (text: string) => eventually(server.output, (output) => output.includes(text), 15_000);
+const said = (text: string) => server.prints(text, 15_000);
 
 describe('SIGUSR2', () => {
   it('serves fresh code on the connections that are open', async () => {
@@ -78,7 +78,7 @@ describe('SIGUSR2', () => {
     await writeFile(join(folder, 'app.mjs'), 'throw new Error("half written");\n');
     server.process.kill('SIGUSR2');
     await said('SIGUSR2 failed, the old workers go on: ERR_MPM_ENTRY_FAILED');
-    expect(server.output()).toContain('half written');
+    await server.prints('half written');
     expect(await bodyOn(client)).toBe('old');
     await application('mended');
     server.process.kill('SIGUSR2');

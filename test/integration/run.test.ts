@@ -50,9 +50,9 @@ it('serves a script where it listens, and tells it the address at once', async (
     called: 1,
     hasServer: true,
   });
-  expect(server.output()).toContain('at once an address');
+  await server.prints('at once an address');
   // The same address twice in one application is refused as node:net does it.
-  await eventually(server.output, (output) => output.includes('second EADDRINUSE'));
+  await server.prints('second EADDRINUSE');
 });
 
 it('gives all workers the one port that the kernel chose', async () => {
@@ -88,7 +88,7 @@ it('replaces a worker whose application closes its server, which answers until t
 
 it('has a server that listens later answer on its own port', async () => {
   server = await runScript(fixture('scripts/two-servers.mjs'), ['--start-servers=1']);
-  const output = await eventually(server.output, (text) => /operators on \d+/.test(text));
+  const output = await server.prints(/operators on \d+/);
   const later = Number(/operators on (\d+)/.exec(output)?.[1]);
   expect(later).not.toBe(server.port);
   expect(await get(later, '/')).toBe('operators\n');
@@ -98,8 +98,8 @@ it('has a server that listens later answer on its own port', async () => {
 it('says in an error event why a server cannot listen', async () => {
   server = await runScript(fixture('scripts/silent.mjs'), ['--start-servers=1']);
   expect(await get(server.port, '/')).toBe('at last\n');
-  expect(server.output()).toContain('refused ERR_MPM_LISTEN');
-  expect(server.output()).toContain('refused ENOTFOUND');
+  await server.prints('refused ERR_MPM_LISTEN');
+  await server.prints('refused ENOTFOUND');
 });
 
 it('fails to start where the port is taken', async () => {

@@ -266,7 +266,7 @@ describe('downloads that have only begun', () => {
     const readers = await openSlow(running, kind, DOWNLOADS);
     await stalled(running, DOWNLOADS);
     const exit = running.stop('SIGTERM');
-    await eventually(running.output, (text) => text.includes('SIGTERM'));
+    await running.prints('SIGTERM');
     await expectWhole(readers);
     for (const reader of readers) reader.close();
     expect(await exit).toBe(0);

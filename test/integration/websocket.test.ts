@@ -180,7 +180,7 @@ describe('an upgraded connection', () => {
     expect(new Set(endsOf(made))).toEqual(new Set([1006]));
     const [fresh] = await connect(running.port, 1);
     await fresh?.echo('served by another');
-    expect(running.output()).toMatch(/worker \d died/);
+    await running.prints(/worker \d died/);
   });
 
   it('counts for the limit of connections of a worker', async () => {

@@ -15,6 +15,8 @@ export interface ServerProcess {
   readonly adminPort: number;
   /** All it printed, both streams. */
   output(): string;
+  /** Waits until it has printed `text`, which may come after the response it is about; all it printed. */
+  prints(text: string | RegExp, deadlineMs?: number): Promise<string>;
   /** Sends a signal and waits for the end; the exit code, or the signal's name. */
   stop(signal?: NodeJS.Signals): Promise<number | string>;
   readonly exited: Promise<number | string>;
@@ -68,7 +70,8 @@ async function start(
     });
   }
   const exited = new Promise<number | string>((resolve) => {
-    child.on('exit', (code, signal) => {
+    // Not `exit`: what it printed last may come after that.
+    child.on('close', (code, signal) => {
       resolve(code ?? signal ?? -1);
       changed();
     });
@@ -83,6 +86,7 @@ async function start(
         port: Number(port),
         adminPort: Number(admin),
         output: () => output,
+        prints: (text, deadlineMs) => eventually(() => output, holding(text), deadlineMs),
         exited,
         stop: async (signal = 'SIGTERM') => {
           child.kill(signal);
@@ -104,6 +108,11 @@ async function start(
     });
   }
 }
+
+const holding =
+  (text: string | RegExp) =>
+  (output: string): boolean =>
+    typeof text === 'string' ? output.includes(text) : text.test(output);
 
 /** Keys of /server-status?auto. */
 export async function statusOf(server: ServerProcess): Promise<ReadonlyMap<string, string>> {
