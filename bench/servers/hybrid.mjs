@@ -35,6 +35,7 @@ export const hybrid = {
       'max-keep-alive-requests': 0,
       'max-requests-per-child': settings.requestsPerLife ?? 0,
       'direct-polling': settings.directPolling ?? 'on',
+      'extended-status': settings.extendedStatus ?? 'on',
     };
     return {
       file: process.execPath,
@@ -54,4 +55,13 @@ export const hybridDispatch = {
   about: 'the same with directPolling off',
   command: ({ settings, ...rest }) =>
     hybrid.command({ ...rest, settings: { ...settings, directPolling: 'off' } }),
+};
+
+/** Without what /server-status tells of single requests. */
+export const hybridUnrecorded = {
+  ...hybrid,
+  name: 'hybrid-unrecorded',
+  about: 'the same with extendedStatus off',
+  command: ({ settings, ...rest }) =>
+    hybrid.command({ ...rest, settings: { ...settings, extendedStatus: 'off' } }),
 };

@@ -12,7 +12,7 @@
 import { apache } from './apache.mjs';
 import { floor } from './floor.mjs';
 import { frameworks } from './frameworks.mjs';
-import { hybrid, hybridDispatch } from './hybrid.mjs';
+import { hybrid, hybridDispatch, hybridUnrecorded } from './hybrid.mjs';
 import {
   bun,
   fastify,
@@ -29,6 +29,7 @@ const scriptServers = [bun, node, nodeCluster2, nodeCluster8, nodeClusterRecycli
 export const servers = [
   hybrid,
   hybridDispatch,
+  hybridUnrecorded,
   floor,
   nginx,
   ...scriptServers,

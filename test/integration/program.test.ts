@@ -1,7 +1,9 @@
 /** What a program that starts the server by itself gets. */
+import v8 from 'node:v8';
+import { Worker } from 'node:worker_threads';
 import { afterEach, describe, expect, it } from 'vitest';
 import type * as Package from '../../src/main/index.ts';
-import { fixture } from '../support/server-process.ts';
+import { eventually, fixture } from '../support/server-process.ts';
 
 // The built package: workers are started from its files.
 const { createServer, resolveDirectives } = (await import(
@@ -28,6 +30,17 @@ describe('createServer', () => {
     expect(ready.status).toBe(200);
     await server.close();
     await expect(fetch(`http://127.0.0.1:${address?.port}/`)).rejects.toThrow();
+  });
+
+  it('keeps nothing of workers that are gone', async () => {
+    server = createServer({ entry: fixture('app.mjs'), directives });
+    await server.listen();
+    const running = server;
+    // Collects the garbage first.
+    const threads = () => v8.queryObjects(Worker, { format: 'count' });
+    const [before, rounds] = [threads(), 6];
+    for (let round = 0; round < rounds; round++) await running.restartWorkers();
+    await eventually(threads, (now) => now <= before + 1);
   });
 
   it('rejects with a code where the entry does not exist', async () => {

@@ -22,8 +22,8 @@ export interface Child {
   gone: Promise<void> | null;
   /** Bounds its retirement. */
   deadline: NodeJS.Timeout | null;
-  /** The child it is to replace. */
-  readonly replaces: Child | null;
+  /** The child it is to replace, until it has; kept for longer, each would keep all that came before it. */
+  replaces: Child | null;
   /** Why it ends, where supervision decided that; null: as it says itself. */
   endsFor: ExitReason | null;
   /** Its thread is being ended. */

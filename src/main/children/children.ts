@@ -266,9 +266,9 @@ export class Children {
     }
     if (this.#backoff.succeeded()) this.#say('workers start again');
     this.#countReady();
-    if (child.replaces !== null && this.#children.get(child.replaces.slot) === child.replaces) {
-      this.#retire(child.replaces);
-    }
+    const { replaces } = child;
+    child.replaces = null;
+    if (replaces !== null && this.#children.get(replaces.slot) === replaces) this.#retire(replaces);
     if (!this.#everReady) {
       this.#everReady = true;
       this.#started?.resolve(handler);
