@@ -48,8 +48,9 @@ export interface ServingLoop {
   /** Number of a request's route, for what follows. */
   routeOf(method: string, target: string): number;
   /**
-   * An idle worker that is to run this route's handler instead, taken out of the idle set: `delegate`
-   * must follow. -1: this worker runs it.
+   * The worker that is to run this route's handler instead, by a call of `delegate`, which must follow:
+   * an idle one, taken out of the idle set, or this one after the promise jobs of handlers that it has
+   * just begun. -1: this worker runs it at once.
    */
   heirFor(route: number): number;
   /** As `heirFor`, of an upgrade: one that has fewer upgraded connections. */

@@ -37,6 +37,13 @@ import { type Upgraded, Upgrades } from './upgrade/upgrades.ts';
 /** Connections taken in one call before promise jobs and ticks run. */
 const CLAIMS_PER_CALL = 16;
 /**
+ * Handlers of one call that may be left with a promise. Their jobs run when the call returns, all
+ * together: to return for each of them costs more than what is done in between.
+ */
+const UNFINISHED_PER_CALL = 8;
+/** No other is begun once the promise jobs of those before have been kept waiting for this long. */
+const UNFINISHED_MS = 0.25;
+/**
  * Unfinished connections taken up in one call: what they go on with runs in promise jobs behind it, so
  * that many slow clients of streams do not keep a request waiting for all of them.
  */
@@ -73,6 +80,12 @@ export class ServingLoop implements ConnectionHost {
   #resuming: number = NOBODY;
   #inTurn = false;
   #calls = 0;
+  /** Handlers of this call whose promise jobs are still to run. */
+  #unfinished = 0;
+  /** When the first of them was left. */
+  #unfinishedMs = 0;
+  /** What comes next is not to be begun before them. */
+  #yields = false;
   #ended = false;
   #retireReason: ExitReason | null = null;
   /** Incarnation + 1 of the last connection counted for each slot: each counts once a life. */
@@ -153,8 +166,11 @@ export class ServingLoop implements ConnectionHost {
   }
 
   heirFor(route: number): number {
-    if (!this.#routes.isLong(route) || this.#leading?.leads !== true) return -1;
-    return this.#context.board.idle.takeLowest();
+    if (!this.#routes.isLong(route)) return -1;
+    const heir = this.#leading?.leads === true ? this.#context.board.idle.takeLowest() : -1;
+    if (heir >= 0 || this.#unfinished === 0) return heir;
+    this.#yields = true;
+    return this.#context.child;
   }
 
   heirForUpgrade(): number {
@@ -180,7 +196,7 @@ export class ServingLoop implements ConnectionHost {
 
   delegate(heir: number, slot: number): void {
     const { board, native } = this.#context;
-    this.#context.add(CHILD.delegations, 1);
+    if (heir !== this.#context.child) this.#context.add(CHILD.delegations, 1);
     if (!assign(board, heir, slot)) board.queue.push(slot);
     native.eventfdSignal(board.child(heir, CHILD.wakeFd));
   }
@@ -238,6 +254,8 @@ export class ServingLoop implements ConnectionHost {
     if (tickets > 0) this.#leading?.routeBatch(tickets);
     const idle = this.#serve();
     this.#inTurn = false;
+    this.#unfinished = 0;
+    this.#yields = false;
     const now = performance.now();
     context.add(CHILD.busyMs, now - began);
     this.#sampleHeap(now);
@@ -270,14 +288,22 @@ export class ServingLoop implements ConnectionHost {
       }
       if (ticket !== NOBODY) {
         claims++;
-        // Promise jobs of an unfinished handler run before the next, possibly long, handler.
-        if (this.#claim(ticket)) continue;
+        this.#claim(ticket);
+        if (this.#mayGoOn()) continue;
         return false;
       }
+      if (this.#unfinished > 0) return false;
       if (this.#findMore()) claims++;
       else return true;
     }
     return false;
+  }
+
+  /** False: promise jobs should run before anything else is begun. */
+  #mayGoOn(): boolean {
+    if (this.#unfinished === 0) return true;
+    if (this.#yields || this.#unfinished === UNFINISHED_PER_CALL) return false;
+    return this.#context.now - this.#unfinishedMs < UNFINISHED_MS;
   }
 
   /** The queue is empty: polls if this worker leads, or gets ready to sleep; false: it may sleep. */
@@ -356,16 +382,15 @@ export class ServingLoop implements ConnectionHost {
     return this.#isLengthy ? ConnectionState.lengthyQueued : ConnectionState.queued;
   }
 
-  /** False: its handler is unfinished, so promise jobs should run. */
-  #claim(slot: number): boolean {
+  #claim(slot: number): void {
     const { board, child } = this.#context;
     let word: number;
     do {
       word = board.word(slot);
       // A ticket that was put in twice, for fear that it was lost, is served once.
-      if (stateOf(word) !== this.#claimedFrom) return true;
+      if (stateOf(word) !== this.#claimedFrom) return;
       // The listener has been told, and closes it.
-      if (this.#isLengthy && this.#context.isDeparted(flagsOf(word))) return true;
+      if (this.#isLengthy && this.#context.isDeparted(flagsOf(word))) return;
       // Lost to a flag that a poller has just set, it is tried again.
     } while (board.move(slot, word, ConnectionEvent.claim, child) !== Outcome.moved);
     const context = this.#context;
@@ -384,7 +409,9 @@ export class ServingLoop implements ConnectionHost {
       this.#meanUs += (sampleUs - this.#meanUs) * MEAN_WEIGHT;
       context.setWord(CHILD.meanServiceUs, this.#meanUs | 0);
     }
-    return this.#pinned.size <= before;
+    if (this.#pinned.size <= before) return;
+    if (this.#unfinished === 0) this.#unfinishedMs = context.now;
+    this.#unfinished++;
   }
 
   #countClaim(slot: number, incarnation: number): void {
