@@ -40,3 +40,31 @@ it('a request that comes together with one that nobody knew to be long does not 
   }
   for (const client of clients) client.close();
 });
+
+it('promises of short handlers do not wait for one that is known to take long', async () => {
+  server = await startServer(fixture('app.mjs'), ['--start-servers=1', '--max-request-workers=1']);
+  const { port } = server;
+  const [first, last, ...others] = await Promise.all(
+    Array.from({ length: 5 }, () => RawClient.open(port)),
+  );
+  const long = get('/burn?ms=150');
+  for (let known = 0; known < 5; known++) {
+    first?.send(long);
+    await first?.response();
+  }
+  for (let round = 0; round < 3; round++) {
+    const order: string[] = [];
+    const ask = async (client: RawClient | undefined, request: string, name: string) => {
+      client?.send(request);
+      const response = await client?.response();
+      order.push(`${name} ${response?.status}`);
+    };
+    // While the first one keeps the only worker, the others come, and are found together.
+    await Promise.all([
+      ask(first, long, 'first'),
+      ...others.map((client) => ask(client, get('/length'), 'promise')),
+      ask(last, long, 'last'),
+    ]);
+    expect(order.at(-1)).toBe('last 200');
+  }
+});
