@@ -108,9 +108,9 @@ async function startServer({ mailboxes }) {
   return { running, smtpPort, imapPort, adminPort };
 }
 
-/** Has every thread of the server collect its garbage; how many bytes their heaps then hold in vain. */
+/** Has every thread of the server collect its garbage; how many bytes their heaps then hold in vain, and in objects. */
 async function collectGarbage(running) {
-  const lines = () => [...running.output().matchAll(/free in the heap: (\d+)\n/g)];
+  const lines = () => [...running.output().matchAll(/free in the heap: (\d+); objects: (\d+)\n/g)];
   const before = lines().length;
   const deadline = Date.now() + maxSettleMs;
   process.kill(running.pid, 'SIGURG');
@@ -121,19 +121,21 @@ async function collectGarbage(running) {
   }
   // The pages go back to the system a little later.
   await sleep(settleMs);
-  return lines()
-    .slice(before)
-    .reduce((sum, [, bytes]) => sum + Number(bytes), 0);
+  const sum = (group) =>
+    lines()
+      .slice(before)
+      .reduce((bytes, match) => bytes + Number(match[group]), 0);
+  return { free: sum(1), objects: sum(2) };
 }
 
 /** Waits until the memory in use has stopped moving, for a bounded time; returns it. */
 async function settledMemory(running) {
   const deadline = Date.now() + maxSettleMs;
   for (let last = Number.POSITIVE_INFINITY; ; ) {
-    const free = await collectGarbage(running);
-    const now = treeHoldings(running.pid).pssAnon - free;
-    if (Math.abs(now - last) < steadyBytes || Date.now() > deadline) return now;
-    last = now;
+    const { free, objects } = await collectGarbage(running);
+    const pss = treeHoldings(running.pid).pssAnon - free;
+    if (Math.abs(pss - last) < steadyBytes || Date.now() > deadline) return { pss, objects };
+    last = pss;
   }
 }
 
@@ -171,8 +173,10 @@ async function main(options) {
         {
           ...{ machine: describeMachine(), connections, mailboxes, rate, seconds },
           sharedBytesEach: each(shared),
-          bytesEach: each(all - none),
-          bytesEachAfter: each(after - none),
+          objectBytesEach: each(all.objects - none.objects),
+          bytesEach: each(shared + all.objects - none.objects),
+          bytesEachAfter: each(shared + after.objects - none.objects),
+          pssBytesEach: each(all.pss - none.pss),
           busyWorkersIdle: idle.BusyWorkers,
           ...told,
           cpuPercent: Math.round(cpuUs / (seconds * 10_000)),

@@ -31,9 +31,13 @@ export function treeHoldings(rootPid) {
   return sum;
 }
 
+/** glibc's arenas begin at multiples of this. */
+const arenaBytes = 64 * 1024 * 1024;
+
 /**
- * Mappings of one process without a file, of a megabyte and more: range -> bytes in memory. What two
- * readings have in common is memory of a fixed size, which no heap is: the buffers that threads share.
+ * Mappings of one process without a file, of a megabyte and more, but malloc's arenas: range -> bytes in
+ * memory. What two readings have in common is memory of a fixed size, which no heap is: the buffers that
+ * threads share.
  */
 export function largeMappings(pid) {
   const found = new Map();
@@ -42,7 +46,8 @@ export function largeMappings(pid) {
     const head = /^([0-9a-f]+)-([0-9a-f]+) rw-p \S+ \S+ 0 *$/.exec(line);
     if (head !== null) {
       const bytes = Number.parseInt(head[2], 16) - Number.parseInt(head[1], 16);
-      range = bytes < 1024 * 1024 ? undefined : line;
+      const isArena = Number.parseInt(head[1], 16) % arenaBytes === 0;
+      range = bytes < 1024 * 1024 || isArena ? undefined : line;
     } else if (/^[0-9a-f]+-/.test(line)) {
       range = undefined;
     } else if (range !== undefined && line.startsWith('Rss:')) {

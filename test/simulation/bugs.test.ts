@@ -15,7 +15,7 @@ interface Bug {
   readonly name: string;
   readonly mutations: readonly Mutation[];
   readonly found: RegExp;
-  /** The first seed to be tried; from 1 on, this one took about 7,100,000 steps. */
+  /** The first seed to be tried; from others on, this one took some 3,700,000 steps. */
   readonly first?: number;
   /** A world in which it does not take long. */
   readonly given?: Partial<WorldOptions>;
@@ -85,11 +85,11 @@ const bugs: readonly Bug[] = [
       { file: 'listener/listener', text: '        sleepers.look();\n', becomes: '' },
     ],
     found: /sleeps and is not among the idle/,
-    first: 123,
+    first: 40,
     given: {
       workers: 1,
-      connectionSlots: 64,
-      clients: 40,
+      connectionSlots: 256,
+      clients: 160,
       late: 0.3,
       directPolling: true,
       looksBeforeSleep: 0,
