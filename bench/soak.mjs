@@ -17,10 +17,10 @@ const scenarioNames = Object.keys(scenarios);
 const leftOut = [...[...kinds, ...rudeKinds].map(({ name }) => name), 'signals', 'faults'];
 
 const usage = `node bench/soak.mjs [options]
-  --minutes N       how long the load lasts (mixed 1, churn 2, idle 1)
+  --minutes N       how long the load lasts (mixed 1, churn 2, idle 1, overload 1)
   --only NAME       of ${scenarioNames.join(', ')} (mixed)
   --count N         faults of --only faults (500)
-  --idle N          idle connections (mixed 2000, idle 10000)
+  --idle N          idle connections (mixed 2000, idle 10000), or in all (overload 20000)
   --scale X         times as many clients (1)
   --without a,b     leave out of mixed: ${leftOut.join(', ')}
   --seed N          of the order and the sizes of requests (1)
@@ -68,8 +68,8 @@ function parse(argv) {
     scenario,
     durationMs: number(values.minutes ?? String(minutes), 'minutes', 0, 24 * 60) * 60_000,
     count: whole(values.count, 'count', 1, 1_000_000),
-    // Below the usual limit of descriptors, which the clients' process needs one by one.
-    idle: whole(values.idle ?? String(idle), 'idle', 0, 15_000),
+    // Below the usual limit of descriptors, which a process of clients needs one by one.
+    idle: whole(values.idle ?? String(idle), 'idle', 0, scenario === 'overload' ? 40_000 : 15_000),
     scale: number(values.scale, 'scale', 0.1, 20),
     without: names(values.without, leftOut, 'without') ?? [],
     seed: whole(values.seed, 'seed', 1, 2 ** 31 - 1),

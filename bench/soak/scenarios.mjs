@@ -1,5 +1,7 @@
 // What is done to the server: one function each. A scenario has its own directives, offers its load until
 // its time is over, and answers with checks of its own; what all of them have in common is in run.mjs.
+import { startClient } from '../lib/clients.mjs';
+import { host } from '../lib/loopback.mjs';
 import { Connection } from './connection.mjs';
 import { expectLight, get } from './expect.mjs';
 import { commitFault, faultNames } from './faults.mjs';
@@ -276,6 +278,71 @@ export async function until(holds, boundMs) {
   }
 }
 
+const crowds = 4;
+const roomFor = 5_000;
+const crowdTimeoutMs = 30_000;
+const serviceWithinMs = 1_000;
+
+/** Many more clients than there is room for, beside a few that are inside and in use. */
+async function overload(run) {
+  const { server, tally, options, random, mark } = run;
+  const clients = new Clients(server.port, tally, random);
+  clients.start([lightKind], options.scale);
+  const connections = Math.ceil(options.idle / crowds);
+  const crowd = Array.from({ length: crowds }, () =>
+    startClient('../soak/crowd.mjs', { host, port: server.port, connections }),
+  );
+  const told = (command) => Promise.all(crowd.map(({ ask }) => ask(command, crowdTimeoutMs)));
+  const sum = (counts, key) => counts.reduce((total, one) => total + one[key], 0);
+  let counts;
+  let most;
+  let firstMs;
+  try {
+    mark('crowd');
+    await told('begin');
+    await lasts(options.durationMs, run.ending);
+    counts = await told('counts');
+    most = Math.max(...run.samples.map((sample) => sample.connections));
+  } finally {
+    mark('crowd gone');
+    await Promise.all(crowd.map(({ stop }) => stop()));
+    const gone = performance.now();
+    // A client of its own, which was not inside before.
+    firstMs = await until(async () => {
+      const fresh = await Connection.open(server.port);
+      await fresh.send(get('/light', 'Connection: close'));
+      expectLight(await fresh.response());
+      fresh.close();
+      return true;
+    }, crowdTimeoutMs).then((ms) => (ms === null ? null : performance.now() - gone));
+  }
+  await clients.stop();
+  const offered = connections * crowds;
+  const about = ['answered', 'letGo', 'unavailable', 'refused']
+    .map((key) => `${key} ${sum(counts, key)}`)
+    .join(', ');
+  const served = firstMs !== null && firstMs <= serviceWithinMs;
+  return [
+    check(`of ${offered} clients`, sum(counts, 'answered') > 0, 'some answered', about),
+    check('connections at the same time', most <= roomFor, `at most ${roomFor}`, String(most)),
+    // Both close at the same moment, as with any server that lets keep-alive connections go
+    // (RFC 9110, section 9.3.1); those in use, which the light requests are, must not see it.
+    check(
+      'requests on their way to one that was let go',
+      true,
+      'not judged',
+      String(sum(counts, 'cut')),
+    ),
+    check('responses that are none', sum(counts, 'wrong') === 0, '0', String(sum(counts, 'wrong'))),
+    check(
+      'a new client after the crowd has gone',
+      served,
+      `served within ${serviceWithinMs} ms`,
+      firstMs === null ? 'not served' : `${Math.round(firstMs)} ms`,
+    ),
+  ];
+}
+
 const idleWorkers = 16;
 
 export const scenarios = {
@@ -309,5 +376,12 @@ export const scenarios = {
     idle: 10_000,
     maxWorkers: idleWorkers,
     act: idle,
+  },
+  overload: {
+    about: `clients that come again and again, with room for ${roomFor}, beside some that are inside`,
+    directives: { 'max-connections': roomFor },
+    minutes: 1,
+    idle: 20_000,
+    act: overload,
   },
 };
