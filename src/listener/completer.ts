@@ -8,9 +8,10 @@
  * connection goes back to the queue, and a worker reads them.
  */
 import { Aborted } from '../scoreboard/aborted.ts';
-import { microsecondsOf, monotonicOf, nowTicks, ticksOf } from '../scoreboard/clock.ts';
+import { monotonicOf, nowTicks, ticksOf } from '../scoreboard/clock.ts';
 import { CloseReason, RestFlag } from '../scoreboard/codes.ts';
 import { CHILD, HEADER, HTTP_PROTOCOL, SLOT } from '../scoreboard/layout.ts';
+import { setQueued } from '../scoreboard/queue-time.ts';
 import { countRequest } from '../scoreboard/request-counters.ts';
 import { FILE_SHRANK, FilePart, NOT_SAMPLED } from '../scoreboard/rest.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';
@@ -241,8 +242,7 @@ export class Completer {
     if ((flagsOf(word) & (FLAG_END | FLAG_HANGUP)) !== 0) board.setSlot(slot, SLOT.endOfStream, 1);
     const now = performance.now();
     board.tick(now);
-    board.setSlot(slot, SLOT.sinceTicks, ticksOf(now));
-    board.setSlot(slot, SLOT.queuedUs, microsecondsOf(now));
+    setQueued(board, slot, now);
     return board.move(slot, word, event) === Outcome.moved;
   }
 

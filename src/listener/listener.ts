@@ -12,7 +12,7 @@ import { revokeAssignments } from '../scoreboard/assignment.ts';
 import { nowTicks, ticksOf } from '../scoreboard/clock.ts';
 import { ChildStatus, CloseReason, type ExitReason, Phase } from '../scoreboard/codes.ts';
 import { observeHeader } from '../scoreboard/histograms.ts';
-import { takeInbox } from '../scoreboard/inbox.ts';
+import { pushInbox, takeInbox } from '../scoreboard/inbox.ts';
 import { CHILD, HEADER, SLOT } from '../scoreboard/layout.ts';
 import { inheritLead } from '../scoreboard/leader.ts';
 import { type Call, Notified, notify } from '../scoreboard/notices.ts';
@@ -381,7 +381,7 @@ export class Listener {
     const board = this.#board;
     // It may have died between its push and the signal for it.
     this.#onHandback();
-    takeInbox(board, child);
+    takeInbox(board, child, []);
     const ticket = revokeAssignments(board, child);
     if (ticket >= 0) this.#dispatcher.requeueOrphan(ticket);
     board.log?.releaseFor(child);
@@ -416,6 +416,11 @@ export class Listener {
     const state = stateOf(word);
     if (state === ConnectionState.free || state === ConnectionState.closing) return;
     if (state === ConnectionState.upgraded) return;
+    // It may have died between the move and the push; a second one does no harm.
+    if (state === ConnectionState.resuming) {
+      pushInbox(this.#board, ownerOf(word), slot);
+      this.wakeChild(ownerOf(word));
+    }
     const fd = this.#board.slot(slot, SLOT.fd);
     const result = this.#poller.tellAgain(fd, slot, incarnationOf(word));
     // A worker has taken it out of the set meanwhile, for an upgrade.

@@ -202,8 +202,22 @@ describe('and would be caught where it was not', () => {
     [
       'a reset that comes with the request is thrown away',
       { resets: true },
-      { file: router, text: 'const flags = this.#resetFlag(events);', becomes: 'const flags = 0;' },
+      {
+        file: router,
+        text: 'const flags = this.#endFlag(events) | this.#resetFlag(events);',
+        becomes: 'const flags = this.#endFlag(events);',
+      },
       'known to have left',
+    ],
+    [
+      'an end of stream that comes with the request is thrown away',
+      {},
+      {
+        file: router,
+        text: 'const flags = this.#endFlag(events) | this.#resetFlag(events);',
+        becomes: 'const flags = this.#resetFlag(events);',
+      },
+      'stays in keepalive',
     ],
     [
       'a notice that lost is not tried again',
