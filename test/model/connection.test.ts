@@ -244,9 +244,8 @@ describe('and would be caught where it was not', () => {
       { bytes: 2 },
       {
         file: 'workers/ownership',
-        text: 'if (this.#board.move(this.slot, this.#word, event) !== Outcome.moved) return false;\n    this.slot',
-        becomes:
-          'if (this.#board.move(this.slot, this.#board.word(this.slot), event) !== Outcome.moved) return false;\n    this.slot',
+        text: 'this.#board.move(this.slot, this.#word, event, this.#child, flags)',
+        becomes: 'this.#board.move(this.slot, this.#board.word(this.slot), event, this.#child, flags)',
       },
       'stays in keepalive',
     ],

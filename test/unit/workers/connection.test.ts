@@ -2,7 +2,8 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { ReadPhase } from '../../../src/scoreboard/codes.ts';
 import { CHILD, SLOT } from '../../../src/scoreboard/layout.ts';
-import { FLAG_END, FLAG_HANGUP } from '../../../src/scoreboard/transition.ts';
+import { ConnectionEvent } from '../../../src/scoreboard/states.ts';
+import { FLAG_END, FLAG_HANGUP, FLAG_READY } from '../../../src/scoreboard/transition.ts';
 import type { Exchange } from '../../../src/workers/exchange.ts';
 import { Bench } from './connection-bench.ts';
 
@@ -597,6 +598,31 @@ describe('a client that resets its connection before its request is begun', () =
 });
 
 describe('a request that goes to an idle worker', () => {
+  it('tells the other worker that the client has left meanwhile', () => {
+    const handled: string[] = [];
+    const bench = benchOf({
+      '/': (exchange) => {
+        handled.push(exchange.target);
+        ok(exchange);
+      },
+    });
+    const slot = bench.accept();
+    bench.heir = 1;
+    bench.queue(slot, get('/'));
+    // The event comes when the request has been read, and before it is given away.
+    bench.heirFor = () => {
+      bench.notice(slot, FLAG_READY | FLAG_END | FLAG_HANGUP);
+      return 1;
+    };
+    bench.claim(slot);
+    expect(bench.delegated).toEqual([slot]);
+    bench.heirFor = () => -1;
+    bench.claim(slot);
+    expect(handled).toEqual([]);
+    expect(bench.state(slot)).toBe('closing');
+    expect(bench.board.childDouble(0, CHILD.aborted)).toBe(1);
+  });
+
   it('is forgotten here, though the one before it had to wait', () => {
     const large = (exchange: Exchange) => exchange.respond(200, '', [], LARGE);
     const bench = benchOf({ '/large': large, '/long': ok });
