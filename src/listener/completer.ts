@@ -230,8 +230,9 @@ export class Completer {
   #bodyBytes(slot: number): number {
     const board = this.#board;
     const toEnd = (board.slot(slot, SLOT.restFlags) & RestFlag.toEnd) !== 0;
-    if (toEnd) return board.slotDouble(slot, SLOT.restOffset);
     const payload = board.slotDouble(slot, SLOT.restPayload);
+    // What came before the other socket, and what that one has sent.
+    if (toEnd) return payload + board.slotDouble(slot, SLOT.restOffset);
     return Math.max(0, payload - board.slotDouble(slot, SLOT.restBytes));
   }
 

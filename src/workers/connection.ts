@@ -405,9 +405,7 @@ export class Connection implements Served, ResponseCourse, BodyCourse {
       this.#answered.count();
       return true;
     }
-    // The client is gone, and has not got what it was answered.
-    this.#context.add(CHILD.aborted, this.#answered.length);
-    this.#answered.lose(Aborted.byClient);
+    // The client is gone, and has not got all that it was answered.
     this.#closeNow();
     return false;
   }
@@ -480,12 +478,11 @@ export class Connection implements Served, ResponseCourse, BodyCourse {
   #closeNow(): void {
     // Left in the scratch memory it would be sent as the next connection's.
     if (this.#writer.corked) this.flush();
-    if (!this.#writer.blocked) this.#answered.count();
+    this.#answered.lose(this.#cause);
     if (this.#tenure.closeNow()) this.#leave();
   }
 
   #leave(): void {
-    this.#answered.lose(this.#cause);
     if (this.#line !== '') this.#logAborted();
     this.#exchange.onDrain = null;
     this.#exchange.onAbort = null;
@@ -522,6 +519,7 @@ export class Connection implements Served, ResponseCourse, BodyCourse {
       if ((flags & FLAG_END) !== 0 && !ended) this.checkPeerEndLater();
     } else if (ended) {
       this.#cause = Aborted.byServer;
+      if (!this.#accounted) this.#context.add(CHILD.aborted, 1);
       this.#closeNow();
     } else if (this.#body.waiting && !this.#exchange.headersSent) this.#body.expire();
     else this.abort('timeout');
@@ -617,9 +615,12 @@ export class Connection implements Served, ResponseCourse, BodyCourse {
     if (this.#accounted) {
       // It had ended before; what was left of it has gone now, or goes on without this worker.
       if (this.#writer.blocked && !this.#leaveRest()) return;
+      if (this.#writer.broken) {
+        this.#closeNow();
+        return;
+      }
       this.#answered.count();
-      if (this.#writer.broken) this.#closeNow();
-      else if (this.#exchange.close) this.#closeGently();
+      if (this.#exchange.close) this.#closeGently();
       else this.#run();
       return;
     }
@@ -708,7 +709,8 @@ export class Connection implements Served, ResponseCourse, BodyCourse {
     this.#aborted = true;
     if (reason !== 'peer-gone') this.#cause = Aborted.byServer;
     exchange.cut();
-    if (unfinished) this.#context.add(CHILD.aborted, 1);
+    // One that ended while it lay in the inbox has not been accounted for either.
+    if (unfinished || !this.#accounted) this.#context.add(CHILD.aborted, 1);
     if (!this.#invoking) this.#closeNow();
     this.#body.reject(reason ?? 'aborted', `the request ended: ${reason}`);
     if (reason === null || !unfinished) return;

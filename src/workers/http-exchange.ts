@@ -286,9 +286,10 @@ export class HttpExchange implements Exchange {
     return this.#course.push();
   }
 
-  endRaw(keepAlive: boolean): void {
+  endRaw(keepAlive: boolean, framingBytes = 0): void {
     if (this.response === Response.none) this.response = Response.raw;
     this.#expect(Response.raw);
+    this.#writer.framing = framingBytes;
     if (!keepAlive) this.close = true;
     this.#end();
   }

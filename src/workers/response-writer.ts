@@ -45,6 +45,8 @@ export class ResponseWriter implements Corked {
   bodyStart = 0;
   /** Bytes of that body which only frame it. */
   framing = 0;
+  /** Where what comes from another socket begins. */
+  ofSocket = 0;
 
   constructor(context: WorkerContext) {
     this.#context = context;
@@ -255,6 +257,8 @@ export class ResponseWriter implements Corked {
     }
     const part = new FilePart(fd, 0, length, 0, true);
     this.#enter(part);
+    this.ofSocket = this.#taken;
+    this.#taken += length;
     this.#pending.push(part);
   }
 
