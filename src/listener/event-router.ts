@@ -126,6 +126,13 @@ export class EventRouter {
     return board.move(slot, word, ConnectionEvent.readable, 0, flags) === Outcome.moved;
   }
 
+  /** The listener, for a client that holds a small body back; false: somebody has moved it, so it goes on. */
+  queueHeldBack(slot: number, word: number): boolean {
+    const board = this.#board;
+    if (!noteQueued(board, slot, word, performance.now())) return false;
+    return board.move(slot, word, ConnectionEvent.heldBack) === Outcome.moved;
+  }
+
   /** Leaves flags for the worker that owns the connection; its release fails once. */
   #notice(slot: number, word: number, events: number): boolean {
     const flags = this.#flagsFor(events);

@@ -146,6 +146,9 @@ export class Listener {
         if (this.#lengthy.isAbandoned(word)) this.#deadlines.abandoned(slot, word);
       },
       call: (slot, word, call) => this.#call(slot, word, call),
+      heldBack: (slot, word) => {
+        if (this.#router.queueHeldBack(slot, word)) this.#dispatcher.push(slot);
+      },
       lengthyQueued: (...queued) => this.#lengthy.sweep(...queued),
       passed: (began) => {
         logging?.flush();

@@ -216,6 +216,10 @@ export class Connection implements Served, ResponseCourse, BodyCourse {
       }
       // While they left an event may have come, and been taken where the rest of one stayed here.
       if (!reader.dry) continue;
+      if (reader.isHeldBack(this.#context.now)) {
+        reader.streamHeldBack();
+        return true;
+      }
       if (this.#release(false)) return false;
     }
   }

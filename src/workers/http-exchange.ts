@@ -113,7 +113,8 @@ export class HttpExchange implements Exchange {
     this.minorVersion = parser.minorVersion;
     this.contentLength = parser.contentLength;
     this.bodyLength = reader.bodyLength;
-    this.#body.begin(parser.expectContinue && reader.bodyLength < 0);
+    // Who has held a small body back was told to go on before.
+    this.#body.begin(parser.expectContinue && reader.bodyLength < 0 && !reader.wasHeldBack);
     const served = this.#hold.field(SLOT.requests);
     this.keepAlive =
       parser.keepAlive &&
