@@ -184,7 +184,8 @@ export class Sweeper {
       case ConnectionState.readRequest:
         if (this.#requestExpired(slot, now)) {
           this.#closer.linger(slot, word, timeout, CloseReason.requestTimeout, 408);
-        } else if (this.#isHeldBack(slot, now)) this.#targets.heldBack(slot, word);
+        } else if (waited >= HELD_BACK_MS && this.#isHeldBack(slot))
+          this.#targets.heldBack(slot, word);
         return;
       case ConnectionState.suspended:
         if (waited > timeoutMs || this.#bodyExpired(slot, now)) this.#targets.expire(slot, word);
@@ -254,11 +255,10 @@ export class Sweeper {
   }
 
   /** A guess by words that a worker has left; the one that takes it looks again. */
-  #isHeldBack(slot: number, now: number): boolean {
+  #isHeldBack(slot: number): boolean {
     const board = this.#board;
     if (board.slot(slot, SLOT.readPhase) === ReadPhase.head) return false;
-    if (board.slot(slot, SLOT.dataEnd) > board.slot(slot, SLOT.headEnd)) return false;
-    return elapsedTicks(board.slot(slot, SLOT.requestSinceTicks), now) >= HELD_BACK_MS;
+    return board.slot(slot, SLOT.dataEnd) <= board.slot(slot, SLOT.headEnd);
   }
 
   /** A handler waits for its body, and the client is slower than it may be. */

@@ -64,6 +64,8 @@ export class RequestReader {
   #start = 0;
   #end = 0;
   #phase: ReadPhase = ReadPhase.head;
+  /** The head was read in this tenure. */
+  #isNew = false;
   #headEnd = 0;
   #bodyEnd = 0;
   #parsedEnd = 0;
@@ -116,6 +118,7 @@ export class RequestReader {
     this.#buffer = (words[slotIndex + (SLOT.buffer.offset >> 2)] as number) - 1;
     this.#endOfStream = words[slotIndex + (SLOT.endOfStream.offset >> 2)] === 1;
     this.trailers = '';
+    this.#isNew = false;
     this.#dry = false;
     this.#streamDone = true;
     this.#continueDue = false;
@@ -317,7 +320,7 @@ export class RequestReader {
    * @param now `performance.now()`
    */
   isHeldBack(now: number): boolean {
-    if (this.#phase === ReadPhase.head || this.#end > this.#headEnd) return false;
+    if (this.#phase === ReadPhase.head || this.#isNew || this.#end > this.#headEnd) return false;
     const { words } = this.#context.board;
     const since = words[this.#slotIndex + (SLOT.requestSinceTicks.offset >> 2)] as number;
     return elapsedTicks(since, ticksOf(now)) >= HELD_BACK_MS;
@@ -345,6 +348,7 @@ export class RequestReader {
       return this.#incompleteHead();
     }
     this.#parsedEnd = 0;
+    this.#isNew = true;
     this.#headEnd = head - this.#base;
     this.trailers = '';
     this.#streamDone = true;

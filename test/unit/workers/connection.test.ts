@@ -426,6 +426,16 @@ describe('a small body of which nothing comes', () => {
     expect(bench.state(slot)).toBe('readRequest');
   });
 
+  it('is waited for where its head took long to come', () => {
+    const bench = benchOf({ '/post': ok });
+    const slot = bench.accept();
+    bench.serve(slot, HEAD.slice(0, 20));
+    vi.spyOn(performance, 'now').mockReturnValue(9_000);
+    bench.serve(slot, HEAD.slice(20));
+    expect(bench.state(slot)).toBe('readRequest');
+    expect(bench.socket(slot).output).toBe('');
+  });
+
   it('any more is waited for where some of it has come', () => {
     const { bench, slot } = after(5_000, `${HEAD}he`);
     expect(bench.state(slot)).toBe('readRequest');
