@@ -237,11 +237,7 @@ export const SLOT = {
   restFlags: f(160, 'owner', 'RestFlag'),
   restStatus: f(164, 'owner', 'status of that response'),
   restStartedMs: f64(168, 'owner', 'clock milliseconds when its request began'),
-  restPayload: f64(
-    184,
-    'owner',
-    'bytes of the body of that response, for its log line; to the end of a socket: those before it',
-  ),
+  restPayload: f64(184, 'owner', 'bytes of the body of that response, as far as they are known'),
   unsentBytes: f(
     180,
     'owner',

@@ -245,7 +245,8 @@ describe('and would be caught where it was not', () => {
       {
         file: 'workers/ownership',
         text: 'this.#board.move(this.slot, this.#word, event, this.#child, flags)',
-        becomes: 'this.#board.move(this.slot, this.#board.word(this.slot), event, this.#child, flags)',
+        becomes:
+          'this.#board.move(this.slot, this.#board.word(this.slot), event, this.#child, flags)',
       },
       'stays in keepalive',
     ],
