@@ -10,7 +10,7 @@ import { pushInbox } from '../scoreboard/inbox.ts';
 import { CHILD, SLOT } from '../scoreboard/layout.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';
 import { ConnectionState } from '../scoreboard/states.ts';
-import { incarnationOf, ownerOf, stateOf } from '../scoreboard/transition.ts';
+import { flagsOf, incarnationOf, ownerOf, stateOf } from '../scoreboard/transition.ts';
 import { type Signal, wakeChild } from '../scoreboard/wake.ts';
 import type { LengthyWatch } from './lengthy-watch.ts';
 import { ENOENT, type Native } from './native.ts';
@@ -67,10 +67,15 @@ export class Reclaimer {
     const state = stateOf(word);
     if (state === ConnectionState.free || state === ConnectionState.closing) return;
     if (state === ConnectionState.upgraded) return;
-    // It may have died between the move and the push; a second one does no harm.
+    const owner = ownerOf(word);
+    // It may have died between the move and the push, or between leaving a flag and saying so; a second time
+    // does no harm.
     if (state === ConnectionState.resuming) {
-      pushInbox(board, ownerOf(word), slot);
-      wakeChild(board, ownerOf(word), signal);
+      pushInbox(board, owner, slot);
+      wakeChild(board, owner, signal);
+    } else if (state === ConnectionState.processing && flagsOf(word) !== 0) {
+      board.setChild(owner, CHILD.attention, 1);
+      wakeChild(board, owner, signal);
     }
     const result = poller.tellAgain(board.slot(slot, SLOT.fd), slot, incarnationOf(word));
     // A worker has taken it out of the set meanwhile, for an upgrade.

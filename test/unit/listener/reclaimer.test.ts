@@ -11,6 +11,7 @@ import { pushInbox, takeInbox } from '../../../src/scoreboard/inbox.ts';
 import { CHILD } from '../../../src/scoreboard/layout.ts';
 import { Scoreboard } from '../../../src/scoreboard/scoreboard.ts';
 import { ConnectionEvent } from '../../../src/scoreboard/states.ts';
+import { FLAG_HANGUP } from '../../../src/scoreboard/transition.ts';
 
 const [DEAD, ALIVE] = [0, 1];
 const ALIVE_FD = 7;
@@ -68,6 +69,15 @@ describe('a connection that a leader has moved to resuming', () => {
     reclaimer.reclaim(DEAD);
     expect([inbox(), signalled, told]).toEqual([[], [], []]);
   });
+});
+
+it('a hang-up that a leader has left a flag for is told to its owner though the leader died before it did', () => {
+  board.move(SLOT, board.word(SLOT), ConnectionEvent.claim, ALIVE);
+  reclaimer.reclaim(DEAD);
+  expect([board.child(ALIVE, CHILD.attention), signalled]).toEqual([0, []]);
+  board.move(SLOT, board.word(SLOT), ConnectionEvent.notice, 0, FLAG_HANGUP);
+  reclaimer.reclaim(DEAD);
+  expect([board.child(ALIVE, CHILD.attention), signalled]).toEqual([1, [ALIVE_FD]]);
 });
 
 it('spare buffers are free again', () => {
