@@ -6,10 +6,11 @@
  * them. EMFILE and ENFILE pause for a while instead of spinning on a socket that stays readable.
  * Thread: the listener's.
  */
-import { microsecondsOf, nowTicks } from '../scoreboard/clock.ts';
+import { nowTicks } from '../scoreboard/clock.ts';
 import { ACCEPT_ERRNOS } from '../scoreboard/codes.ts';
 import { HEADER, SLOT } from '../scoreboard/layout.ts';
 import { Call } from '../scoreboard/notices.ts';
+import { setAccepted, setQueued } from '../scoreboard/queue-time.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';
 import { ConnectionEvent } from '../scoreboard/states.ts';
 import { incarnationOf } from '../scoreboard/transition.ts';
@@ -188,7 +189,7 @@ export class Acceptor {
       ((words[index + (SLOT.sequence.offset >> 2)] as number) + 1) | 0;
     for (const field of CLEARED) words[index + (field.offset >> 2)] = 0;
     words[index + (SLOT.acceptedTicks.offset >> 2)] = now;
-    words[index + (SLOT.sinceTicks.offset >> 2)] = now;
+    setAccepted(board, slot, now);
     board.doubles[(index * 4 + SLOT.sentBytes.offset) >> 3] = 0;
     board.doubles[(index * 4 + SLOT.receivedBytes.offset) >> 3] = 0;
     words[index + (SLOT.protocol.offset >> 2)] = protocol;
@@ -207,7 +208,7 @@ export class Acceptor {
     board.setSlot(slot, SLOT.idleMs, 0);
     board.setSlot(slot, SLOT.sessionState, 0);
     board.setSlot(slot, SLOT.heardTicks, now);
-    board.setSlot(slot, SLOT.queuedUs, microsecondsOf(performance.now()));
+    setQueued(board, slot, performance.now());
     board.notices.open(slot, incarnationOf(word), Call.greeting);
     board.move(slot, word, ConnectionEvent.greet);
   }
@@ -290,7 +291,6 @@ const CLEARED = [
   SLOT.requests,
   SLOT.inListenerSet,
   SLOT.readPhase,
-  SLOT.nextInInbox,
   SLOT.lastChild,
   SLOT.drainedBytes,
   SLOT.endOfStream,

@@ -51,7 +51,6 @@ export class Closer {
   readonly #board: Scoreboard;
   readonly #native: Native;
   readonly #slots: SlotPool;
-  readonly #closeFd: (fd: number) => void;
   readonly #closing: number[] = [];
   /** 1 for slots in `#closing`: a slot is closed once, however often it is reported. */
   readonly #marked: Uint8Array;
@@ -70,9 +69,6 @@ export class Closer {
     this.#slots = slots;
     this.#marked = new Uint8Array(board.connectionSlots);
     this.#reasons = new Uint8Array(board.connectionSlots);
-    this.#closeFd = (fd) => {
-      native.close(fd);
-    };
     native.attach(Region.constants, ANSWER_BYTES);
   }
 
@@ -218,7 +214,7 @@ export class Closer {
     if ((board.slot(slot, SLOT.restFlags) & RestFlag.socket) !== 0) {
       this.#native.epollDelete(board.header(HEADER.listenerSet.offset), part.fd);
     }
-    part.close(board, slotIndex, this.#closeFd);
+    part.close(board, slotIndex, this.#native);
   }
 
   #releaseBuffer(slot: number): void {

@@ -8,9 +8,10 @@
  * connection goes back to the queue, and a worker reads them.
  */
 import { Aborted } from '../scoreboard/aborted.ts';
-import { microsecondsOf, monotonicOf, nowTicks, ticksOf } from '../scoreboard/clock.ts';
+import { monotonicOf, nowTicks, ticksOf } from '../scoreboard/clock.ts';
 import { CloseReason, RestFlag } from '../scoreboard/codes.ts';
 import { CHILD, HEADER, HTTP_PROTOCOL, SLOT } from '../scoreboard/layout.ts';
+import { setQueued } from '../scoreboard/queue-time.ts';
 import { countRequest } from '../scoreboard/request-counters.ts';
 import { FILE_SHRANK, FilePart, NOT_SAMPLED } from '../scoreboard/rest.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';
@@ -229,8 +230,9 @@ export class Completer {
   #bodyBytes(slot: number): number {
     const board = this.#board;
     const toEnd = (board.slot(slot, SLOT.restFlags) & RestFlag.toEnd) !== 0;
-    if (toEnd) return board.slotDouble(slot, SLOT.restOffset);
     const payload = board.slotDouble(slot, SLOT.restPayload);
+    // What came before the other socket, and what that one has sent.
+    if (toEnd) return payload + board.slotDouble(slot, SLOT.restOffset);
     return Math.max(0, payload - board.slotDouble(slot, SLOT.restBytes));
   }
 
@@ -241,8 +243,7 @@ export class Completer {
     if ((flagsOf(word) & (FLAG_END | FLAG_HANGUP)) !== 0) board.setSlot(slot, SLOT.endOfStream, 1);
     const now = performance.now();
     board.tick(now);
-    board.setSlot(slot, SLOT.sinceTicks, ticksOf(now));
-    board.setSlot(slot, SLOT.queuedUs, microsecondsOf(now));
+    setQueued(board, slot, now);
     return board.move(slot, word, event) === Outcome.moved;
   }
 

@@ -7,9 +7,9 @@
  * connection at once (a former leader and the present one): every step is a compare-and-swap, and who
  * loses looks again.
  */
-import { microsecondsOf, ticksOf } from '../scoreboard/clock.ts';
 import { pushInbox } from '../scoreboard/inbox.ts';
-import { CHILD, SLOT } from '../scoreboard/layout.ts';
+import { CHILD } from '../scoreboard/layout.ts';
+import { noteQueued } from '../scoreboard/queue-time.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';
 import { ConnectionEvent, ConnectionState } from '../scoreboard/states.ts';
 import {
@@ -117,15 +117,20 @@ export class EventRouter {
     }
   }
 
-  /** The times are written before the move, by whoever tries; both tries mean the same moment. */
+  /** Two may try at once; both mean the same moment. */
   #queue(slot: number, word: number, events: number): boolean {
     const board = this.#board;
-    board.setSlot(slot, SLOT.queuedUs, microsecondsOf(this.now));
-    board.setSlot(slot, SLOT.sinceTicks, ticksOf(this.now));
-    // Sticky: once the peer has shut its side, a worker reads until it has seen the end.
-    if ((events & this.#ends) !== 0) board.setSlot(slot, SLOT.endOfStream, 1);
-    const flags = this.#resetFlag(events);
+    if (!noteQueued(board, slot, word, this.now)) return false;
+    // A flag, since only the word itself says which connection it is of. Whoever claims it reads to the end.
+    const flags = this.#endFlag(events) | this.#resetFlag(events);
     return board.move(slot, word, ConnectionEvent.readable, 0, flags) === Outcome.moved;
+  }
+
+  /** The listener, for a client that holds a small body back; false: somebody has moved it, so it goes on. */
+  queueHeldBack(slot: number, word: number): boolean {
+    const board = this.#board;
+    if (!noteQueued(board, slot, word, performance.now())) return false;
+    return board.move(slot, word, ConnectionEvent.heldBack) === Outcome.moved;
   }
 
   /** Leaves flags for the worker that owns the connection; its release fails once. */
@@ -143,7 +148,12 @@ export class EventRouter {
   }
 
   #flagsFor(events: number): number {
-    return FLAG_READY | ((events & this.#ends) !== 0 ? FLAG_END : 0) | this.#resetFlag(events);
+    return FLAG_READY | this.#endFlag(events) | this.#resetFlag(events);
+  }
+
+  /** The peer sends nothing more. */
+  #endFlag(events: number): number {
+    return (events & this.#ends) !== 0 ? FLAG_END : 0;
   }
 
   /** Nothing can be sent to this peer any more. */
@@ -170,8 +180,7 @@ export class EventRouter {
     events = 0,
   ): boolean {
     const board = this.#board;
-    const ended = (events & this.#ends) !== 0 ? FLAG_END : 0;
-    const flags = event === ConnectionEvent.timeout ? FLAG_HANGUP : ended;
+    const flags = event === ConnectionEvent.timeout ? FLAG_HANGUP : this.#endFlag(events);
     if (board.move(slot, word, event, 0, flags) !== Outcome.moved) return false;
     const child = ownerOf(word);
     pushInbox(board, child, slot);

@@ -10,10 +10,10 @@
 import type { Aborted } from '../scoreboard/aborted.ts';
 import { revokeAssignments } from '../scoreboard/assignment.ts';
 import { nowTicks, ticksOf } from '../scoreboard/clock.ts';
-import { ChildStatus, CloseReason, type ExitReason, Phase } from '../scoreboard/codes.ts';
+import { CloseReason, type ExitReason, Phase } from '../scoreboard/codes.ts';
 import { observeHeader } from '../scoreboard/histograms.ts';
 import { takeInbox } from '../scoreboard/inbox.ts';
-import { CHILD, HEADER, SLOT } from '../scoreboard/layout.ts';
+import { HEADER, SLOT } from '../scoreboard/layout.ts';
 import { inheritLead } from '../scoreboard/leader.ts';
 import { type Call, Notified, notify } from '../scoreboard/notices.ts';
 import type { Pool } from '../scoreboard/pool.ts';
@@ -30,10 +30,11 @@ import { Dispatcher } from './dispatcher.ts';
 import { EventRouter, Routed } from './event-router.ts';
 import { LengthyWatch } from './lengthy-watch.ts';
 import { LogScheduler } from './log-scheduler.ts';
-import { EAGAIN, ENOENT, type Native, SHORT_SLICE_US } from './native.ts';
+import { EAGAIN, type Native, SHORT_SLICE_US } from './native.ts';
 import type { ListenerOptions } from './options.ts';
-import { type LostRequest, type Orphaned, Orphans } from './orphans.ts';
+import { type Orphaned, Orphans } from './orphans.ts';
 import type { Poller } from './poller.ts';
+import { Reclaimer } from './reclaimer.ts';
 import { Shedder } from './shedder.ts';
 import { SleepWatch } from './sleep-watch.ts';
 import { SlotPool } from './slots.ts';
@@ -74,7 +75,7 @@ export class Listener {
   readonly #acceptor: Acceptor;
   readonly #dispatcher: Dispatcher;
   readonly #sweeper: Sweeper;
-  readonly #orphans: Orphans;
+  readonly #reclaimer: Reclaimer;
   readonly #deadlines: DeadlineWatch;
   readonly #lengthy: LengthyWatch;
   readonly #options: { -readonly [Key in keyof ListenerOptions]: ListenerOptions[Key] };
@@ -103,13 +104,22 @@ export class Listener {
     this.#slots = new SlotPool(board.connectionSlots);
     this.#options = { ...options };
     this.#closer = new Closer(board, native, this.#slots);
-    this.#orphans = new Orphans(board, this.#closer);
+    const orphans = new Orphans(board, this.#closer);
     this.#deadlines = new DeadlineWatch(board, this.#signal, (child, reason) =>
       this.#crews.get(board.poolOf(child))?.stuck(child, reason),
     );
     this.#lengthy = new LengthyWatch(board, this.#closer, this.#options, this.#signal, () =>
       this.#crews.get(board.lengthy)?.backlog(),
     );
+    this.#reclaimer = new Reclaimer({
+      board,
+      native,
+      poller,
+      slots: this.#slots,
+      orphans,
+      lengthy: this.#lengthy,
+      signal: this.#signal,
+    });
     const shedder = new Shedder(board, native, this.#closer, this.#slots);
     this.#acceptor = new Acceptor(board, native, poller, this.#slots, this.#options, (clients) =>
       shedder.makeRoom(clients, performance.now()),
@@ -146,6 +156,9 @@ export class Listener {
         if (this.#lengthy.isAbandoned(word)) this.#deadlines.abandoned(slot, word);
       },
       call: (slot, word, call) => this.#call(slot, word, call),
+      heldBack: (slot, word) => {
+        if (this.#router.queueHeldBack(slot, word)) this.#dispatcher.push(slot);
+      },
       lengthyQueued: (...queued) => this.#lengthy.sweep(...queued),
       passed: (began) => {
         logging?.flush();
@@ -160,7 +173,7 @@ export class Listener {
     this.#closer.onClosed = (slot) => this.#completer.closed(slot);
     if (logging !== null) {
       this.#closer.onAnswered = (slot, status) => logging.answered(slot, status);
-      this.#orphans.onCut = (slot) => logging.answered(slot, 0);
+      orphans.onCut = (slot) => logging.answered(slot, 0);
       this.#lengthy.onCut = (slot) => logging.answered(slot, 0);
     }
     this.#closer.onFreed = () => {
@@ -381,46 +394,14 @@ export class Listener {
     const board = this.#board;
     // It may have died between its push and the signal for it.
     this.#onHandback();
-    takeInbox(board, child);
+    takeInbox(board, child, []);
     const ticket = revokeAssignments(board, child);
     if (ticket >= 0) this.#dispatcher.requeueOrphan(ticket);
     board.log?.releaseFor(child);
     if (inheritLead(board, child)) this.#standby.check();
-    // It may have polled and died with the events in its hands; the set tells an edge once.
-    const crashed = board.child(child, CHILD.status) !== ChildStatus.ended;
-    let connections = 0;
-    const requests: LostRequest[] = [];
-    for (let slot = 0; slot < this.#slots.watermark; slot++) {
-      const word = board.word(slot);
-      if (ownerOf(word) === child) {
-        connections++;
-        // Its thread may still have a descriptor of it, which would keep the end from the client.
-        if (stateOf(word) === ConnectionState.upgraded) {
-          this.#native.shutdownWrite(board.slot(slot, SLOT.fd));
-        }
-        const lost = this.#orphans.take(child, slot, word, this.#lengthy.isAbandoned(word));
-        if (lost?.running === true) requests.unshift(lost);
-        else if (lost !== null) requests.push(lost);
-      } else if (crashed) this.#tellAgain(slot, word);
-    }
-    for (const field of [CHILD.spareBuffer0, CHILD.spareBuffer1]) {
-      const buffer = board.child(child, field);
-      if (buffer !== 0) board.freeBuffers.add(buffer - 1);
-      board.setChild(child, field, 0);
-    }
+    const orphaned = this.#reclaimer.reclaim(child);
     this.#endTurn();
-    return { connections, requests };
-  }
-
-  #tellAgain(slot: number, word: number): void {
-    const state = stateOf(word);
-    if (state === ConnectionState.free || state === ConnectionState.closing) return;
-    if (state === ConnectionState.upgraded) return;
-    const fd = this.#board.slot(slot, SLOT.fd);
-    const result = this.#poller.tellAgain(fd, slot, incarnationOf(word));
-    // A worker has taken it out of the set meanwhile, for an upgrade.
-    if (result < 0 && result !== ENOENT)
-      throw new Error(`epoll_ctl for a connection: errno ${-result}`);
+    return orphaned;
   }
 
   /** Wakes one child to look at its slot, for a command. */

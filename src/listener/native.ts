@@ -116,6 +116,9 @@ export interface Native {
   duplicate(fd: number): number;
   /** Another thread closes it from now on. */
   handOver(fd: number): number;
+  /** See `FileKeeper`. */
+  enterFile(fd: number, entry: number, spilledKb: number): number;
+  closeFile(fd: number, entry: number, counter: number, kilobytes: number): number;
   discard(fd: number, length: number): number;
   /** 1: bytes wait, 0: end of stream, -EAGAIN: neither. */
   pending(fd: number): number;
@@ -142,6 +145,7 @@ interface Addon extends Native {
   readonly slotPeerFamily: number;
   readonly slotPeerPort: number;
   readonly slotPeerAddress: number;
+  readonly slotRestSpilled: number;
   readonly slotBytes: number;
 }
 
@@ -199,6 +203,7 @@ export function loadNative(): Native {
     addon.slotPeerFamily === SLOT.peerFamily.offset &&
     addon.slotPeerPort === SLOT.peerPort.offset &&
     addon.slotPeerAddress === SLOT.peerAddress.offset &&
+    addon.slotRestSpilled === SLOT.restSpilledKb.offset - SLOT.restFd.offset &&
     addon.slotBytes === SLOT_BYTES;
   if (!agreed) {
     throw new NativeError(

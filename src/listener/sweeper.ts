@@ -8,7 +8,7 @@
  * Thread: the listener's.
  */
 import { elapsedTicks, ticksOf } from '../scoreboard/clock.ts';
-import { CloseReason, ReadPhase } from '../scoreboard/codes.ts';
+import { CloseReason, HELD_BACK_MS, ReadPhase } from '../scoreboard/codes.ts';
 import { HTTP_PROTOCOL, SLOT } from '../scoreboard/layout.ts';
 import { Call } from '../scoreboard/notices.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';
@@ -62,6 +62,8 @@ export interface SweepTargets {
   owned(slot: number, word: number): void;
   /** A session waits for its client, and is to be called. */
   call(slot: number, word: number, call: Call): void;
+  /** Nothing of a small body has come for HELD_BACK_MS. */
+  heldBack(slot: number, word: number): void;
   /** It waits for a lengthy worker, for so long. */
   lengthyQueued(slot: number, word: number, waitedMs: number): void;
   /** Once a pass, also when nothing was found; its last turn began at this `performance.now()`. */
@@ -182,7 +184,8 @@ export class Sweeper {
       case ConnectionState.readRequest:
         if (this.#requestExpired(slot, now)) {
           this.#closer.linger(slot, word, timeout, CloseReason.requestTimeout, 408);
-        }
+        } else if (waited >= HELD_BACK_MS && this.#isHeldBack(slot))
+          this.#targets.heldBack(slot, word);
         return;
       case ConnectionState.suspended:
         if (waited > timeoutMs || this.#bodyExpired(slot, now)) this.#targets.expire(slot, word);
@@ -249,6 +252,13 @@ export class Sweeper {
     const timeout = inHead ? this.#options.requestHeader : this.#options.requestBody;
     const since = board.slot(slot, SLOT.requestSinceTicks);
     return elapsedTicks(since, now) > readDeadlineMs(timeout, board.slot(slot, SLOT.requestBytes));
+  }
+
+  /** A guess by words that a worker has left; the one that takes it looks again. */
+  #isHeldBack(slot: number): boolean {
+    const board = this.#board;
+    if (board.slot(slot, SLOT.readPhase) === ReadPhase.head) return false;
+    return board.slot(slot, SLOT.dataEnd) <= board.slot(slot, SLOT.headEnd);
   }
 
   /** A handler waits for its body, and the client is slower than it may be. */

@@ -121,5 +121,10 @@ export type AnswerPhase = (typeof AnswerPhase)[keyof typeof AnswerPhase];
 
 export const ReadPhase = { head: 0, body: 1, chunkedBody: 2, stream: 3 } as const;
 export type ReadPhase = (typeof ReadPhase)[keyof typeof ReadPhase];
+/**
+ * A body that fits into the connection buffer waits there, and its handler is called when it is complete. Where
+ * nothing of it has come for so long its client may want to see the response first: the handler is called.
+ */
+export const HELD_BACK_MS = 1_000;
 
 export const SeriesState = { free: 0, claimed: 1, published: 2 } as const;

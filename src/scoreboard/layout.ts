@@ -8,11 +8,11 @@
  *
  * Writers: `main` is the listener's thread, `child` the thread that holds the child slot, `owner` the
  * thread that owns the connection by its state word (the listener while it waits, a child while it is
- * processing), `cas` whoever wins a compare-and-swap. `queuedUs`, `sinceTicks` and `endOfStream` are
- * also written by whoever polls, right before it tries to move a waiting connection to the queue; two
- * may do so at once, and both mean the same moment. The words of `ROUTES` are written by every worker
- * without order: they are means, and a lost update is one sample less. `holder` is the thread that holds
- * the access log by its owner word. `mover` is whoever moves the state word, see trail.ts.
+ * processing), `cas` whoever wins a compare-and-swap. `queuedUs` and `sinceTicks` are also written by
+ * whoever tries to move a waiting connection to the queue, see queue-time.ts. The words of `ROUTES` are
+ * written by every worker without order: they are means, and a lost update is one sample less. `holder` is
+ * the thread that holds the access log by its owner word. `mover` is whoever moves the state word, see
+ * trail.ts.
  */
 import { Bitmap } from './bitmap.ts';
 import { TicketRing } from './ticket-ring.ts';
@@ -154,7 +154,7 @@ export const CHILD = {
   externalKb: f(112, 'child', 'memory that V8 objects hold outside of its heap, KiB, sampled'),
   upgraded: f(116, 'child', 'connections that a socket of this child has'),
   handlingTicks: f(120, 'child', 'clock ticks when the handler that runs now was called'),
-  inbox: f(128, 'cas', 'first connection of the inbox, + 1'),
+  inbox: f(128, 'cas', 'groups of its inbox in which a connection may be, as bits, see inbox.ts'),
   attention: f(
     132,
     'cas',
@@ -222,7 +222,6 @@ export const SLOT = {
   peerPort: f(68, 'owner', 'peer port'),
   peerAddress: { offset: 72, writer: 'owner', meaning: '4 or 16 bytes', type: 'bytes', count: 16 },
   acceptedTicks: f(88, 'owner', 'clock ticks when it was accepted'),
-  nextInInbox: f(92, 'owner', 'next connection of the inbox it is in, + 1'),
   answerPhase: f(96, 'owner', 'AnswerPhase of the present request'),
   chunkTrailerBytes: f(100, 'owner', 'bytes of trailers seen by the decoder'),
   lastChild: f(104, 'owner', 'child slot that served it last, + 1'),
@@ -238,7 +237,7 @@ export const SLOT = {
   restFlags: f(160, 'owner', 'RestFlag'),
   restStatus: f(164, 'owner', 'status of that response'),
   restStartedMs: f64(168, 'owner', 'clock milliseconds when its request began'),
-  restPayload: f64(184, 'owner', 'bytes of the body of that response, for its log line'),
+  restPayload: f64(184, 'owner', 'bytes of the body of that response, as far as they are known'),
   unsentBytes: f(
     180,
     'owner',
@@ -456,6 +455,8 @@ export interface Sections {
   readonly routes: number;
   readonly notices: number;
   readonly protocols: number;
+  /** Of each child, a bit for each connection slot, see inbox.ts. */
+  readonly inboxes: number;
   /** Connection buffers: one for each slot and the spares of the workers. */
   readonly bufferCount: number;
   readonly totalBytes: number;
@@ -480,7 +481,8 @@ export function sectionsFor({ connectionSlots, childSlots }: Dimensions): Sectio
   const routes = freeBuffers + Bitmap.bytes(bufferCount);
   const notices = routes + ROUTES * 4;
   const protocols = notices + Math.ceil((connectionSlots * NOTICE_BYTES) / CACHE_LINE) * CACHE_LINE;
-  const totalBytes = protocols + MAX_SESSION_PROTOCOLS * PROTOCOL_BYTES;
+  const inboxes = protocols + MAX_SESSION_PROTOCOLS * PROTOCOL_BYTES;
+  const totalBytes = inboxes + childSlots * Bitmap.bytes(connectionSlots);
   return {
     children,
     connections,
@@ -494,6 +496,7 @@ export function sectionsFor({ connectionSlots, childSlots }: Dimensions): Sectio
     routes,
     notices,
     protocols,
+    inboxes,
     bufferCount,
     totalBytes,
   };

@@ -9,8 +9,7 @@
  * Thread: any. A bit is set by compare-and-swap on the incarnation, so that it never falls to the next
  * session of the slot.
  */
-import { microsecondsOf, ticksOf } from './clock.ts';
-import { SLOT } from './layout.ts';
+import { noteQueued } from './queue-time.ts';
 import type { Scoreboard } from './scoreboard.ts';
 import { ConnectionEvent, ConnectionState } from './states.ts';
 import { FLAG_READY, flagsOf, incarnationOf, Outcome, stateOf } from './transition.ts';
@@ -77,9 +76,7 @@ export function notify(
       case ConnectionState.waitRequest:
       case ConnectionState.readRequest:
       case ConnectionState.keepalive:
-        // As a poller does: whoever tries means the same moment.
-        board.setSlot(slot, SLOT.queuedUs, microsecondsOf(now));
-        board.setSlot(slot, SLOT.sinceTicks, ticksOf(now));
+        if (!noteQueued(board, slot, word, now)) continue;
         if (board.move(slot, word, ConnectionEvent.notify) === Outcome.moved) {
           return Notified.queued;
         }

@@ -66,12 +66,10 @@ export class FilePart {
   }
 
   /** Enters the descriptor into the slot, unless that has another one already. */
-  enter(board: Scoreboard, slotIndex: number): void {
-    const { words } = board;
+  enter(board: Scoreboard, slotIndex: number, keeper: FileKeeper): void {
     if (!FilePart.mayEnter(board, slotIndex)) return;
-    words[wordAt(slotIndex, SLOT.restFd)] = this.fd + 1;
     board.doubles[wordAt(slotIndex, SLOT.restProbed) >> 1] = 0;
-    words[wordAt(slotIndex, SLOT.restSpilledKb)] = this.spilledKb;
+    keeper.enterFile(this.fd, entryOf(slotIndex), this.spilledKb);
   }
 
   /** For whoever goes on: what is left. The descriptor must have been entered. */
@@ -82,17 +80,33 @@ export class FilePart {
     board.words[wordAt(slotIndex, SLOT.unsentBytes)] = NOT_SAMPLED;
   }
 
-  /** All of it has left, or never will. */
-  close(board: Scoreboard, slotIndex: number, close: (fd: number) => void): void {
-    const { words } = board;
-    if (words[wordAt(slotIndex, SLOT.restFd)] === this.fd + 1) {
-      words[wordAt(slotIndex, SLOT.restFd)] = 0;
-      words[wordAt(slotIndex, SLOT.restSpilledKb)] = 0;
-    }
-    close(this.fd);
-    unspill(board, this.spilledKb);
+  /** It stands in the slot. */
+  isEntered(board: Scoreboard, slotIndex: number): boolean {
+    return board.words[wordAt(slotIndex, SLOT.restFd)] === this.fd + 1;
+  }
+
+  /** All of it has left, or never will: closes it, and gives back what it counts as spilled. */
+  close(board: Scoreboard, slotIndex: number, keeper: FileKeeper): void {
+    const entry = this.isEntered(board, slotIndex) ? entryOf(slotIndex) : NOT_ENTERED;
+    const kilobytes = Math.abs(this.spilledKb);
+    keeper.closeFile(this.fd, entry, wordOf(this.spilledKb) * 4, kilobytes);
   }
 }
+
+/**
+ * Who closes a descriptor, as the native part changes it: in one call each, since a thread may be ended between
+ * two. What it had forgotten by then would stay open, and what it had closed would be closed a second time,
+ * when it may be another's. `entry` and `counter` are byte offsets of words in the board.
+ */
+export interface FileKeeper {
+  /** Takes it out of this thread's account and enters it into a slot, with its `spilledKb`. */
+  enterFile(fd: number, entry: number, spilledKb: number): number;
+  /** Closes it, empties its entry (-1: it has none), and takes its KiB out of a counter. */
+  closeFile(fd: number, entry: number, counter: number, kilobytes: number): number;
+}
+
+const NOT_ENTERED = -1;
+const entryOf = (slotIndex: number): number => slotIndex * 4 + SLOT.restFd.offset;
 
 /** For the log: somebody wrote into a file in place instead of renaming a new one over it. */
 export const FILE_SHRANK =

@@ -68,6 +68,9 @@ export class Scoreboard {
   /** What sessions are to be called for. */
   readonly notices: Notices;
   readonly protocolNames: ProtocolNames;
+  /** Bits of all inboxes, `inboxWords` for each child; see inbox.ts. */
+  readonly inboxes: Int32Array;
+  readonly inboxWords: number;
   /** Null where the access log is off. Its last ring is the listener's. */
   readonly log: LogRings | null;
   /** The same. */
@@ -114,6 +117,9 @@ export class Scoreboard {
     this.routes = part(sections.routes, ROUTES * 4);
     this.notices = new Notices(part(sections.notices, shared.connectionSlots * NOTICE_BYTES));
     this.protocolNames = new ProtocolNames(this.bytes, sections.protocols);
+    const inboxBytes = Bitmap.bytes(shared.connectionSlots);
+    this.inboxes = part(sections.inboxes, childSlots * inboxBytes);
+    this.inboxWords = inboxBytes >> 2;
     this.log = shared.log === null ? null : LogRings.attach(shared.log, shared.childSlots + 1);
     this.restLines = shared.restLines === null ? null : RestLines.attach(shared.restLines);
     this.upstreams = new UpstreamTable(shared.upstreams, shared.childSlots);

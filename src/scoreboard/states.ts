@@ -55,6 +55,7 @@ export const ConnectionEvent = {
   toLengthy: 26,
   greet: 27,
   notify: 28,
+  heldBack: 29,
 } as const;
 export type ConnectionEventName = keyof typeof ConnectionEvent;
 export type ConnectionEvent = (typeof ConnectionEvent)[ConnectionEventName];
@@ -288,6 +289,14 @@ export const TRANSITIONS: readonly TransitionRow[] = [
     'any',
     'keep',
     'the same while a worker owns it: a flag is set and its release fails once',
+  ),
+  row(
+    ['readRequest'],
+    'heldBack',
+    'queued',
+    'listener',
+    'clear',
+    'nothing of its small body comes: its handler is called without it, and may answer first',
   ),
   row(['closing'], 'reclaimed', 'free', 'listener', 'clear', 'descriptor closed; incarnation + 1'),
 ];

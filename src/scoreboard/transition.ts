@@ -102,8 +102,8 @@ export function successor(
  * Moves a connection: the only writer of state words.
  * @param expected the whole word as the caller saw it, flags included
  * @param child own child slot; used where the row takes ownership
- * @param flags set by `notice`; by `readable`, where the peer has reset the connection; and by `timeout` of
- *   a suspended connection, for its child to find
+ * @param flags set by `notice`; by `readable` and `requeue`, where the peer has shut its side or reset the
+ *   connection; and by `timeout` of a suspended connection, for its child to find
  * @param trail where changes of state are entered, for this slot
  */
 export function transition(

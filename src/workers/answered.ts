@@ -20,7 +20,8 @@ interface Unlogged {
   /** Positions in what the connection sends: of the body, and behind it. */
   readonly bodyStart: number;
   readonly end: number;
-  readonly framing: number;
+  /** Bytes of the body; of one that another socket ends, those before it. */
+  readonly payload: number;
 }
 
 export class Answered {
@@ -32,6 +33,8 @@ export class Answered {
   readonly #status: number[] = [];
   readonly #series: number[] = [];
   readonly #traces: string[] = [];
+  /** Positions behind them in what the connection sends. */
+  readonly #ends: number[] = [];
   /** Position behind the last response that was measured. */
   #measured = 0;
   /** The newest is the request in the connection's record; false: one has begun since. */
@@ -81,11 +84,13 @@ export class Answered {
     this.#status[this.#length] = status;
     this.#series[this.#length] = series;
     this.#traces[this.#length] = trace;
+    const { bodyStart, position, framing, ofSocket } = this.#writer;
+    this.#ends[this.#length] = position;
     this.#length++;
     this.#recorded = true;
     if (this.#context.log === null) return;
-    const { bodyStart, position, framing } = this.#writer;
-    this.#unlogged.push({ line, bodyStart, end: position, framing });
+    const known = position === Number.POSITIVE_INFINITY ? ofSocket : position;
+    this.#unlogged.push({ line, bodyStart, end: position, payload: known - bodyStart - framing });
   }
 
   get length(): number {
@@ -111,27 +116,29 @@ export class Answered {
   count(): void {
     const count = this.#length;
     if (count === 0) return;
-    const context = this.#context;
     const now = performance.now();
-    context.now = now;
-    const { board, child } = context;
-    for (let index = 0; index < count; index++) {
-      const tookMs = now - (this.#since[index] as number);
-      const status = this.#status[index] as number;
-      const series = this.#series[index] as number;
-      const trace = this.#traces[index] as string;
-      countRequest(board, child, status, tookMs, series);
-      if (trace !== '') board.series?.exemplify(child, series, tookMs, trace, Date.now());
-      if (index === count - 1 && this.#recorded)
-        board.requests?.end(this.#hold.slot, status, tookMs);
-    }
-    this.#countForLife();
-    this.lose(Aborted.byClient);
+    this.#context.now = now;
+    for (let index = 0; index < count; index++) this.#countOne(index, now);
+    this.#countForLife(count);
+    this.#settle(Aborted.byClient);
   }
 
-  #countForLife(): void {
+  #countOne(index: number, now: number): void {
+    const { board, child } = this.#context;
+    const tookMs = now - (this.#since[index] as number);
+    const status = this.#status[index] as number;
+    const series = this.#series[index] as number;
+    const trace = this.#traces[index] as string;
+    countRequest(board, child, status, tookMs, series);
+    if (trace !== '') board.series?.exemplify(child, series, tookMs, trace, Date.now());
+    if (index === this.#length - 1 && this.#recorded) {
+      board.requests?.end(this.#hold.slot, status, tookMs);
+    }
+  }
+
+  #countForLife(count: number): void {
     const served = this.#context.getWord(CHILD.lifeRequests);
-    this.#context.setWord(CHILD.lifeRequests, served + this.#length);
+    this.#context.setWord(CHILD.lifeRequests, served + count);
   }
 
   /** Leaves what whoever sends the rest of the first one has to log; false: there is no room for it. */
@@ -145,20 +152,38 @@ export class Answered {
   get payload(): number {
     const [unlogged] = this.#unlogged;
     if (unlogged === undefined) return 0;
-    return unlogged.end - unlogged.bodyStart - unlogged.framing;
+    return unlogged.payload;
   }
 
   /** Somebody else counts and logs them; they still belong to this child's life. */
   handOver(): void {
-    this.#countForLife();
+    this.#countForLife(this.#length);
     this.#clear();
   }
 
   /**
-   * None of them will send any more.
-   * @param cause why those have ended whose last byte has not left
+   * None of them will send any more: those whose last byte has left count as served, the others as aborted.
+   * The connection must still be owned.
+   * @param cause why those have ended
    */
   lose(cause: Aborted): void {
+    const count = this.#length;
+    if (count === 0) return;
+    const { left } = this.#writer;
+    const now = performance.now();
+    let served = 0;
+    for (let index = 0; index < count; index++) {
+      if (left < (this.#ends[index] as number)) continue;
+      this.#countOne(index, now);
+      served++;
+    }
+    this.#countForLife(served);
+    this.#context.add(CHILD.aborted, count - served);
+    this.#settle(cause);
+  }
+
+  /** They are over, one way or the other. */
+  #settle(cause: Aborted): void {
     if (this.#unlogged.length > 0) this.#log(cause);
     this.#clear();
   }
@@ -171,9 +196,8 @@ export class Answered {
   #log(cause: Aborted): void {
     const { left } = this.#writer;
     const now = performance.now();
-    for (const [index, { line, bodyStart, end, framing }] of this.#unlogged.entries()) {
+    for (const [index, { line, bodyStart, end, payload }] of this.#unlogged.entries()) {
       const whole = left >= end;
-      const payload = end - bodyStart - framing;
       // Of a part it is not known which bytes of it were framing.
       const bodyBytes = whole ? payload : Math.min(payload, Math.max(0, left - bodyStart));
       const durationMs = now - (this.#since[index] as number);

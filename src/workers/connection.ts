@@ -9,23 +9,25 @@
  */
 import { performance } from 'node:perf_hooks';
 import { Aborted } from '../scoreboard/aborted.ts';
-import { monotonicOf, performanceOf, ticksOf } from '../scoreboard/clock.ts';
+import { monotonicOf, ticksOf } from '../scoreboard/clock.ts';
 import { AnswerPhase, RestFlag } from '../scoreboard/codes.ts';
 import { CHILD, SLOT } from '../scoreboard/layout.ts';
 import { FLAG_END, FLAG_HANGUP } from '../scoreboard/transition.ts';
-import { Answered } from './answered.ts';
+import type { Answered } from './answered.ts';
 import type { WorkerContext } from './context.ts';
 import type { AbortReason, Handler } from './exchange.ts';
-import { HttpExchange, Response, type ResponseCourse } from './http-exchange.ts';
+import { HttpExchange } from './http-exchange.ts';
 import { busy, lengthRequired } from './lengthy/refusals.ts';
 import { Ownership } from './ownership.ts';
+import { PeerEnd } from './peer-end.ts';
 import type { Served, ServingLoop } from './protocol.ts';
 import { Taken } from './proxy/proxy-headers.ts';
+import { RequestAccount } from './request-account.ts';
 import { type BodyCourse, RequestBody } from './request-body.ts';
 import { type BodyError, Read, Received, RequestReader } from './request-reader.ts';
+import { Response, type ResponseCourse } from './response-course.ts';
 import { ResponseWriter } from './response-writer.ts';
 import { Tenure } from './tenure.ts';
-import { traceIdOf } from './trace-id.ts';
 import { takeOver, wantsUpgrade } from './upgrade/take-over.ts';
 
 /** Pipelined requests served before others get their turn. */
@@ -53,22 +55,15 @@ export class Connection implements Served, ResponseCourse, BodyCourse {
   readonly #tenure: Tenure;
   readonly #body: RequestBody;
   readonly #exchange: HttpExchange;
+  readonly #account: RequestAccount;
   readonly #answered: Answered;
+  readonly #peerEnd: PeerEnd;
   #invoking = false;
   /** A PROXY header has to come before anything else. */
   #proxyDue = false;
   #aborted = false;
   #budget = 0;
-  #startedMs = 0;
   #route = 0;
-  /** The access log's line of the present request, '' where there is none. */
-  #line = '';
-  /** Trace that the present request belongs to, '' for none. */
-  #trace = '';
-  /** Why what has not left when the connection is let go never will. */
-  #cause: Aborted = Aborted.byClient;
-  /** `#afterResponse` has done its part for the present response. */
-  #accounted = false;
   /** Its handler has asked for a lengthy worker, and is over. */
   #handsOver = false;
   /** The peer had reset the connection before it was claimed. */
@@ -87,7 +82,12 @@ export class Connection implements Served, ResponseCourse, BodyCourse {
     this.#tenure = new Tenure(context, loop, this, hold, reader, writer);
     this.#body = new RequestBody(reader, this);
     this.#exchange = new HttpExchange(context, hold, reader, writer, this.#body, this);
-    this.#answered = new Answered(context, writer, hold);
+    const exchange = this.#exchange;
+    this.#account = new RequestAccount(context, hold, writer, exchange);
+    this.#answered = this.#account.answered;
+    this.#peerEnd = new PeerEnd(context, hold, reader, this.#tenure, exchange, () =>
+      this.abort('peer-gone'),
+    );
   }
 
   get slot(): number {
@@ -103,30 +103,21 @@ export class Connection implements Served, ResponseCourse, BodyCourse {
    */
   open(slot: number, word: number, reset = false): void {
     this.#tenure.take(slot, word);
-    this.#answered.open();
+    this.#account.open();
     this.#proxyDue = this.#context.proxyHeaders?.isDue(this.#hold.index) === true;
     this.#aborted = false;
-    this.#line = '';
-    this.#cause = Aborted.byClient;
     this.#handsOver = false;
     this.#reset = reset;
     this.#budget = this.#fullBudget;
     this.#exchange.idle();
-    this.#accounted = true;
     if (this.#writer.adopt(this.#hold.doubleField(SLOT.restPayload))) this.#adopt();
     else this.#run();
   }
 
   /** The listener could not go on with the rest of a response without waiting for a device. */
   #adopt(): void {
-    const hold = this.#hold;
-    const exchange = this.#exchange;
-    exchange.takeUp((hold.field(SLOT.restFlags) & RestFlag.close) !== 0);
-    this.#accounted = true;
-    const since = hold.doubleField(SLOT.restStartedMs);
-    const line = this.#context.board.restLines?.get(hold.slot) ?? '';
-    const series = hold.field(SLOT.restSeries);
-    this.#answered.add(performanceOf(since), hold.field(SLOT.restStatus), series, line, '');
+    this.#exchange.takeUp((this.#hold.field(SLOT.restFlags) & RestFlag.close) !== 0);
+    this.#account.adopt();
     this.onEvent();
   }
 
@@ -169,11 +160,7 @@ export class Connection implements Served, ResponseCourse, BodyCourse {
 
   /** Nobody is there to be answered: the request that was read is not begun. */
   #forgo(): void {
-    this.#accounted = false;
-    this.#startedMs = this.#context.now;
-    if (this.#context.log !== null) {
-      this.#line = this.#context.log.begin(this.#exchange, this.#hold);
-    }
+    this.#account.beginUnanswered();
     this.abort('peer-gone');
   }
 
@@ -198,8 +185,7 @@ export class Connection implements Served, ResponseCourse, BodyCourse {
       const read = this.#proxyDue ? Read.incomplete : reader.next();
       if (read === Read.ready) return true;
       if (read === Read.refused) {
-        this.#startedMs = this.#context.now;
-        this.#recordRefused();
+        this.#account.beginRefused(reader);
         this.#refuse(reader.refusalStatus, reader.refusalCode);
         return false;
       }
@@ -216,19 +202,12 @@ export class Connection implements Served, ResponseCourse, BodyCourse {
       }
       // While they left an event may have come, and been taken where the rest of one stayed here.
       if (!reader.dry) continue;
+      if (reader.isHeldBack(this.#context.now)) {
+        reader.streamHeldBack();
+        return true;
+      }
       if (this.#release(false)) return false;
     }
-  }
-
-  #recordRefused(): void {
-    // They are of the request before.
-    this.#exchange.method = '';
-    this.#exchange.route = '';
-    const { log, recorder, now } = this.#context;
-    if (log === null && recorder === null) return;
-    const line = this.#reader.requestLine();
-    if (log !== null) this.#line = log.beginRefused(line, this.#hold);
-    recorder?.beginRefused(this.#hold, now, line);
   }
 
   /**
@@ -280,7 +259,7 @@ export class Connection implements Served, ResponseCourse, BodyCourse {
     this.#handsOver = false;
     this.#answered.count();
     // The lengthy worker begins it anew.
-    this.#line = '';
+    this.#account.line = '';
     this.#reader.makeRepeatable();
     if (this.#tenure.toLengthy()) this.#leave();
     else this.#closeNow();
@@ -304,19 +283,12 @@ export class Connection implements Served, ResponseCourse, BodyCourse {
   #invoke(upgrade: boolean, handler: Handler): void {
     const context = this.#context;
     const exchange = this.#exchange;
-    this.#accounted = false;
     this.#loop.beforeHandler(this.#route);
-    this.#startedMs = context.now;
-    if (context.log !== null) this.#line = context.log.begin(exchange, this.#hold);
-    if (context.recorder !== null) {
-      context.recorder.begin(this.#hold, context.now);
-      this.#trace = this.#traceId();
-      this.#answered.begin();
-    }
+    this.#account.begin();
     context.setWord(CHILD.handlingTicks, ticksOf(context.now));
     const hold = this.#hold;
     hold.setField(SLOT.answerPhase, AnswerPhase.due);
-    hold.setDeadline(this.#startedMs, context.deadlineMs(exchange.target));
+    hold.setDeadline(this.#account.startedMs, context.deadlineMs(exchange.target));
     this.#reader.mark();
     context.setWord(CHILD.currentSlot, hold.slot + 1);
     this.#invoking = true;
@@ -332,14 +304,7 @@ export class Connection implements Served, ResponseCourse, BodyCourse {
     context.setWord(CHILD.currentSlot, 0);
     context.now = performance.now();
     context.board.tick(context.now);
-    this.#loop.afterHandler(this.#route, context.now - this.#startedMs);
-  }
-
-  #traceId(): string {
-    const { traceField, fields } = this.#context.parser;
-    if (traceField < 0) return '';
-    const at = traceField * 4;
-    return traceIdOf(this.#exchange.head.slice(fields[at + 2], fields[at + 3]));
+    this.#loop.afterHandler(this.#route, context.now - this.#account.startedMs);
   }
 
   /** Gives the connection to a socket of the application's. */
@@ -348,12 +313,12 @@ export class Connection implements Served, ResponseCourse, BodyCourse {
       hold: this.#hold,
       reader: this.#reader,
       exchange: this.#exchange,
-      startedMs: this.#startedMs,
-      line: this.#line,
+      startedMs: this.#account.startedMs,
+      line: this.#account.line,
       keep: (upgraded) => this.#loop.upgraded(upgraded),
     });
     if (!taken) return;
-    this.#line = '';
+    this.#account.line = '';
     this.#exchange.cut();
     this.#leave();
   }
@@ -362,18 +327,12 @@ export class Connection implements Served, ResponseCourse, BodyCourse {
   #afterResponse(): boolean {
     const reader = this.#reader;
     const exchange = this.#exchange;
-    this.#accounted = true;
+    this.#account.entered = true;
     if (this.#aborted) {
       this.#closeNow();
       return false;
     }
-    const series = this.#answered.seriesOf(exchange);
-    this.#answered.measure();
-    this.#answered.add(this.#startedMs, exchange.status, series, this.#line, this.#trace);
-    this.#line = '';
-    const before = this.#hold.field(SLOT.requests);
-    if (before > 0) this.#context.add(CHILD.reuses, 1);
-    this.#hold.setField(SLOT.requests, before + 1);
+    this.#account.enter();
     if (exchange.close || !reader.requestConsumed) {
       exchange.close = true;
       if (this.#settle()) this.#closeGently();
@@ -405,9 +364,7 @@ export class Connection implements Served, ResponseCourse, BodyCourse {
       this.#answered.count();
       return true;
     }
-    // The client is gone, and has not got what it was answered.
-    this.#context.add(CHILD.aborted, this.#answered.length);
-    this.#answered.lose(Aborted.byClient);
+    // The client is gone, and has not got all that it was answered.
     this.#closeNow();
     return false;
   }
@@ -437,7 +394,7 @@ export class Connection implements Served, ResponseCourse, BodyCourse {
 
   /** One record tells of one request; several are rare enough to wait here. */
   #mayLeaveRest(): boolean {
-    return this.#accounted && !this.#aborted && this.#answered.length === 1;
+    return this.#account.entered && !this.#aborted && this.#answered.length === 1;
   }
 
   // ---- letting go ---------------------------------------------------------------------------------
@@ -480,28 +437,15 @@ export class Connection implements Served, ResponseCourse, BodyCourse {
   #closeNow(): void {
     // Left in the scratch memory it would be sent as the next connection's.
     if (this.#writer.corked) this.flush();
-    if (!this.#writer.blocked) this.#answered.count();
+    this.#answered.lose(this.#account.cause);
     if (this.#tenure.closeNow()) this.#leave();
   }
 
   #leave(): void {
-    this.#answered.lose(this.#cause);
-    if (this.#line !== '') this.#logAborted();
+    this.#account.close();
     this.#exchange.onDrain = null;
     this.#exchange.onAbort = null;
     this.#home.recycle(this);
-  }
-
-  /** The present request ends without a complete response. */
-  #logAborted(): void {
-    const { left, bodyStart, framing, position } = this.#writer;
-    const { status } = this.#exchange;
-    // Nothing of a response: what the writer knows is of the one before.
-    const payload = status === 0 ? 0 : position - bodyStart - framing;
-    const bodyBytes = Math.min(payload, Math.max(0, left - bodyStart));
-    const durationMs = performance.now() - this.#startedMs;
-    this.#context.log?.end(this.#line, status, bodyBytes, durationMs, this.#cause);
-    this.#line = '';
   }
 
   // ---- after a wait -------------------------------------------------------------------------------
@@ -521,7 +465,8 @@ export class Connection implements Served, ResponseCourse, BodyCourse {
       this.onEvent();
       if ((flags & FLAG_END) !== 0 && !ended) this.checkPeerEndLater();
     } else if (ended) {
-      this.#cause = Aborted.byServer;
+      this.#account.cause = Aborted.byServer;
+      if (!this.#account.entered && !this.#aborted) this.#context.add(CHILD.aborted, 1);
       this.#closeNow();
     } else if (this.#body.waiting && !this.#exchange.headersSent) this.#body.expire();
     else this.abort('timeout');
@@ -565,38 +510,12 @@ export class Connection implements Served, ResponseCourse, BodyCourse {
     else if (this.#hold.slot >= 0 && this.#body.waiting) this.#body.feed();
   }
 
-  /** A hang-up or an end of the peer's stream was noticed while a handler is unfinished. */
   checkHangup(): void {
-    if (this.#hold.slot < 0) return;
-    if (this.#hold.hungUp || (this.#context.isLengthy && this.#hasDeparted())) {
-      this.#tenure.attend();
-      this.abort('peer-gone');
-    } else if (this.#hold.peerEnded) {
-      this.#checkPeerEnd();
-    }
-  }
-
-  /** Nobody computes long for a client that has shut its side since it asked. */
-  #hasDeparted(): boolean {
-    return this.#hold.peerEnded && this.#context.isDeparted(FLAG_END);
+    this.#peerEnd.check();
   }
 
   checkPeerEndLater(): void {
-    const exchange = this.#exchange;
-    const { serial } = exchange;
-    setImmediate(() => {
-      if (this.#hold.slot >= 0 && exchange.serial === serial) this.#checkPeerEnd();
-    });
-  }
-
-  /** The peer sends nothing more; whether it still reads only the handler can judge. */
-  #checkPeerEnd(): void {
-    const exchange = this.#exchange;
-    // What it has sent of its request before comes first.
-    if (exchange.response === Response.ended || !this.#reader.requestConsumed) return;
-    const { onPeerEnd } = exchange;
-    exchange.onPeerEnd = null;
-    if (onPeerEnd?.() === true) this.abort('peer-gone');
+    this.#peerEnd.askLater();
   }
 
   /** The listener has found that the response should have begun. */
@@ -614,12 +533,15 @@ export class Connection implements Served, ResponseCourse, BodyCourse {
   #goOn(): void {
     if (!this.#hold.takeBack()) return;
     this.#context.now = performance.now();
-    if (this.#accounted) {
+    if (this.#account.entered) {
       // It had ended before; what was left of it has gone now, or goes on without this worker.
       if (this.#writer.blocked && !this.#leaveRest()) return;
+      if (this.#writer.broken) {
+        this.#closeNow();
+        return;
+      }
       this.#answered.count();
-      if (this.#writer.broken) this.#closeNow();
-      else if (this.#exchange.close) this.#closeGently();
+      if (this.#exchange.close) this.#closeGently();
       else this.#run();
       return;
     }
@@ -706,9 +628,10 @@ export class Connection implements Served, ResponseCourse, BodyCourse {
     if (exchange.endsByClosing) this.#context.native.resetOnClose(this.#hold.fd);
     const unfinished = exchange.response !== Response.ended;
     this.#aborted = true;
-    if (reason !== 'peer-gone') this.#cause = Aborted.byServer;
+    if (reason !== 'peer-gone') this.#account.cause = Aborted.byServer;
     exchange.cut();
-    if (unfinished) this.#context.add(CHILD.aborted, 1);
+    // One that ended while it lay in the inbox has not been accounted for either.
+    if (unfinished || !this.#account.entered) this.#context.add(CHILD.aborted, 1);
     if (!this.#invoking) this.#closeNow();
     this.#body.reject(reason ?? 'aborted', `the request ended: ${reason}`);
     if (reason === null || !unfinished) return;

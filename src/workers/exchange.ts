@@ -179,8 +179,12 @@ export interface Exchange {
    * the wire, head included. False: wait for `onDrain`.
    */
   writeRaw(chunk: Uint8Array): boolean;
-  /** Ends such a response; `keepAlive` false closes the connection once all has left. */
-  endRaw(keepAlive: boolean): void;
+  /**
+   * Ends such a response; `keepAlive` false closes the connection once all has left.
+   * @param framingBytes of what was written behind its head: those that only frame the body (chunk sizes), which
+   *   the access log leaves out
+   */
+  endRaw(keepAlive: boolean, framingBytes?: number): void;
 
   /**
    * A whole such response whose body is bytes of a file, see `respondFile`.

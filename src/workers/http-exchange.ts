@@ -6,47 +6,24 @@
  * Thread: one worker. Made once for each connection object and reused for every request on it.
  * May not: move the state word or close; it asks its `ResponseCourse`, which knows what comes next.
  */
-import { Region } from '../listener/native.ts';
 import { Phase } from '../scoreboard/codes.ts';
 import { SLOT } from '../scoreboard/layout.ts';
 import { unspill } from '../scoreboard/rest.ts';
 import type { WorkerContext } from './context.ts';
 import type { AbortReason, Exchange, FieldTable, Forwarded } from './exchange.ts';
+import { ExchangeAddresses } from './exchange-addresses.ts';
+import { hasNoContent, headBytes, statusIn } from './http1/raw-head.ts';
 import { ConnectionField, Framing } from './http1/response-head.ts';
 import { trailerFields } from './http1/trailers.ts';
 import { tooLate } from './lengthy/hand-over.ts';
 import { answerBusy } from './lengthy/refusals.ts';
 import type { Ownership } from './ownership.ts';
-import { formatAddress } from './peer-address.ts';
-import { clientAt } from './proxy/trusted-proxies.ts';
 import type { RequestBody } from './request-body.ts';
 import { BodyError, type RequestReader } from './request-reader.ts';
+import { Response, type ResponseCourse } from './response-course.ts';
 import type { ResponseWriter } from './response-writer.ts';
 
-/** How far the response is. */
-export const Response = { none: 0, streaming: 1, raw: 2, ended: 3 } as const;
-export type Response = (typeof Response)[keyof typeof Response];
-
-/** What an exchange asks of the connection it runs on. */
-export interface ResponseCourse {
-  /** The handler is being called; what it does takes effect when it returns. */
-  readonly invoking: boolean;
-  /** Sends what was put together without more ado. */
-  flush(): void;
-  /** Sends what was put together for an unfinished response; false: wait for `onDrain`. */
-  push(): boolean;
-  responseEnded(): void;
-  abort(reason: AbortReason | null): void;
-  /** The peer has shut its side; `onPeerEnd` is asked once the present turn is over. */
-  checkPeerEndLater(): void;
-  /** The request goes to a lengthy worker, as soon as its handler has returned. */
-  handOver(): void;
-}
-
 const REFUSAL_HEADERS = Object.freeze(['Content-Type', 'text/plain;charset=UTF-8']);
-const HEAD_END = Buffer.from('\r\n\r\n', 'latin1');
-/** Bytes of an address as the native part leaves it: family, port, 16 bytes. */
-const NAME_BYTES = 24;
 const countsAsGone = (): boolean => true;
 
 const NO_FIELDS: readonly string[] = [];
@@ -58,6 +35,7 @@ export class HttpExchange implements Exchange {
   readonly #writer: ResponseWriter;
   readonly #body: RequestBody;
   readonly #course: ResponseCourse;
+  readonly #addresses: ExchangeAddresses;
   #chunked = false;
   #bodyless = false;
   #endsByClosing = false;
@@ -100,6 +78,7 @@ export class HttpExchange implements Exchange {
     this.#writer = writer;
     this.#body = body;
     this.#course = course;
+    this.#addresses = new ExchangeAddresses(context, hold, writer, () => course.flush());
   }
 
   /** Takes up the request the reader holds and the parser has just parsed. */
@@ -113,7 +92,8 @@ export class HttpExchange implements Exchange {
     this.minorVersion = parser.minorVersion;
     this.contentLength = parser.contentLength;
     this.bodyLength = reader.bodyLength;
-    this.#body.begin(parser.expectContinue && reader.bodyLength < 0);
+    // Who has held a small body back was told to go on before.
+    this.#body.begin(parser.expectContinue && reader.bodyLength < 0 && !reader.wasHeldBack);
     const served = this.#hold.field(SLOT.requests);
     this.keepAlive =
       parser.keepAlive &&
@@ -141,15 +121,15 @@ export class HttpExchange implements Exchange {
   }
 
   get remoteAddress(): string {
-    const { board, native } = this.#context;
-    const { index } = this.#hold;
-    return formatAddress(board.bytes, index * 4 + clientAt(board.words, index), native.familyIpv6);
+    return this.#addresses.client;
+  }
+
+  get remotePort(): number {
+    return this.#addresses.clientPort;
   }
 
   get peerAddress(): string {
-    const { board, native } = this.#context;
-    const at = this.#hold.index * 4 + SLOT.peerFamily.offset;
-    return formatAddress(board.bytes, at, native.familyIpv6);
+    return this.#addresses.peer;
   }
 
   get trustedHeader(): 'x-forwarded' | 'forwarded' | null {
@@ -157,26 +137,12 @@ export class HttpExchange implements Exchange {
     return proxies?.trusts(this.peerAddress) === true ? proxies.header : null;
   }
 
-  get remotePort(): number {
-    const told = this.#hold.field(SLOT.clientFamily) !== 0;
-    return this.#hold.field(told ? SLOT.clientPort : SLOT.peerPort);
-  }
-
   get localAddress(): string {
-    const { native } = this.#context;
-    return formatAddress(this.#localName(), 0, native.familyIpv6);
+    return this.#addresses.local;
   }
 
   get localPort(): number {
-    return this.#localName().readInt32LE(4);
-  }
-
-  #localName(): Buffer {
-    const context = this.#context;
-    context.takeOut(this.#writer);
-    this.#course.flush();
-    context.native.localName(this.#hold.fd, Region.out, 0);
-    return Buffer.from(context.out.subarray(0, NAME_BYTES));
+    return this.#addresses.localPort;
   }
 
   takeBody(): Uint8Array {
@@ -286,9 +252,10 @@ export class HttpExchange implements Exchange {
     return this.#course.push();
   }
 
-  endRaw(keepAlive: boolean): void {
+  endRaw(keepAlive: boolean, framingBytes = 0): void {
     if (this.response === Response.none) this.response = Response.raw;
     this.#expect(Response.raw);
+    this.#writer.framing = framingBytes;
     if (!keepAlive) this.close = true;
     this.#end();
   }
@@ -521,24 +488,4 @@ export class HttpExchange implements Exchange {
     this.headDue = false;
     this.#course.responseEnded();
   }
-}
-
-/**
- * RFC 9110, section 6.4.1: these never have content; section 8.6: and must not, or need not, say a
- * Content-Length.
- */
-function hasNoContent(status: number): boolean {
-  return status === 204 || status === 304 || status < 200;
-}
-
-/** Bytes of the head that somebody else's response begins with. */
-function headBytes(bytes: Uint8Array): number {
-  const end = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).indexOf(HEAD_END);
-  return end < 0 ? bytes.length : end + HEAD_END.length;
-}
-
-/** Status code of a status line that somebody else wrote. */
-function statusIn(bytes: Uint8Array): number {
-  const digit = (at: number) => (bytes[at] ?? 48) - 48;
-  return digit(9) * 100 + digit(10) * 10 + digit(11);
 }

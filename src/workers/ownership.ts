@@ -117,8 +117,9 @@ export class Ownership {
   /**
    * The last act on the slot; false: an event came, so `attend` and look at the socket again.
    * @param now `performance.now()`, when the wait begins
+   * @param flags of `requeue`: what is known of the peer, for whoever claims it
    */
-  release(event: ReleaseEvent, now: number): boolean {
+  release(event: ReleaseEvent, now: number, flags = 0): boolean {
     this.setField(SLOT.sinceTicks, ticksOf(now));
     this.#board.tick(now);
     if (this.field(SLOT.answerPhase) !== AnswerPhase.none) {
@@ -128,7 +129,8 @@ export class Ownership {
     if (event === ConnectionEvent.requeue || event === ConnectionEvent.toLengthy) {
       this.setField(SLOT.queuedUs, microsecondsOf(now));
     }
-    if (this.#board.move(this.slot, this.#word, event) !== Outcome.moved) return false;
+    const outcome = this.#board.move(this.slot, this.#word, event, this.#child, flags);
+    if (outcome !== Outcome.moved) return false;
     this.slot = -1;
     return true;
   }

@@ -9,8 +9,8 @@
 import { performance } from 'node:perf_hooks';
 
 import { EAGAIN, Region } from '../listener/native.ts';
-import { ticksOf } from '../scoreboard/clock.ts';
-import { ReadPhase } from '../scoreboard/codes.ts';
+import { elapsedTicks, ticksOf } from '../scoreboard/clock.ts';
+import { HELD_BACK_MS, ReadPhase } from '../scoreboard/codes.ts';
 import { CHILD, SLOT } from '../scoreboard/layout.ts';
 import { firstLine } from '../scoreboard/request-line.ts';
 import type { WorkerContext } from './context.ts';
@@ -64,6 +64,8 @@ export class RequestReader {
   #start = 0;
   #end = 0;
   #phase: ReadPhase = ReadPhase.head;
+  /** The head was read in this tenure. */
+  #isNew = false;
   #headEnd = 0;
   #bodyEnd = 0;
   #parsedEnd = 0;
@@ -92,6 +94,8 @@ export class RequestReader {
   /** How long the handler has waited for a streamed body, and since when it does, milliseconds. */
   #waitedMs = 0;
   #waitSinceMs = -1;
+  /** The streamed body is a small one that its client held back. */
+  wasHeldBack = false;
 
   constructor(context: WorkerContext) {
     this.#context = context;
@@ -114,6 +118,7 @@ export class RequestReader {
     this.#buffer = (words[slotIndex + (SLOT.buffer.offset >> 2)] as number) - 1;
     this.#endOfStream = words[slotIndex + (SLOT.endOfStream.offset >> 2)] === 1;
     this.trailers = '';
+    this.#isNew = false;
     this.#dry = false;
     this.#streamDone = true;
     this.#continueDue = false;
@@ -310,6 +315,25 @@ export class RequestReader {
     }
   }
 
+  /**
+   * Nothing of a small body has come for so long that its client may wait for the response's head.
+   * @param now `performance.now()`
+   */
+  isHeldBack(now: number): boolean {
+    if (this.#phase === ReadPhase.head || this.#isNew || this.#end > this.#headEnd) return false;
+    const { words } = this.#context.board;
+    const since = words[this.#slotIndex + (SLOT.requestSinceTicks.offset >> 2)] as number;
+    return elapsedTicks(since, ticksOf(now)) >= HELD_BACK_MS;
+  }
+
+  /** Has the handler called now, and the body streamed to it. */
+  streamHeldBack(): void {
+    const chunked = this.#phase === ReadPhase.chunkedBody;
+    this.#parseAgain();
+    this.#beginStream(chunked ? Number.POSITIVE_INFINITY : this.#bodyEnd - this.#headEnd, chunked);
+    this.wasHeldBack = true;
+  }
+
   #parseHead(): Read {
     const parser = this.#context.parser;
     if (this.#parsedEnd > this.#start && this.#end - this.#parsedEnd < REPARSE_BYTES) {
@@ -324,6 +348,7 @@ export class RequestReader {
       return this.#incompleteHead();
     }
     this.#parsedEnd = 0;
+    this.#isNew = true;
     this.#headEnd = head - this.#base;
     this.trailers = '';
     this.#streamDone = true;
@@ -442,6 +467,7 @@ export class RequestReader {
     this.#streamChunked = chunked;
     this.#streamDone = false;
     this.#streamBegun = false;
+    this.wasHeldBack = false;
     this.#streamed = 0;
     this.#waitedMs = 0;
     this.#waitSinceMs = -1;

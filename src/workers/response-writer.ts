@@ -33,7 +33,6 @@ export class ResponseWriter implements Corked {
   #pending: (Uint8Array | FilePart)[] = [];
   /** Bytes of the first one that have left. */
   #pendingOffset = 0;
-  readonly #closeFd: (fd: number) => void;
   /** The peer has reset the connection; everything further is thrown away. */
   broken = false;
 
@@ -46,12 +45,11 @@ export class ResponseWriter implements Corked {
   bodyStart = 0;
   /** Bytes of that body which only frame it. */
   framing = 0;
+  /** Where what comes from another socket begins. */
+  ofSocket = 0;
 
   constructor(context: WorkerContext) {
     this.#context = context;
-    this.#closeFd = (fd) => {
-      context.native.close(fd);
-    };
   }
 
   open(slotIndex: number, fd: number): void {
@@ -91,18 +89,15 @@ export class ResponseWriter implements Corked {
   /** Into the slot, where it is found should this thread die. */
   #enter(part: FilePart): void {
     const { board, native } = this.#context;
-    if (!FilePart.mayEnter(board, this.#slotIndex)) return;
-    // First, since a descriptor that was closed twice would be another's the second time.
-    native.handOver(part.fd);
-    part.enter(board, this.#slotIndex);
+    part.enter(board, this.#slotIndex, native);
   }
 
   #entered(part: FilePart): boolean {
-    return this.#context.board.words[this.#slotIndex + (SLOT.restFd.offset >> 2)] === part.fd + 1;
+    return part.isEntered(this.#context.board, this.#slotIndex);
   }
 
   #closeFile(part: FilePart): void {
-    part.close(this.#context.board, this.#slotIndex, this.#closeFd);
+    part.close(this.#context.board, this.#slotIndex, this.#context.native);
   }
 
   /** Something waits for the socket to become writable. */
@@ -262,6 +257,8 @@ export class ResponseWriter implements Corked {
     }
     const part = new FilePart(fd, 0, length, 0, true);
     this.#enter(part);
+    this.ofSocket = this.#taken;
+    this.#taken += length;
     this.#pending.push(part);
   }
 

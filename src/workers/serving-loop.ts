@@ -10,12 +10,12 @@
 import { performance } from 'node:perf_hooks';
 import { SHORT_SLICE_US, WatchAnswer } from '../listener/native.ts';
 import { assign, closeAssignments, takeAssigned } from '../scoreboard/assignment.ts';
-import { microsecondsOf } from '../scoreboard/clock.ts';
 import { ChildCommand, ChildStatus, ExitReason } from '../scoreboard/codes.ts';
 import { observeChild } from '../scoreboard/histograms.ts';
-import { NOBODY, nextInInbox, takeInbox } from '../scoreboard/inbox.ts';
+import { NOBODY, takeInbox } from '../scoreboard/inbox.ts';
 import { CHILD, type Field, SLOT } from '../scoreboard/layout.ts';
 import type { Pool } from '../scoreboard/pool.ts';
+import { waitedUs } from '../scoreboard/queue-time.ts';
 import { ConnectionEvent, ConnectionState } from '../scoreboard/states.ts';
 import {
   FLAG_HANGUP,
@@ -76,8 +76,8 @@ export class ServingLoop implements ConnectionHost {
   /** By SLOT.protocol. */
   readonly #protocols: readonly Protocol[];
   #soon: Served[] = [];
-  /** The next of those taken out of the inbox that have not had their turn. */
-  #resuming: number = NOBODY;
+  /** Those taken out of the inbox that have not had their turn, the next last. */
+  readonly #resuming: number[] = [];
   #inTurn = false;
   #calls = 0;
   /** Handlers of this call whose promise jobs are still to run. */
@@ -311,7 +311,7 @@ export class ServingLoop implements ConnectionHost {
     const { board, native, child } = this.#context;
     const leading = this.#leading;
     if (this.#soon.length > 0) return true;
-    const resumes = this.#resuming !== NOBODY;
+    const resumes = this.#resuming.length > 0;
     if (leading !== null && !this.#draining && leading.take()) {
       if (leading.poll() || (!resumes && leading.pollOn())) return true;
     }
@@ -371,10 +371,8 @@ export class ServingLoop implements ConnectionHost {
   /** The next connection of the inbox; false: it is empty. */
   #resumeNext(): boolean {
     const { board, child } = this.#context;
-    const slot = this.#resuming === NOBODY ? takeInbox(board, child) : this.#resuming;
-    if (slot === NOBODY) return false;
-    this.#resuming = nextInInbox(board, slot);
-    this.#resume(slot);
+    if (this.#resuming.length === 0 && !takeInbox(board, child, this.#resuming)) return false;
+    this.#resume(this.#resuming.pop() as number);
     return true;
   }
 
@@ -416,10 +414,9 @@ export class ServingLoop implements ConnectionHost {
 
   #countClaim(slot: number, incarnation: number): void {
     const context = this.#context;
-    const queuedUs = context.board.slot(slot, SLOT.queuedUs);
-    const waitedUs = (microsecondsOf(context.now) - queuedUs) | 0;
-    context.add(CHILD.queueWaitMs, Math.max(0, waitedUs) / 1000);
-    observeChild(context.board, context.child, 'queueWait', Math.max(0, waitedUs) / 1e6);
+    const waited = waitedUs(context.board, slot, context.now);
+    context.add(CHILD.queueWaitMs, waited / 1000);
+    observeChild(context.board, context.child, 'queueWait', waited / 1e6);
     context.add(CHILD.claims, 1);
     if (this.#counted[slot] === incarnation + 1) return;
     this.#counted[slot] = incarnation + 1;

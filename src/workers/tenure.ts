@@ -137,8 +137,12 @@ export class Tenure {
     this.#reader.store();
     // The request before it may have waited.
     this.unpin();
-    // What came meanwhile is for the heir to find, as it looks at the socket in any case.
-    while (!hold.release(ConnectionEvent.requeue, this.#context.now)) this.attend();
+    // Bytes that came meanwhile the heir finds, as it looks at the socket in any case; that the peer has
+    // left it has to be told, since it has the whole request.
+    let told = 0;
+    while (!hold.release(ConnectionEvent.requeue, this.#context.now, told)) {
+      told |= this.attend() & (FLAG_END | FLAG_HANGUP);
+    }
     this.#loop.delegate(heir, slot);
   }
 

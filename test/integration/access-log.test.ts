@@ -1,5 +1,7 @@
 /** What stands in the access log, whatever happens to clients, workers, the file and the server. */
-import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { once } from 'node:events';
+import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -222,6 +224,54 @@ describe('a line for each request', () => {
     const { body } = await client.response();
     client.close();
     expect((await lines(1)).map(tail)).toEqual([`"GET / HTTP/1.1" 200 ${body.length} "-" "-"`]);
+  });
+
+  it('of a handler of (req, res) that writes in chunks, without their frames', async () => {
+    const entry = join(folder, 'chunks.mjs');
+    writeFileSync(
+      entry,
+      `export default (request, response) => {
+        response.write('one');
+        setImmediate(() => {
+          response.cork();
+          response.write('ü'.repeat(5));
+          response.write(Buffer.alloc(70_000, 'x'));
+          response.uncork();
+          response.addTrailers({ 'x-end': 'yes' });
+          response.end('three');
+        });
+      };`,
+    );
+    server = await startServer(entry, [`--access-log=${file}`]);
+    const client = await RawClient.open(server.port);
+    for (const method of ['GET', 'HEAD']) {
+      client.send(get('/').replace('GET', method).replace('\r\n\r\n', '\r\nTE: trailers\r\n\r\n'));
+      const bytes = method === 'GET' ? 3 + 10 + 70_000 + 5 : '-';
+      const [line = ''] = (await lines(method === 'GET' ? 1 : 2)).slice(-1).map(tail);
+      expect(line).toBe(`"${method} / HTTP/1.1" 200 ${bytes} "-" "-"`);
+    }
+    client.close();
+  });
+
+  it.each([
+    ['', 50_000],
+    ['&late', 50_000],
+    ['&length=50000', 50_000],
+    ['&length=50000&late', 50_000],
+  ])('of a response from another socket, with all its bytes (%s)', async (more, bytes) => {
+    const upstream = createServer((socket) => {
+      socket.on('error', () => {});
+      socket.once('data', () => socket.end(Buffer.alloc(bytes, 'x')));
+    }).listen(0, '127.0.0.1');
+    await once(upstream, 'listening');
+    server = await startServer(fixture('sockets.mjs'), [`--access-log=${file}`]);
+    const client = await RawClient.open(server.port);
+    const { port } = upstream.address() as AddressInfo;
+    client.send(get(`/socket?port=${port}&ask=all${more}`));
+    const [line = ''] = await lines(1);
+    expect(tail(line)).toMatch(new RegExp(`" 200 ${bytes} "-" "-"$`));
+    client.close();
+    upstream.close();
   });
 
   it('of a request that the listener answered with 408', async () => {

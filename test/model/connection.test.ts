@@ -202,8 +202,22 @@ describe('and would be caught where it was not', () => {
     [
       'a reset that comes with the request is thrown away',
       { resets: true },
-      { file: router, text: 'const flags = this.#resetFlag(events);', becomes: 'const flags = 0;' },
+      {
+        file: router,
+        text: 'const flags = this.#endFlag(events) | this.#resetFlag(events);',
+        becomes: 'const flags = this.#endFlag(events);',
+      },
       'known to have left',
+    ],
+    [
+      'an end of stream that comes with the request is thrown away',
+      {},
+      {
+        file: router,
+        text: 'const flags = this.#endFlag(events) | this.#resetFlag(events);',
+        becomes: 'const flags = this.#resetFlag(events);',
+      },
+      'stays in keepalive',
     ],
     [
       'a notice that lost is not tried again',
@@ -230,9 +244,9 @@ describe('and would be caught where it was not', () => {
       { bytes: 2 },
       {
         file: 'workers/ownership',
-        text: 'if (this.#board.move(this.slot, this.#word, event) !== Outcome.moved) return false;\n    this.slot',
+        text: 'this.#board.move(this.slot, this.#word, event, this.#child, flags)',
         becomes:
-          'if (this.#board.move(this.slot, this.#board.word(this.slot), event) !== Outcome.moved) return false;\n    this.slot',
+          'this.#board.move(this.slot, this.#board.word(this.slot), event, this.#child, flags)',
       },
       'stays in keepalive',
     ],

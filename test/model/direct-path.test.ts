@@ -254,7 +254,7 @@ describe('and would be caught where', () => {
       'the events that a dead leader had taken are not told again',
       { dies: 0 },
       {
-        file: 'listener/listener',
+        file: 'listener/reclaimer',
         text: 'else if (crashed) this.#tellAgain(slot, word);',
         becomes: '',
       },

@@ -58,6 +58,8 @@ function notifyModel(code: Code, size: Size): Model {
   const load = (name: string) => Atomics.load(words, model.own(name));
   prepare(() => {
     board.notices.open(SLOT_NUMBER, 0, 0);
+    // The time that everything happens at here; others are in late-poller.test.ts.
+    code.queueTime.setQueued(board, SLOT_NUMBER, 0);
     board.move(SLOT_NUMBER, board.word(SLOT_NUMBER), ConnectionEvent.accept);
   });
 
@@ -110,7 +112,7 @@ function notifyModel(code: Code, size: Size): Model {
         case 'serve':
           return serve(local, child);
         case 'resume': {
-          if (code.inbox.takeInbox(board, child) !== SLOT_NUMBER) return local;
+          if (!code.inbox.takeInbox(board, child, [])) return local;
           const word = board.word(SLOT_NUMBER);
           if (board.move(SLOT_NUMBER, word, ConnectionEvent.claim, child) !== Outcome.moved) {
             forbid('nobody sets a flag here');
@@ -185,6 +187,7 @@ function notifyModel(code: Code, size: Size): Model {
   };
   const total = wakes.reduce((sum, count) => sum + count, 0);
   return {
+    maxStates: 8_000_000,
     memory: model.memory,
     weak: size.weak ?? false,
     threads: [

@@ -5,6 +5,7 @@
  * the thread may die. Sees to it that only a connection's owner receives, sends and closes.
  */
 import type { Native, Region, WatchAnswer } from '../../src/listener/native.ts';
+import { SLOT } from '../../src/scoreboard/layout.ts';
 import { nativeCall } from './host.ts';
 import { Backlog, ERRNO, EventFd, MemoryFile, PollSet } from './kernel.ts';
 import { POLL, type Socket } from './sockets.ts';
@@ -15,6 +16,8 @@ import type { World } from './world.ts';
 const AF_INET = 2;
 const BATCH_REGION = 1;
 const BOARD_REGION = 0;
+/** Of a slot: KiB that count as spilled, behind the descriptor. */
+const REST_SPILLED_WORDS = (SLOT.restSpilledKb.offset - SLOT.restFd.offset) >> 2;
 
 export function nativeOf(world: World, thread: SimulatedThread): Native {
   const { descriptors, faults, random } = world;
@@ -195,8 +198,25 @@ export function nativeOf(world: World, thread: SimulatedThread): Native {
       nativeCall();
       return random.chance(faults.uncached) ? ERRNO.EAGAIN : 1;
     },
-    handOver(fd: number): number {
+    enterFile(fd: number, entry: number, spilledKb: number): number {
+      nativeCall();
       thread.files.delete(fd);
+      const words = new Int32Array(region(BOARD_REGION as Region).buffer);
+      words[entry >> 2] = fd + 1;
+      words[(entry >> 2) + REST_SPILLED_WORDS] = spilledKb;
+      return 0;
+    },
+    closeFile(fd: number, entry: number, counter: number, kilobytes: number): number {
+      nativeCall();
+      const words = new Int32Array(region(BOARD_REGION as Region).buffer);
+      if (entry >= 0) {
+        words[entry >> 2] = 0;
+        words[(entry >> 2) + REST_SPILLED_WORDS] = 0;
+      }
+      words[counter >> 2] = (words[counter >> 2] as number) - kilobytes;
+      world.beforeClose(thread, fd);
+      thread.files.delete(fd);
+      descriptors.close(fd, thread.name);
       return 0;
     },
     discard(fd: number, length: number): number {

@@ -12,7 +12,7 @@ import type { WorkerOptions } from '../../src/workers/context.ts';
 import { Client } from './client.ts';
 import { grant, type Runtime } from './host.ts';
 import { Inspector } from './inspector.ts';
-import { Backlog, Descriptors, ERRNO, MemoryFile, PollSet } from './kernel.ts';
+import { Backlog, Descriptors, ERRNO, PollSet } from './kernel.ts';
 import { nativeOf } from './native.ts';
 import { optionsFrom, type WorldOptions } from './options.ts';
 import type { Production } from './production.ts';
@@ -554,10 +554,7 @@ export class World implements Runtime {
       this.#listener.stop();
       this.supervisor.closeDescriptors();
     });
-    let files = this.supervisor.deaths;
     for (const [fd, file] of this.descriptors) {
-      // A worker that dies between forgetting a file in its slot and closing it takes it along.
-      if (file instanceof MemoryFile && files-- > 0) continue;
       throw new Violation(`descriptor ${fd} (${file.constructor.name}) is left open`);
     }
   }

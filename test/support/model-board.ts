@@ -84,7 +84,9 @@ export class ModelBoard {
     const idleAt = handbackAt + TicketRing.bytes(ring);
     const lengthyRingAt = idleAt + Bitmap.bytes(children);
     const lengthyIdleAt = lengthyRingAt + TicketRing.bytes(ring);
-    const ownAt = lengthyIdleAt + Bitmap.bytes(children);
+    const inboxesAt = lengthyIdleAt + Bitmap.bytes(children);
+    const inboxWords = Math.ceil(slots / 32);
+    const ownAt = inboxesAt + children * inboxWords * 4;
     this.#rings = {
       queue: ringAt >> 2,
       handback: handbackAt >> 2,
@@ -138,6 +140,8 @@ export class ModelBoard {
       },
       connectionSlots: slots,
       childSlots: children,
+      inboxes: part(inboxesAt, children * inboxWords * 4),
+      inboxWords,
       notices: new code.notices.Notices(memory.view(this.own('notice0'), slots)),
       trail: null,
       requests: null,
@@ -163,6 +167,9 @@ export class ModelBoard {
     for (let child = 0; child < children; child++) {
       for (const [name, { offset }] of Object.entries(CHILD)) {
         memory.name(this.board.childIndex(child) + (offset >> 2), `child${child}.${name}`);
+      }
+      for (let word = 0; word < inboxWords; word++) {
+        memory.name((inboxesAt >> 2) + child * inboxWords + word, `child${child}.inbox${word}`);
       }
     }
     for (let slot = 0; slot < slots; slot++) {
@@ -342,14 +349,7 @@ export class ModelBoard {
         });
       }
     }
-    const open = [
-      SLOT.word,
-      SLOT.fd,
-      SLOT.queuedUs,
-      SLOT.sinceTicks,
-      SLOT.endOfStream,
-      SLOT.nextInInbox,
-    ];
+    const open = [SLOT.word, SLOT.fd, SLOT.queuedUs, SLOT.sinceTicks];
     const fields: number[] = [];
     for (let offset = 0; offset < SLOT_BYTES; offset += 4) {
       if (!open.some((field) => field.offset === offset)) fields.push(offset >> 2);
@@ -434,15 +434,11 @@ export class ModelBoard {
     const word = this.memory.words[this.board.slotIndex(slot)] as number;
     const state = STATE_NAMES[stateOf(word)] as (typeof STATE_NAMES)[number];
     const owned = (OWNED as readonly string[]).includes(state);
-    // Whoever polls writes these before its move, and is too late at times; right for any owner.
-    const times = [SLOT.queuedUs, SLOT.sinceTicks, SLOT.endOfStream] as readonly {
-      offset: number;
-    }[];
     // The listener writes it before anybody else has the connection, and knows it as well as the owner.
     if (step.kind === 'read' && offset === SLOT.fd.offset) return;
-    if (step.kind !== 'read' && times.some((field) => field.offset === offset)) return;
-    // Whoever moved it to resuming links it; its child reads that before it claims.
-    const linked = offset === SLOT.nextInInbox.offset && state === 'resuming';
+    // Whoever queues a connection looks at the one and writes both before its move, see queue-time.ts.
+    if (offset === SLOT.sinceTicks.offset && step.kind !== 'read') return;
+    if (offset === SLOT.queuedUs.offset && step.kind === 'write') return;
     const held = state === 'processing' || state === 'upgraded';
     const mine = ownerOf(word) === Number(step.thread.split(' ')[1]) && held;
     const listeners = step.thread.startsWith('listener') && !owned && state !== 'queued';
@@ -451,7 +447,7 @@ export class ModelBoard {
     if (step.kind === 'read' && watched && step.thread.startsWith('listener')) return;
     // Of a dead child the listener alone is left.
     const orphaned = owned && step.thread.startsWith('listener') && this.#isDead(ownerOf(word));
-    const allowed = linked || mine || listeners || orphaned;
+    const allowed = mine || listeners || orphaned;
     if (allowed) return;
     throw new Forbidden(`${step.thread} touched a connection that is not its own, in ${state}`);
   }

@@ -22,6 +22,7 @@ import * as logDrain from '../../src/scoreboard/log-drain.ts';
 import * as logRing from '../../src/scoreboard/log-ring.ts';
 import * as logRings from '../../src/scoreboard/log-rings.ts';
 import * as notices from '../../src/scoreboard/notices.ts';
+import * as queueTime from '../../src/scoreboard/queue-time.ts';
 import * as scoreboard from '../../src/scoreboard/scoreboard.ts';
 import * as ring from '../../src/scoreboard/ticket-ring.ts';
 import * as transition from '../../src/scoreboard/transition.ts';
@@ -48,6 +49,7 @@ export interface Code {
   readonly logRings: typeof logRings;
   readonly notices: typeof notices;
   readonly ownership: typeof ownership;
+  readonly queueTime: typeof queueTime;
   readonly ring: typeof ring;
   readonly router: typeof router;
   readonly scoreboard: typeof scoreboard;
@@ -68,6 +70,7 @@ export const production: Code = {
   logRings,
   notices,
   ownership,
+  queueTime,
   ring,
   router,
   scoreboard,
@@ -126,6 +129,7 @@ async function loadCode(load: Load): Promise<Code> {
     lengthyWatch: await load('listener/lengthy-watch'),
     notices: await load('scoreboard/notices'),
     ownership: await load('workers/ownership'),
+    queueTime: await load('scoreboard/queue-time'),
     ring: await load('scoreboard/ticket-ring'),
     router: await load('listener/event-router'),
     scoreboard: await load('scoreboard/scoreboard'),

@@ -14,13 +14,15 @@
 
 enum { MAX_REGIONS = 8, MAX_WATCHES = 16, MAX_ARGUMENTS = 6, MAX_HELD = 1024 };
 
-// Offsets in a connection slot that accept writes; src/scoreboard/layout.ts states the same numbers
+// Offsets in a connection slot that accept writes, and where the KiB of a file stand behind its
+// descriptor; src/scoreboard/layout.ts states the same numbers
 // and src/listener/native.ts compares them when the addon is loaded.
 enum {
   SLOT_FD = 4,
   SLOT_PEER_FAMILY = 64,
   SLOT_PEER_PORT = 68,
   SLOT_PEER_ADDRESS = 72,
+  SLOT_REST_SPILLED = 36,
   SLOT_BYTES = 256,
 };
 

@@ -153,6 +153,54 @@ static napi_value hand_over(napi_env env, napi_callback_info info) {
   return call_return(&call, 0);
 }
 
+// A word of the board, or NULL where that is not inside it.
+static int32_t *call_word(call_t *call, int64_t offset) {
+  if ((offset & 3) != 0) return NULL;
+  return (int32_t *)(void *)call_memory(call, REGION_BOARD, offset, sizeof(int32_t));
+}
+
+// enterFile(descriptor, entry, KiB): it stands in a slot of the board from now on, and outlives this
+// environment, since another thread may close it.
+static napi_value enter_file(napi_env env, napi_callback_info info) {
+  call_t call = call_begin(env, info, 3);
+  int fd = call_int(&call, 0);
+  int64_t entry_at = call_offset(&call, 1);
+  int32_t kilobytes = call_int(&call, 2);
+  if (!call.ok || fd == INT32_MAX) return call_return(&call, -EINVAL);
+  int32_t *entry = call_word(&call, entry_at);
+  int32_t *spilled = call_word(&call, entry_at + SLOT_REST_SPILLED);
+  if (entry == NULL || spilled == NULL) return call_return(&call, -EFAULT);
+  forget_descriptor(call.addon, fd);
+  *entry = fd + 1;
+  *spilled = kilobytes;
+  return call_return(&call, 0);
+}
+
+// closeFile(descriptor, entry or -1, counter, KiB): closes it, empties its entry in a slot of the board and
+// takes its KiB out of a counter there. One call, since no thread is ended in the middle of one.
+static napi_value close_file(napi_env env, napi_callback_info info) {
+  call_t call = call_begin(env, info, 4);
+  int fd = call_int(&call, 0);
+  int64_t entry_at = call_offset(&call, 1);
+  int64_t counter_at = call_offset(&call, 2);
+  int32_t kilobytes = call_int(&call, 3);
+  if (!call.ok) return call_return(&call, -EINVAL);
+  int32_t *counter = call_word(&call, counter_at);
+  if (counter == NULL) return call_return(&call, -EFAULT);
+  if (entry_at >= 0) {
+    int32_t *entry = call_word(&call, entry_at);
+    int32_t *spilled = call_word(&call, entry_at + SLOT_REST_SPILLED);
+    if (entry == NULL || spilled == NULL) return call_return(&call, -EFAULT);
+    *entry = 0;
+    *spilled = 0;
+  }
+  forget_descriptor(call.addon, fd);
+  // On Linux the descriptor is gone even after EINTR; a second close could hit another's.
+  int32_t result = close(fd) < 0 && errno != EINTR ? -errno : 0;
+  if (kilobytes != 0) __atomic_sub_fetch(counter, kilobytes, __ATOMIC_SEQ_CST);
+  return call_return(&call, result);
+}
+
 void hold_descriptor(addon_t *addon, int fd) {
   if (addon->held_count < MAX_HELD) addon->held[addon->held_count++] = fd;
 }
@@ -178,4 +226,6 @@ void file_register(napi_env env, napi_value exports) {
   define_function(env, exports, "splice", splice_between);
   define_function(env, exports, "duplicate", duplicate);
   define_function(env, exports, "handOver", hand_over);
+  define_function(env, exports, "enterFile", enter_file);
+  define_function(env, exports, "closeFile", close_file);
 }

@@ -38,6 +38,8 @@ interface ResponseInternals {
 
 /** Held back bytes beyond this go out at once. */
 const HIGH_WATER_MARK = 16 * 1024;
+/** Behind the size of a chunk, and behind the chunk. */
+const LINE_END_BYTES = 2;
 
 /** The handler threw, or the body could not be read: the exchange knows what to answer. */
 export let failResponse: (response: OutgoingResponse, error: unknown) => void;
@@ -63,6 +65,10 @@ export class OutgoingResponse extends shaped(ServerResponse<IncomingMessage>) {
   #size = 0;
   /** Body bytes given so far, to hold a declared Content-Length against. */
   #bodyBytes = 0;
+  /** Of a body in chunks: bytes of the present one that are still to come, its line ends included. */
+  #chunkLeft = 0;
+  /** Bytes of it that only frame it, for the access log. */
+  #framingBytes = 0;
   #callbacks: WriteCallback[] = [];
   /** The exchange said to wait. */
   #blocked = false;
@@ -145,7 +151,18 @@ export class OutgoingResponse extends shaped(ServerResponse<IncomingMessage>) {
     }
     const size = byteLength ?? sizeOf(data, encoding);
     if (!this.chunkedEncoding) this.#bodyBytes += size;
+    else if (this.#chunkLeft > 0) this.#chunkLeft -= size;
+    else if (size > 0) this.#beginChunk(data as string, size);
     return this._writeRaw(data, encoding, callback, size);
+  }
+
+  /** OutgoingMessage says the size of each chunk by itself; the last comes with its trailers. */
+  #beginChunk(sizeLine: string, size: number): void {
+    const length = Number.parseInt(sizeLine, 16);
+    this.#framingBytes += size;
+    if (!(length > 0)) return;
+    this.#framingBytes += 2 * LINE_END_BYTES;
+    this.#chunkLeft = length + 2 * LINE_END_BYTES;
   }
 
   /** The head, which is another one where the application's names a file. */
@@ -279,7 +296,7 @@ export class OutgoingResponse extends shaped(ServerResponse<IncomingMessage>) {
     const keepAlive = !this.#internals._last && this.#lengthHolds();
     keepBody(this.#request);
     this.#leave();
-    this.#exchange.endRaw(keepAlive);
+    this.#exchange.endRaw(keepAlive, this.#framingBytes);
     this.#finish();
   }
 

@@ -4,7 +4,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { EventRouter, Routed } from '../../../dist/listener/event-router.js';
 import { ChildCommand } from '../../../dist/scoreboard/codes.js';
-import { NOBODY, nextInInbox, takeInbox } from '../../../dist/scoreboard/inbox.js';
+import { takeInbox } from '../../../dist/scoreboard/inbox.js';
 import { CHILD, HEADER, SLOT } from '../../../dist/scoreboard/layout.js';
 import { countRequest } from '../../../dist/scoreboard/request-counters.js';
 import { Scoreboard } from '../../../dist/scoreboard/scoreboard.js';
@@ -397,13 +397,13 @@ function worker(child) {
     }
   };
   for (;;) {
-    for (let slot = takeInbox(board, child); slot !== NOBODY; ) {
-      const next = nextInInbox(board, slot);
+    const resumed = [];
+    takeInbox(board, child, resumed);
+    for (const slot of resumed) {
       const word = claim(slot, ConnectionState.resuming);
       if (word === 0 || !pinned.has(slot)) counts.wrongInbox++;
       pinned.delete(slot);
       serve(slot, word);
-      slot = next;
     }
     const ticket = board.queue.pop();
     if (ticket >= 0) {

@@ -53,6 +53,8 @@ const CALLS: Readonly<Record<string, readonly ('fd' | 'int' | 'offset' | 'other'
   splice: ['fd', 'fd', 'int'],
   duplicate: ['fd'],
   handOver: ['fd'],
+  enterFile: ['fd', 'offset', 'int'],
+  closeFile: ['fd', 'offset', 'offset', 'int'],
   discard: ['fd', 'int'],
   pending: ['fd'],
   setSlice: ['int'],
@@ -148,7 +150,9 @@ describe('a descriptor that is not open', () => {
     discard: [CLOSED, 1],
   };
   const names = taking
-    .filter(([name, kinds]) => kinds.includes('fd') && !['handOver', 'watch'].includes(name))
+    .filter(
+      ([name, kinds]) => kinds.includes('fd') && !['handOver', 'enterFile', 'watch'].includes(name),
+    )
     .map(([name]) => name);
   it.each(names)('is EBADF to %s', (name) => {
     native.attach(Region.board, new Uint8Array(1024));
@@ -206,6 +210,28 @@ describe('memory', () => {
     expect(call('recv', CLOSED, region, 0, 0)).toBe(-EFAULT);
     expect(call('localName', CLOSED, region, 0)).toBe(-EFAULT);
     expect(call('accept', CLOSED, region, 1)).toBe(-EFAULT);
+  });
+
+  it('for the entry of a file and for its counter must be words of the board', () => {
+    const board = new Int32Array(128);
+    native.attach(Region.board, new Uint8Array(board.buffer));
+    const fd = openSync('/dev/null', 'r');
+    // The KiB stand nine words behind the descriptor.
+    for (const entry of [-4, 2, 512 - 36, 512, 2 ** 40]) {
+      expect(call('enterFile', fd, entry, 3), `entry ${entry}`).toBe(-EFAULT);
+      if (entry >= 0) expect(call('closeFile', fd, entry, 0, 3), `entry ${entry}`).toBe(-EFAULT);
+    }
+    for (const counter of [-4, 2, 512, 2 ** 40]) {
+      expect(call('closeFile', fd, 0, counter, 3), `counter ${counter}`).toBe(-EFAULT);
+    }
+    expect(board.every((word) => word === 0)).toBe(true);
+    expect(fstatSync(fd).isCharacterDevice()).toBe(true);
+    board[0] = 10;
+    expect(native.enterFile(fd, 8, -3)).toBe(0);
+    expect([board[0], board[2], board[2 + 9]]).toEqual([10, fd + 1, -3]);
+    expect(native.closeFile(fd, 8, 0, 3)).toBe(0);
+    expect([board[0], board[2], board[2 + 9]]).toEqual([7, 0, 0]);
+    expect(() => fstatSync(fd)).toThrow('EBADF');
   });
 
   it('for a name must have room for all of it', () => {

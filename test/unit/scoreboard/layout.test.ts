@@ -167,6 +167,7 @@ describe('the sections', () => {
         CACHE_LINE * Math.ceil((size.connectionSlots * NOTICE_BYTES) / CACHE_LINE),
       ],
       [sections.protocols, MAX_SESSION_PROTOCOLS * PROTOCOL_BYTES],
+      [sections.inboxes, size.childSlots * Bitmap.bytes(size.connectionSlots)],
       [sections.totalBytes, 0],
     ] as const;
     for (const [index, [start, bytes]] of parts.slice(0, -1).entries()) {

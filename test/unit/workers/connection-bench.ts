@@ -103,7 +103,21 @@ function fakeNative(sockets: Map<number, FakeSocket>, files: FakeFiles): Native 
       const bytes = fileOf(file).subarray(offset, offset + length);
       return bytes.length === 0 ? 0 : socket(fd).take(bytes);
     },
-    handOver: () => 0,
+    enterFile: (fd, entry, spilledKb) => {
+      const words = new Int32Array((regions.get(0) as Uint8Array).buffer);
+      words[entry >> 2] = fd + 1;
+      words[(entry >> 2) + 9] = spilledKb;
+      return 0;
+    },
+    closeFile: (fd, entry, counter, kilobytes) => {
+      const words = new Int32Array((regions.get(0) as Uint8Array).buffer);
+      if (entry >= 0) {
+        words[entry >> 2] = 0;
+        words[(entry >> 2) + 9] = 0;
+      }
+      words[counter >> 2] = (words[counter >> 2] as number) - kilobytes;
+      return native.close?.(fd) as number;
+    },
     spill: (array, arrayOffset, file) => {
       const fd = file >= 0 ? file : FIRST_FILE + spilled++;
       const bytes = array.subarray(arrayOffset);

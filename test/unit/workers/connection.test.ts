@@ -2,7 +2,8 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { ReadPhase } from '../../../src/scoreboard/codes.ts';
 import { CHILD, SLOT } from '../../../src/scoreboard/layout.ts';
-import { FLAG_END, FLAG_HANGUP } from '../../../src/scoreboard/transition.ts';
+import { ConnectionEvent } from '../../../src/scoreboard/states.ts';
+import { FLAG_END, FLAG_HANGUP, FLAG_READY } from '../../../src/scoreboard/transition.ts';
 import type { Exchange } from '../../../src/workers/exchange.ts';
 import { Bench } from './connection-bench.ts';
 
@@ -376,6 +377,81 @@ describe('call backs', () => {
   });
 });
 
+describe('a small body of which nothing comes', () => {
+  const HEAD = 'POST /post HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n';
+  const CHUNKED = 'POST /post HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n';
+  /** The listener has found it, so many milliseconds after the head. */
+  function after(milliseconds: number, text: string) {
+    const pieces: string[] = [];
+    const bench = benchOf({
+      '/post': async (exchange) => {
+        exchange.start(200, '', [], -1);
+        for (
+          let piece = await exchange.readBody();
+          piece !== null;
+          piece = await exchange.readBody()
+        ) {
+          pieces.push(Buffer.from(piece).toString());
+        }
+        exchange.end();
+      },
+    });
+    const slot = bench.accept();
+    bench.serve(slot, text);
+    expect(bench.state(slot)).toBe('readRequest');
+    vi.spyOn(performance, 'now').mockReturnValue(1_000 + milliseconds);
+    bench.board.move(slot, bench.board.word(slot), ConnectionEvent.heldBack);
+    bench.claim(slot);
+    return { bench, slot, pieces };
+  }
+
+  it.each([
+    ['of a length', HEAD, 'hello'],
+    ['in chunks', CHUNKED, '5\r\nhello\r\n0\r\n\r\n'],
+  ])('for a second is streamed, so that its handler may answer first (%s)', async (_, head, body) => {
+    const { bench, slot, pieces } = after(1_000, head);
+    expect(bench.state(slot)).toBe('suspended');
+    await settled();
+    bench.socket(slot).say(body);
+    bench.wake(slot);
+    await settled();
+    expect(pieces).toEqual(['hello']);
+    expect(statuses(bench.socket(slot).output)).toEqual(['200']);
+    // Its head was sent when the body had not been read, and said so.
+    expect(bench.state(slot)).toBe('lingerNormal');
+  });
+
+  it('for less is waited for', () => {
+    const { bench, slot } = after(999, HEAD);
+    expect(bench.state(slot)).toBe('readRequest');
+  });
+
+  it('is waited for where its head took long to come', () => {
+    const bench = benchOf({ '/post': ok });
+    const slot = bench.accept();
+    bench.serve(slot, HEAD.slice(0, 20));
+    vi.spyOn(performance, 'now').mockReturnValue(9_000);
+    bench.serve(slot, HEAD.slice(20));
+    expect(bench.state(slot)).toBe('readRequest');
+    expect(bench.socket(slot).output).toBe('');
+  });
+
+  it('any more is waited for where some of it has come', () => {
+    const { bench, slot } = after(5_000, `${HEAD}he`);
+    expect(bench.state(slot)).toBe('readRequest');
+    expect(bench.socket(slot).output).toBe('');
+  });
+
+  it('is not asked for twice', async () => {
+    const { bench, slot } = after(
+      1_000,
+      HEAD.replace('\r\n\r\n', '\r\nExpect: 100-continue\r\n\r\n'),
+    );
+    await settled();
+    expect(statuses(bench.socket(slot).output)).toEqual(['100', '200']);
+  });
+});
+
 describe('a connection that ran out of time', () => {
   it('is closed gently all the same where the response ended while it lay in the inbox', () => {
     let late: Exchange | null = null;
@@ -597,6 +673,31 @@ describe('a client that resets its connection before its request is begun', () =
 });
 
 describe('a request that goes to an idle worker', () => {
+  it('tells the other worker that the client has left meanwhile', () => {
+    const handled: string[] = [];
+    const bench = benchOf({
+      '/': (exchange) => {
+        handled.push(exchange.target);
+        ok(exchange);
+      },
+    });
+    const slot = bench.accept();
+    bench.heir = 1;
+    bench.queue(slot, get('/'));
+    // The event comes when the request has been read, and before it is given away.
+    bench.heirFor = () => {
+      bench.notice(slot, FLAG_READY | FLAG_END | FLAG_HANGUP);
+      return 1;
+    };
+    bench.claim(slot);
+    expect(bench.delegated).toEqual([slot]);
+    bench.heirFor = () => -1;
+    bench.claim(slot);
+    expect(handled).toEqual([]);
+    expect(bench.state(slot)).toBe('closing');
+    expect(bench.board.childDouble(0, CHILD.aborted)).toBe(1);
+  });
+
   it('is forgotten here, though the one before it had to wait', () => {
     const large = (exchange: Exchange) => exchange.respond(200, '', [], LARGE);
     const bench = benchOf({ '/large': large, '/long': ok });

@@ -263,6 +263,60 @@ describe('a file that has shrunk', () => {
   });
 });
 
+describe('a response that waits in its worker', () => {
+  const aborted = (bench: Bench): number => bench.board.childDouble(0, CHILD.aborted);
+
+  it('counts as aborted where its client takes nothing for too long', () => {
+    const { bench, slot } = served(get('/bytes'), 1_000, 0);
+    expect(bench.state(slot)).toBe('suspended');
+    bench.ready(slot, true);
+    bench.resume(slot);
+    expect(bench.state(slot)).toBe('closing');
+    expect([bench.requests, aborted(bench)]).toEqual([0, 1]);
+  });
+
+  it('counts as aborted where its client resets the connection', () => {
+    const { bench, slot, socket } = served(get('/bytes'), 1_000, 0);
+    socket.broken = true;
+    bench.wake(slot);
+    expect(bench.state(slot)).toBe('closing');
+    expect([bench.requests, aborted(bench)]).toEqual([0, 1]);
+  });
+
+  it('counts as aborted where it ended while it lay in the inbox, for too long', () => {
+    let late: Exchange | null = null;
+    const bench = benchOf(
+      {
+        '/late': (exchange) => {
+          late = exchange;
+          exchange.start(200, '', [], LARGE.length);
+          exchange.write(LARGE);
+        },
+      },
+      0,
+    );
+    const slot = bench.accept();
+    bench.socket(slot).room = 1_000;
+    bench.serve(slot, get('/late'));
+    bench.ready(slot, true);
+    (late as unknown as Exchange).end();
+    bench.resume(slot);
+    expect(bench.state(slot)).toBe('closing');
+    expect([bench.requests, aborted(bench)]).toEqual([0, 1]);
+  });
+
+  it('does not take along those before it, which have left', () => {
+    vi.spyOn(performance, 'now').mockReturnValue(1_000);
+    const { bench, slot, socket } = served(get('/small') + get('/bytes'), 1_000, 0);
+    expect(socket.output).toContain('small');
+    bench.ready(slot, true);
+    bench.resume(slot);
+    expect(bench.state(slot)).toBe('closing');
+    expect([bench.requests, aborted(bench)]).toEqual([1, 1]);
+    expect(bench.board.child(0, CHILD.lifeRequests)).toBe(1);
+  });
+});
+
 describe('parts of files and bytes in turn', () => {
   const mixed = {
     '/mixed': (exchange: Exchange) => {
