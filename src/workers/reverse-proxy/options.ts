@@ -27,7 +27,7 @@ export interface ProxyOptions {
   readonly responseTimeoutMs?: number | undefined;
   /** Between two pieces of a body, either way, and of a tunnel, 0: unlimited. 60,000. */
   readonly idleTimeoutMs?: number | undefined;
-  /** Idle connections that each worker keeps for each upstream, 0 .. 1,024. 32. */
+  /** Idle connections that each worker keeps for each upstream, 0 .. 1,024. 128. */
   readonly keepAliveConnections?: number | undefined;
   /** How long they are kept; an upstream's `Keep-Alive: timeout` shortens it. 15,000. */
   readonly keepAliveTimeoutMs?: number | undefined;
@@ -136,7 +136,7 @@ export function proxySettings(
     connectTimeoutMs: number(options, 'connectTimeoutMs', 5_000, 1, 600_000),
     responseTimeoutMs: number(options, 'responseTimeoutMs', 60_000, 0, DAY_MS),
     idleTimeoutMs: number(options, 'idleTimeoutMs', 60_000, 0, DAY_MS),
-    keepAliveConnections: number(options, 'keepAliveConnections', 32, 0, 1024),
+    keepAliveConnections: number(options, 'keepAliveConnections', 128, 0, 1024),
     keepAliveTimeoutMs: number(options, 'keepAliveTimeoutMs', 15_000, 0, DAY_MS),
     maxFails: number(options, 'maxFails', 3, 0, 1_000_000),
     failTimeoutMs: number(options, 'failTimeoutMs', 10_000, 1, DAY_MS),

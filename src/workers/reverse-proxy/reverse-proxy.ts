@@ -39,6 +39,7 @@ export class ReverseProxy {
   readonly #drafts = new DraftCache();
   #runtime: ProxyRuntime | null = null;
   #checks: HealthChecks | null = null;
+  readonly #makeSpill = (): Spill => new Spill(this.#board, this.#native, this.#limits);
   #second = 0;
   #lines = 0;
 
@@ -75,11 +76,8 @@ export class ReverseProxy {
       ended?.();
       return;
     }
-    const { head, peerAddress } = exchange;
-    const ask = (): Asked => askedOf(exchange);
-    const draft = this.#drafts.draft(head, peerAddress, settings, prefix, ask);
-    const makeSpill = (): Spill => new Spill(this.#board, this.#native, this.#limits);
-    new ProxiedRequest(group, exchange, draft, makeSpill, ended).start();
+    const draft = this.#drafts.draft(exchange, settings, prefix, askedOf);
+    new ProxiedRequest(group, exchange, draft, this.#makeSpill, ended).start();
   }
 
   /** Passes a request for another protocol on, and what follows either way. */

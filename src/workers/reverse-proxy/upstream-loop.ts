@@ -153,9 +153,9 @@ export class UpstreamLoop {
     const count = this.native.epollWaitInto(this.#set, Region.upstreamBatch);
     if (count <= 0) return WatchAnswer.done;
     const { epollIn, epollOut, epollRdHup, epollHup, epollErr } = this.native;
-    // An owner may connect, close, and have the next batch read before this one is through.
-    const batch = this.#batch.slice(0, count * TICKET_WORDS);
-    for (let at = 0; at < batch.length; at += TICKET_WORDS) {
+    // Nobody reads the next batch before this one is through: libuv's loop is not entered from within.
+    const batch = this.#batch;
+    for (let at = 0; at < count * TICKET_WORDS; at += TICKET_WORDS) {
       const socket = this.#sockets[batch[at] as number] ?? null;
       if (socket === null || socket.incarnation !== batch[at + 1]) continue;
       const events = batch[at + 2] as number;

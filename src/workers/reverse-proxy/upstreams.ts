@@ -26,31 +26,24 @@ export interface ProxyRuntime {
 }
 
 /** A connection that waits for its next request: whatever its peer says now is its end. */
-class IdleConnection implements SocketOwner, Timed {
+class IdleConnection implements SocketOwner {
   readonly socket: UpstreamSocket;
-  readonly deadlineMs: number;
-  readonly #gone: (connection: IdleConnection) => void;
+  /** `performance.now()` from which on it is not used any more. */
+  readonly untilMs: number;
+  readonly #upstream: Upstream;
 
-  constructor(
-    socket: UpstreamSocket,
-    deadlineMs: number,
-    gone: (connection: IdleConnection) => void,
-  ) {
+  constructor(socket: UpstreamSocket, untilMs: number, upstream: Upstream) {
     this.socket = socket;
-    this.deadlineMs = deadlineMs;
-    this.#gone = gone;
+    this.untilMs = untilMs;
+    this.#upstream = upstream;
   }
 
   onReady(readable: boolean): void {
-    if (readable) this.#gone(this);
-  }
-
-  onDeadline(): void {
-    this.#gone(this);
+    if (readable) this.#upstream.drop(this);
   }
 }
 
-export class Upstream {
+export class Upstream implements Timed {
   readonly address: UpstreamAddress;
   /** Number in the table of upstreams. */
   readonly entry: number;
@@ -62,6 +55,8 @@ export class Upstream {
   #resolvedMs = Number.NEGATIVE_INFINITY;
   #turn = 0;
   #waiting: ((addresses: readonly string[]) => void)[] = [];
+  /** The first end of an idle connection, or sooner: nothing is done for each that is used again. */
+  deadlineMs = Number.POSITIVE_INFINITY;
 
   constructor(runtime: ProxyRuntime, settings: ProxySettings, address: UpstreamAddress) {
     this.#runtime = runtime;
@@ -82,7 +77,7 @@ export class Upstream {
     for (;;) {
       const idle = this.#idle.pop();
       if (idle === undefined) return null;
-      this.#forget(idle);
+      this.#forget();
       idle.socket.owner = null;
       if (!surely || idle.socket.isSilent) return idle.socket;
       idle.socket.close();
@@ -99,29 +94,41 @@ export class Upstream {
       socket.close();
       return;
     }
-    if (this.#idle.length >= keepAliveConnections) this.#drop(this.#idle[0] as IdleConnection);
-    const idle = new IdleConnection(socket, performance.now() + keptMs, (gone) => this.#drop(gone));
+    if (this.#idle.length >= keepAliveConnections) this.drop(this.#idle[0] as IdleConnection);
+    const idle = new IdleConnection(socket, performance.now() + keptMs, this);
     socket.owner = idle;
     this.#idle.push(idle);
-    this.#runtime.loop.watchDeadline(idle);
+    if (this.deadlineMs === Number.POSITIVE_INFINITY) this.#runtime.loop.watchDeadline(this);
+    if (idle.untilMs < this.deadlineMs) this.deadlineMs = idle.untilMs;
     this.#runtime.table.addIdle(this.entry, this.#runtime.child, 1);
   }
 
-  #drop(idle: IdleConnection): void {
+  /** Called by the connection: its peer has ended it, or has said what nobody asked for. */
+  drop(idle: IdleConnection): void {
     const at = this.#idle.indexOf(idle);
     if (at < 0) return;
     this.#idle.splice(at, 1);
-    this.#forget(idle);
+    this.#forget();
     idle.socket.close();
   }
 
-  #forget(idle: IdleConnection): void {
-    this.#runtime.loop.forgetDeadline(idle);
+  #forget(): void {
     this.#runtime.table.addIdle(this.entry, this.#runtime.child, -1);
   }
 
+  onDeadline(): void {
+    const now = performance.now();
+    let next = Number.POSITIVE_INFINITY;
+    for (const idle of [...this.#idle]) {
+      if (now >= idle.untilMs) this.drop(idle);
+      else next = Math.min(next, idle.untilMs);
+    }
+    this.deadlineMs = next;
+    if (next === Number.POSITIVE_INFINITY) this.#runtime.loop.forgetDeadline(this);
+  }
+
   closeIdle(): void {
-    for (const idle of [...this.#idle]) this.#drop(idle);
+    for (const idle of [...this.#idle]) this.drop(idle);
   }
 
   // ---- its addresses ------------------------------------------------------------------------------
