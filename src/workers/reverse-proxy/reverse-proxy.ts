@@ -39,7 +39,8 @@ export class ReverseProxy {
   readonly #drafts = new DraftCache();
   #runtime: ProxyRuntime | null = null;
   #checks: HealthChecks | null = null;
-  readonly #makeSpill = (): Spill => new Spill(this.#board, this.#native, this.#limits);
+  readonly #makeSpill = (): Spill =>
+    new Spill(this.#board, this.#native, this.#child, this.#limits);
   #second = 0;
   #lines = 0;
 
