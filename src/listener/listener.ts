@@ -385,6 +385,7 @@ export class Listener {
     const ticket = revokeAssignments(board, child);
     if (ticket >= 0) this.#dispatcher.requeueOrphan(ticket);
     board.log?.releaseFor(child);
+    board.upstreams.reclaim(child);
     reclaimSpilling(board, child);
     if (inheritLead(board, child)) this.#standby.check();
     // It may have polled and died with the events in its hands; the set tells an edge once.

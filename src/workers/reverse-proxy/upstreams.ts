@@ -1,14 +1,15 @@
 /**
- * The upstreams of one proxy, as one worker has them: which is asked next, and its idle connections.
+ * One upstream of a proxy, as one worker has it.
  *
- * Role: least requests first, over all workers; what failed is left out for a while; connections that
- * were read to the end of a response wait here for the next request.
+ * Role: its addresses and how it does; connections that were read to the end of a response wait here for
+ * the next request.
  * Thread: one worker. The pool is the worker's own, since a connection's descriptor, its place in a poll
  * set and what was read ahead of it belong to one thread; a child that ends closes its idle ones.
  */
 import { lookup } from 'node:dns';
 import { isIP } from 'node:net';
 import type { UpstreamTable } from '../../scoreboard/upstreams.ts';
+import type { Doorbell } from './doorbell.ts';
 import type { ResponseHeadCache } from './head-caches.ts';
 import type { ProxySettings, UpstreamAddress } from './options.ts';
 import type { SocketOwner, Timed, UpstreamLoop, UpstreamSocket } from './upstream-loop.ts';
@@ -22,6 +23,7 @@ export interface ProxyRuntime {
   readonly table: UpstreamTable;
   readonly child: number;
   readonly heads: ResponseHeadCache;
+  readonly doorbell: Doorbell;
   readonly log: (line: string) => void;
 }
 
@@ -161,13 +163,38 @@ export class Upstream implements Timed {
 
   // ---- how it does --------------------------------------------------------------------------------
 
+  /**
+   * Takes one of the places that `maxRequests` bounds; false: all are taken. It is given back by `end`,
+   * or by `leave` where nothing was begun.
+   */
+  admit(): boolean {
+    const { table, child } = this.#runtime;
+    const { maxRequests } = this.#settings;
+    return maxRequests === 0 || table.takePlace(this.entry, child, maxRequests);
+  }
+
+  /** A request that was admitted begins. */
   begin(): void {
     this.#runtime.table.addActive(this.entry, this.#runtime.child, 1);
     this.#runtime.table.countRequest(this.entry, this.#runtime.child);
   }
 
+  /** The same request on another connection, in the same place. */
+  begunAgain(): void {
+    this.#runtime.table.countRequest(this.entry, this.#runtime.child);
+    this.retried();
+  }
+
   end(): void {
     this.#runtime.table.addActive(this.entry, this.#runtime.child, -1);
+    this.leave();
+  }
+
+  leave(): void {
+    if (this.#settings.maxRequests === 0) return;
+    const { table, child, doorbell } = this.#runtime;
+    const next = table.givePlace(this.entry, child);
+    if (next >= 0) doorbell.ring(next);
   }
 
   succeeded(): void {
@@ -187,8 +214,34 @@ export class Upstream implements Timed {
     }
   }
 
+  /** Nobody here wants a place that may be free: others are told who do. */
+  passOn(): void {
+    const { table, child, doorbell } = this.#runtime;
+    const next = table.nextWaiting(this.entry, child);
+    if (next >= 0 && next !== child) doorbell.ring(next);
+  }
+
+  /** It is asked in the place of another one, or once more. */
   retried(): void {
     this.#runtime.table.countRetry(this.entry, this.#runtime.child);
+  }
+
+  /** So many requests of this worker wait for a place here. */
+  setWaiting(count: number): void {
+    this.#runtime.table.setWaiting(this.entry, this.#runtime.child, count);
+  }
+
+  waited(): void {
+    this.#runtime.table.countWaited(this.entry, this.#runtime.child);
+  }
+
+  refused(): void {
+    this.#runtime.table.countRefused(this.entry, this.#runtime.child);
+  }
+
+  /** Requests that wait for a place here, of all workers. */
+  get waiting(): number {
+    return this.#runtime.table.waiting(this.entry);
   }
 
   get isUp(): boolean {
@@ -197,49 +250,5 @@ export class Upstream implements Timed {
 
   get active(): number {
     return this.#runtime.table.active(this.entry);
-  }
-}
-
-export class UpstreamGroup {
-  readonly runtime: ProxyRuntime;
-  readonly settings: ProxySettings;
-  readonly members: readonly Upstream[];
-  #turn = 0;
-
-  constructor(runtime: ProxyRuntime, settings: ProxySettings) {
-    this.runtime = runtime;
-    this.settings = settings;
-    this.members = settings.upstreams.map((address) => new Upstream(runtime, settings, address));
-  }
-
-  /**
-   * The one with the fewest requests under way, of those that are well; where none is, of all. Null:
-   * all were tried.
-   */
-  choose(tried: readonly Upstream[]): Upstream | null {
-    const { members } = this;
-    if (members.length === 1) return tried.length === 0 ? (members[0] as Upstream) : null;
-    return this.#fewest(tried, true) ?? (tried.length === 0 ? this.#fewest(tried, false) : null);
-  }
-
-  #fewest(tried: readonly Upstream[], up: boolean): Upstream | null {
-    const { members } = this;
-    let best: Upstream | null = null;
-    let fewest = Number.POSITIVE_INFINITY;
-    // Beginning with another one each time, so that equals take turns.
-    const first = this.#turn++ % members.length;
-    for (let step = 0; step < members.length; step++) {
-      const upstream = members[(first + step) % members.length] as Upstream;
-      if (tried.includes(upstream) || (up && !upstream.isUp)) continue;
-      const { active } = upstream;
-      if (active >= fewest) continue;
-      best = upstream;
-      fewest = active;
-    }
-    return best;
-  }
-
-  closeIdle(): void {
-    for (const upstream of this.members) upstream.closeIdle();
   }
 }
