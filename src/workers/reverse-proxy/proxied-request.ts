@@ -3,7 +3,7 @@
  *
  * Role: takes a connection to an upstream, sends, and decides what becomes of failures: another upstream,
  * another connection, or an answer that says what was wrong. What the upstream sends is read by
- * `ResponseIntake` and passed on by `Reply`.
+ * `ResponseIntake`, what the client gets is `ClientAnswer`'s.
  * Thread: a worker, which nobody holds meanwhile: the client's connection is suspended, and everything
  * here happens in answer to an event.
  * May not: go on once its exchange has ended; whatever happens, its connection and its place at the
@@ -12,17 +12,9 @@
 import { EAGAIN } from '../../listener/native.ts';
 import type { Exchange } from '../exchange.ts';
 import type { ResponseHead } from '../http1/response-parser.ts';
-import {
-  bad,
-  connectFailure,
-  crowded,
-  FAILURE_HEADERS,
-  failureText,
-  late,
-  type ProxyFailure,
-} from './failure.ts';
+import { ClientAnswer } from './client-answer.ts';
+import { bad, connectFailure, crowded, late, type ProxyFailure } from './failure.ts';
 import type { PassedHead } from './head-caches.ts';
-import { Reply } from './reply.ts';
 import { type RequestDraft, requestHead } from './request-head.ts';
 import { type ResponseCourse, ResponseIntake } from './response-intake.ts';
 import type { Spill } from './spill.ts';
@@ -51,11 +43,10 @@ type Step = (typeof Step)[keyof typeof Step];
 export class ProxiedRequest implements SocketOwner, Timed, Asker, ResponseCourse {
   readonly #group: UpstreamGroup;
   readonly #exchange: Exchange;
-  readonly #serial: number;
+  readonly #client: ClientAnswer;
   readonly #method: string;
   readonly #target: string;
   readonly #draft: RequestDraft;
-  readonly #makeSpill: () => Spill;
   readonly #upload: Upload;
   readonly #intake: ResponseIntake;
   readonly #ended: (() => void) | null;
@@ -67,7 +58,6 @@ export class ProxiedRequest implements SocketOwner, Timed, Asker, ResponseCourse
   /** The connection has served before, so its end may only mean that it was idle for too long. */
   #isReused = false;
   #wasRetried = false;
-  #reply: Reply | null = null;
   /** A further piece of the upload is being waited for. */
   #reading = false;
   #again: NodeJS.Immediate | null = null;
@@ -83,11 +73,10 @@ export class ProxiedRequest implements SocketOwner, Timed, Asker, ResponseCourse
   ) {
     this.#group = group;
     this.#exchange = exchange;
-    this.#serial = exchange.serial;
+    this.#client = new ClientAnswer(exchange, makeSpill);
     this.#method = exchange.method;
     this.#target = exchange.target;
     this.#draft = draft;
-    this.#makeSpill = makeSpill;
     this.#ended = ended;
     this.#upload = new Upload(exchange);
     this.#intake = new ResponseIntake(group.runtime.heads, this.#method, this);
@@ -113,10 +102,6 @@ export class ProxiedRequest implements SocketOwner, Timed, Asker, ResponseCourse
       },
       (error: unknown) => this.#uploadFailed(error),
     );
-  }
-
-  get #isGone(): boolean {
-    return this.#exchange.serial !== this.#serial || this.#exchange.ended;
   }
 
   /** It may be sent again as if it had not been. */
@@ -221,7 +206,7 @@ export class ProxiedRequest implements SocketOwner, Timed, Asker, ResponseCourse
   onDeadline(): void {
     const { settings } = this.#group;
     this.deadlineMs = Number.POSITIVE_INFINITY;
-    if (this.#isGone) this.#abandon();
+    if (this.#client.isOver) this.#abandon();
     else if (this.#step === Step.queued) {
       this.#group.forget(this, true);
       this.#answer(crowded(`queue timeout (${settings.queueTimeoutMs} ms)`));
@@ -274,15 +259,14 @@ export class ProxiedRequest implements SocketOwner, Timed, Asker, ResponseCourse
       (error: unknown) => {
         this.#reading = false;
         // Half a request: the upstream must not take it for a whole one.
-        if (this.#reply === null) this.#uploadFailed(error);
+        if (!this.#client.hasBegun) this.#uploadFailed(error);
       },
     );
   }
 
   #uploadFailed(error: unknown): void {
     if (this.#step === Step.over) return;
-    // Where the client is at fault it was answered already.
-    if (!this.#isGone) this.#exchange.fail(error);
+    this.#client.unreadable(error);
     this.#abandon();
   }
 
@@ -292,7 +276,7 @@ export class ProxiedRequest implements SocketOwner, Timed, Asker, ResponseCourse
     const { loop } = this.#group.runtime;
     const socket = this.#socket as UpstreamSocket;
     for (let turn = 0; this.#socket === socket && !socket.dry; ) {
-      if (this.#reply !== null && !this.#reply.takes) {
+      if (!this.#client.takes) {
         // Until its client has taken something: that is not the upstream's fault.
         this.deadlineMs = Number.POSITIVE_INFINITY;
         return;
@@ -322,56 +306,36 @@ export class ProxiedRequest implements SocketOwner, Timed, Asker, ResponseCourse
     if (this.#socket !== null) this.#receive();
   }
 
-  interim({ head, fields }: PassedHead): void {
-    let text = `HTTP/1.1 ${head.status} ${head.reason}\r\n`;
-    for (let i = 0; i < fields.length; i += 2) text += `${fields[i]}: ${fields[i + 1]}\r\n`;
-    this.#exchange.writeInterim(Buffer.from(`${text}\r\n`, 'latin1'));
+  // ---- what the response has, see ResponseCourse --------------------------------------------------
+
+  interim(passed: PassedHead): void {
+    this.#client.interim(passed);
   }
 
-  whole({ head, fields }: PassedHead, body: Uint8Array | null, isClean: boolean): void {
-    if (this.#isGone) {
+  whole(passed: PassedHead, body: Uint8Array | null, isClean: boolean): void {
+    if (this.#client.isOver) {
       this.#abandon();
       return;
     }
-    const exchange = this.#exchange;
-    const { status, reason, contentLength } = head;
     this.#release(isClean);
-    if (body === null && this.#method === 'HEAD' && contentLength >= 0) {
-      exchange.start(status, reason, fields, contentLength);
-      exchange.end();
-    } else exchange.respond(status, reason, fields, body);
+    this.#client.whole(passed, body);
     this.#over();
   }
 
-  begins({ head, fields }: PassedHead, length: number): void {
-    if (this.#isGone) {
-      this.#abandon();
-      return;
-    }
-    const resume = (): void => this.#resume();
-    const { status, reason } = head;
-    this.#reply = new Reply(
-      this.#exchange,
-      status,
-      reason,
-      fields,
-      length,
-      this.#makeSpill,
-      resume,
-    );
+  begins(passed: PassedHead, length: number): void {
+    if (this.#client.isOver) this.#abandon();
+    else this.#client.begin(passed, length, () => this.#resume());
   }
 
   piece(bytes: Uint8Array, isShared: boolean): void {
-    const reply = this.#reply as Reply;
-    if (reply.put(bytes) && isShared) this.#group.runtime.loop.giveMemoryAway();
-    if (this.#socket !== null && reply.isOver) this.#abandon();
+    if (this.#client.put(bytes) && isShared) this.#group.runtime.loop.giveMemoryAway();
+    if (this.#socket !== null && this.#client.isOver) this.#abandon();
   }
 
   complete(isClean: boolean): void {
-    const reply = this.#reply as Reply;
     this.#release(isClean);
-    reply.end();
-    this.#over(reply);
+    this.#client.end();
+    this.#over(true);
   }
 
   invalid(reason: string): void {
@@ -426,17 +390,12 @@ export class ProxiedRequest implements SocketOwner, Timed, Asker, ResponseCourse
   }
 
   #answer(failure: ProxyFailure, upstream: Upstream | null = null): void {
-    const exchange = this.#exchange;
     const to = upstream === null ? '' : ` to ${upstream.address.name}`;
     const [path] = this.#target.split('?', 1);
     this.#group.runtime.log(
       `proxy: ${this.#method} ${path}${to}: ${failure.status} ${failure.reason}`,
     );
-    if (!this.#isGone) {
-      // Half a response must not look like a whole one.
-      if (exchange.headersSent) exchange.abort();
-      else exchange.respond(failure.status, '', FAILURE_HEADERS, failureText(failure));
-    }
+    this.#client.fail(failure);
     this.#over();
   }
 
@@ -445,22 +404,18 @@ export class ProxiedRequest implements SocketOwner, Timed, Asker, ResponseCourse
     if (this.#step === Step.queued) this.#group.forget(this, false);
     this.#drop();
     // What waits for the client after the upstream is done goes as well.
-    this.#reply?.close();
+    this.#client.close();
     this.#over();
   }
 
-  /** @param going the rest of a response that no longer needs this */
-  #over(going: Reply | null = null): void {
+  /** @param goesOn its client may still be taking what was spilled */
+  #over(goesOn = false): void {
     if (this.#step === Step.over) return;
     this.#step = Step.over;
     this.#intake.stop();
     this.#group.runtime.loop.forgetDeadline(this);
     if (this.#again !== null) clearImmediate(this.#again);
-    // Its client may still be taking what was spilled.
-    if (going === null || going.isOver) {
-      this.#reply?.close();
-      this.#reply = null;
-    }
+    if (!goesOn || this.#client.isOver) this.#client.close();
     this.#ended?.();
   }
 }
