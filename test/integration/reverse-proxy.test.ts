@@ -605,6 +605,9 @@ describe('a worker that is ended by force', () => {
       `--proxy=/small=${upstream.url} maxRequests=1`,
     );
     const spilled = async () => Number((await statusOf(running)).get('MpmSpilledBytes'));
+    const descriptors = () => readdirSync(`/proc/${running.process.pid}/fd`).length;
+    expect((await ask(running, get('/small'))).body.toString()).toBe('/small');
+    const before = descriptors();
     const slow = await SlowReader.open(running.port, get('/large'));
     kept({ close: () => slow.socket.destroy() });
     await eventually(spilled, (now) => now > 0);
@@ -614,6 +617,7 @@ describe('a worker that is ended by force', () => {
     await eventually(spilled, (now) => now === 0);
     expect((await ask(running, get('/small'))).body.toString()).toBe('/small');
     expect(turn).toBe(1);
+    await eventually(descriptors, (now) => now <= before);
   });
 });
 

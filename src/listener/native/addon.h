@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { MAX_REGIONS = 8, MAX_WATCHES = 16, MAX_ARGUMENTS = 6, MAX_HELD = 1024 };
+enum { MAX_REGIONS = 8, MAX_WATCHES = 16, MAX_ARGUMENTS = 6, MAX_HELD = 8192 };
 
 // Offsets in a connection slot that accept writes; src/scoreboard/layout.ts states the same numbers
 // and src/listener/native.ts compares them when the addon is loaded.
