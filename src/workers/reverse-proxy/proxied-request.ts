@@ -84,6 +84,7 @@ export class ProxiedRequest implements SocketOwner, Timed, Asker, ResponseCourse
 
   start(): void {
     const exchange = this.#exchange;
+    exchange.passedOn = true;
     const { onAbort } = exchange;
     exchange.onAbort = (reason) => {
       this.#abandon();
