@@ -16,12 +16,13 @@ import { bodyName, kinds, lightName, targets } from './slow-readers/targets.mjs'
 import { fixed, ms, whole } from './workloads/columns.mjs';
 
 const usage = `node bench/slow-readers.mjs [options]
-  --server a,b      of hybrid, nginx, node-cluster (hybrid)
-  --kind a,b        of file, bytes, stream (file); nginx has files only
+  --server a,b      of hybrid, nginx, node-cluster, haproxy (hybrid)
+  --kind a,b        of file, bytes, stream, proxied (file); nginx has file and proxied, haproxy proxied
   --clients N       slow readers at the same time (1000)
   --rate N          bytes a second that each of them reads (20000)
   --size N          bytes of the body (1048576)
   --send-buffer N   bytes that a socket of the server may hold (65536); 0: as the kernel has it
+  --spilled N       limitSpilledBody of hybrid as a proxy, bytes (0: its default)
   --unloaded S      seconds of light requests alone (5)
   --json [FILE]     write JSON to FILE; without FILE to stdout, and the table to stderr
   --help
@@ -37,10 +38,23 @@ const columns = [
   { key: 'wrong', heading: 'wrong', format: whole },
   { key: 'seconds', heading: 's', format: fixed(1) },
   { key: 'p50BeforeMs', heading: 'light p50 before, ms', format: ms },
+  { key: 'p50FreeingMs', heading: 'until the upstream is free', format: ms },
   { key: 'p50Ms', heading: 'during', format: ms },
   { key: 'p99BeforeMs', heading: 'p99 before, ms', format: ms },
+  { key: 'p99FreeingMs', heading: 'until the upstream is free', format: ms },
   { key: 'p99Ms', heading: 'during', format: ms },
   { key: 'lightFailed', heading: 'light failed', format: whole },
+  { key: 'askedWithinMs', heading: 'upstream: asked within, ms', format: whole },
+  { key: 'freeAfterMs', heading: 'all taken after the last, ms', format: whole },
+  { key: 'heldMeanMs', heading: 'a response takes, ms', format: whole },
+  { key: 'heldMostMs', heading: 'longest', format: whole },
+  { key: 'mostUnderWay', heading: 'most under way', format: whole },
+  { key: 'upstreamCutOff', heading: 'cut off', format: whole },
+  { key: 'coresDuring', heading: 'cores during', format: fixed(3) },
+  { key: 'listenerCores', heading: 'of them the listener', format: fixed(3) },
+  { key: 'workerCores', heading: 'all other threads', format: fixed(3) },
+  { key: 'spilledMax', heading: 'spilled, MB', format: inMb },
+  { key: 'spilledAfter', heading: 'afterwards, bytes', format: whole },
   { key: 'busyMean', heading: 'busy workers, mean', format: fixed(2) },
   { key: 'busyMax', heading: 'most', format: whole },
   { key: 'cpuS', heading: 'server CPU s', format: fixed(2) },
@@ -68,6 +82,7 @@ function parse(argv) {
         rate: { type: 'string', default: '20000' },
         size: { type: 'string', default: String(mb) },
         'send-buffer': { type: 'string', default: '65536' },
+        spilled: { type: 'string', default: '0' },
         unloaded: { type: 'string', default: '5' },
         json: { type: 'string' },
         help: { type: 'boolean', default: false },
@@ -81,7 +96,7 @@ function parse(argv) {
     if (!Number.isInteger(value)) throw new UsageError(`--${flag} must be a whole number`);
     return value;
   };
-  const serverNames = targets.map(({ name }) => name);
+  const serverNames = [...new Set(targets.map(({ name }) => name))];
   const size = wholeNumber('size', 1, 64 * mb);
   const rate = wholeNumber('rate', 100, 1e9);
   const seconds = size / rate;
@@ -100,6 +115,7 @@ function parse(argv) {
     rate,
     size,
     sendBuffer,
+    limitSpilledBody: wholeNumber('spilled', 0, 2 ** 40),
     warmUpMs: 1000,
     unloadedMs: number(values.unloaded, 'unloaded', 0.5, 60) * 1000,
     // A server that is too slow for the rate is not waited for without end.

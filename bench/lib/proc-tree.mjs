@@ -20,6 +20,7 @@ export function readStat(pid) {
     state: fields[0],
     parent: Number(fields[1]),
     // utime, stime, cutime, cstime: proc(5) fields 14 to 17, the first here being field 3.
+    ownTicks: Number(fields[11]) + Number(fields[12]),
     cpuTicks: Number(fields[11]) + Number(fields[12]) + Number(fields[13]) + Number(fields[14]),
     startTime: fields[19],
   };
@@ -66,4 +67,14 @@ export function treePssBytes(rootPid) {
     }
   }
   return kilobytes * 1024;
+}
+
+/** The same of one process, of its first thread and of all others. */
+export function threadCpuUs(pid) {
+  const [first, rest] = [{ us: 0 }, { us: 0 }];
+  for (const thread of readdirSync(`/proc/${pid}/task`)) {
+    const stat = readStat(`${pid}/task/${thread}`);
+    if (stat !== undefined) (thread === String(pid) ? first : rest).us += stat.ownTicks;
+  }
+  return { firstUs: (first.us / ticksPerSecond) * 1e6, restUs: (rest.us / ticksPerSecond) * 1e6 };
 }

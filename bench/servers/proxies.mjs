@@ -16,10 +16,11 @@ export const hybridProxy = {
   name: 'hybrid-proxy',
   about: 'hybrid-mpm --proxy, 2 workers',
   probe: () => (existsSync(cli) ? hybrid.probe() : { missing: 'npm run build' }),
-  command({ port, settings }) {
+  command({ port, adminPort, settings }) {
     const flags = {
       listen: `${host}:${port}`,
-      admin: 'off',
+      admin: adminPort === undefined ? 'off' : `${host}:${adminPort}`,
+      'listen-backlog': 4096,
       'start-servers': 2,
       'min-spare-threads': 1,
       'max-spare-threads': 2,
@@ -27,6 +28,7 @@ export const hybridProxy = {
       'keep-alive-timeout': 600,
       'max-keep-alive-requests': 0,
       proxy: `/=http://${host}:${settings.upstreamPort}`,
+      ...(settings.limitSpilledBody > 0 && { 'limit-spilled-body': settings.limitSpilledBody }),
     };
     const given = Object.entries(flags).flatMap(([flag, value]) => [`--${flag}`, String(value)]);
     return { file: process.execPath, args: [cli, 'serve', empty, ...given] };
@@ -39,6 +41,7 @@ const nginxConfiguration = ({ port, dir, settings }) => `
 daemon off;
 ${process.getuid() === 0 ? 'user www-data;' : ''}
 worker_processes 2;
+worker_rlimit_nofile 20000;
 pid ${dir}/nginx.pid;
 error_log stderr error;
 events { worker_connections 4096; }

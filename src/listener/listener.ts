@@ -17,7 +17,7 @@ import { HEADER, SLOT } from '../scoreboard/layout.ts';
 import { inheritLead } from '../scoreboard/leader.ts';
 import { type Call, Notified, notify } from '../scoreboard/notices.ts';
 import type { Pool } from '../scoreboard/pool.ts';
-import { SOURCE_TOKEN } from '../scoreboard/rest.ts';
+import { reclaimSpilling, SOURCE_TOKEN } from '../scoreboard/rest.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';
 import { ConnectionEvent, ConnectionState } from '../scoreboard/states.ts';
 import { flagsOf, incarnationOf, ownerOf, partyFor, stateOf } from '../scoreboard/transition.ts';
@@ -398,6 +398,8 @@ export class Listener {
     const ticket = revokeAssignments(board, child);
     if (ticket >= 0) this.#dispatcher.requeueOrphan(ticket);
     board.log?.releaseFor(child);
+    board.upstreams.reclaim(child);
+    reclaimSpilling(board, child);
     if (inheritLead(board, child)) this.#standby.check();
     const orphaned = this.#reclaimer.reclaim(child);
     this.#endTurn();

@@ -154,6 +154,11 @@ export const CHILD = {
   externalKb: f(112, 'child', 'memory that V8 objects hold outside of its heap, KiB, sampled'),
   upgraded: f(116, 'child', 'connections that a socket of this child has'),
   handlingTicks: f(120, 'child', 'clock ticks when the handler that runs now was called'),
+  spillingKb: f(
+    124,
+    'child',
+    'KiB of limitSpilledBody of responses that upstreams still send; given back by main if it dies',
+  ),
   inbox: f(128, 'cas', 'groups of its inbox in which a connection may be, as bits, see inbox.ts'),
   attention: f(
     132,
@@ -191,6 +196,7 @@ export const CHILD = {
   lostMoves: f64(624, 'child', 'moves of a state word that another thread forestalled'),
   bufferMisses: f64(632, 'child', 'connection buffers taken from the shared set'),
   commands: f64(752, 'child', 'calls of session protocols that consumed input'),
+  spillingFileKb: f(760, 'child', 'the same of limitSpillFolder'),
   responseSize: f64(640, 'child', 'histogram, see HISTOGRAM_BOUNDS', HISTOGRAM),
 } as const satisfies Record<string, Field>;
 export const CHILD_BYTES = 768;

@@ -7,7 +7,7 @@
  * Thread: the connection's owner. The descriptor must be one that no thread's runtime keeps account
  * of (the native part's `duplicate` and `spill`), since another thread may close it.
  */
-import { HEADER, SLOT } from './layout.ts';
+import { CHILD, HEADER, SLOT } from './layout.ts';
 import type { Scoreboard } from './scoreboard.ts';
 
 const wordAt = (slotIndex: number, field: { readonly offset: number }): number =>
@@ -129,4 +129,30 @@ export function reserveSpill(board: Scoreboard, spilledKb: number, limitKb: numb
 /** Gives it back; 0 is nothing. */
 export function unspill(board: Scoreboard, spilledKb: number): void {
   if (spilledKb !== 0) Atomics.sub(board.words, wordOf(spilledKb), Math.abs(spilledKb));
+}
+
+/**
+ * Notes in its child's words what a response has reserved that no connection's slot knows of yet, so that it
+ * comes back if the thread is ended.
+ * @param spilledKb see `FilePart`
+ * @param sign 1: reserved, -1: given back, or the connection's from now on
+ */
+export function noteSpilling(
+  board: Scoreboard,
+  child: number,
+  spilledKb: number,
+  sign: 1 | -1,
+): void {
+  if (spilledKb === 0) return;
+  const field = spilledKb > 0 ? CHILD.spillingKb : CHILD.spillingFileKb;
+  const at = board.childIndex(child) + (field.offset >> 2);
+  (board.words[at] as number) += sign * Math.abs(spilledKb);
+}
+
+/** Gives back what a child had noted whose thread is gone. */
+export function reclaimSpilling(board: Scoreboard, child: number): void {
+  unspill(board, board.child(child, CHILD.spillingKb));
+  unspill(board, -board.child(child, CHILD.spillingFileKb));
+  board.setChild(child, CHILD.spillingKb, 0);
+  board.setChild(child, CHILD.spillingFileKb, 0);
 }

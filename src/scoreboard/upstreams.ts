@@ -4,11 +4,20 @@
  * Role: a small memory of its own: which upstreams there are, whether they are well, and what each child
  * has with each of them. By it workers choose the upstream with the fewest requests, and one of them
  * alone asks an upstream how it is.
- * Threads: an entry's name is written by whoever wins it, once; its health by every worker, by atomic
- * operations; a child's row by that child alone. Readers take what they find.
+ * Threads: an entry's name is written by whoever wins it, once; its health and its places by every worker,
+ * by atomic operations; a child's row and doorbell by that child alone, and by main once its thread is
+ * gone. Readers take what they find.
  * Limits: 64 upstreams; those beyond are used without being counted.
  */
 import { nowTicks } from './clock.ts';
+import {
+  givePlace,
+  nextWaiting,
+  type PlaceWords,
+  reclaimPlaces,
+  setWaiting,
+  takePlace,
+} from './upstream-places.ts';
 
 export const MAX_UPSTREAM_ENTRIES = 64;
 const NAME_BYTES = 128;
@@ -26,15 +35,24 @@ const DOWN_UNTIL = HEALTH + 1;
 const CHECK_DUE = HEALTH + 2;
 /** It did not answer well when it was asked last. */
 const UNWELL = HEALTH + 3;
+/** Requests under way that `maxRequests` bounds, of all children. */
+const TAKEN = HEALTH + 4;
 const ENTRY_WORDS = 64;
 
-/** A child's row, a cache line: two words and three doubles. */
+/** A child's row, a cache line: four words and five doubles. */
 const ROW_WORDS = 16;
 const ACTIVE = 0;
 const IDLE = 1;
 const REQUESTS = 1;
 const FAILURES = 2;
 const RETRIES = 3;
+const HELD = 8;
+const WAITING = 9;
+const WAITED = 5;
+const REFUSED = 6;
+
+/** Behind the entries, a cache line for each child: its eventfd for upstreams, + 1; 0: none. */
+const DOORBELL_WORDS = 16;
 
 const Claim = { free: 0, naming: 1, named: 2 } as const;
 
@@ -48,11 +66,17 @@ export interface UpstreamStatus {
   readonly requests: number;
   readonly failures: number;
   readonly retries: number;
+  /** Requests that wait for a place, see the option `maxRequests`. */
+  readonly waiting: number;
+  /** Requests that had to wait for a place. */
+  readonly waited: number;
+  /** Requests that got none. */
+  readonly refused: number;
 }
 
 /** Bytes of the memory for so many children. */
 export const upstreamBytes = (children: number): number =>
-  MAX_UPSTREAM_ENTRIES * (ENTRY_WORDS + children * ROW_WORDS) * 4;
+  (MAX_UPSTREAM_ENTRIES * (ENTRY_WORDS + children * ROW_WORDS) + children * DOORBELL_WORDS) * 4;
 
 export class UpstreamTable {
   readonly #words: Int32Array;
@@ -77,12 +101,13 @@ export class UpstreamTable {
     return this.#entry(index) + ENTRY_WORDS + child * ROW_WORDS;
   }
 
-  /** A new life in this slot: what the one before had is gone with it. Its totals stay. */
-  beginLife(child: number): void {
+  /** A life in this slot is over: what it had is gone with it. Its totals stay. */
+  reclaim(child: number): void {
     for (let index = 0; index < MAX_UPSTREAM_ENTRIES; index++) {
       const row = this.#row(index, child);
       this.#words[row + ACTIVE] = 0;
       this.#words[row + IDLE] = 0;
+      reclaimPlaces(this.#places(index), child);
     }
   }
 
@@ -148,6 +173,72 @@ export class UpstreamTable {
 
   #count(index: number, child: number, field: number): void {
     if (index >= 0) (this.#doubles[(this.#row(index, child) >> 1) + field] as number) += 1;
+  }
+
+  // ---- places -------------------------------------------------------------------------------------
+
+  /** Made once for each entry. */
+  readonly #placeWords: PlaceWords[] = [];
+
+  #places(index: number): PlaceWords {
+    const known = this.#placeWords[index];
+    if (known !== undefined) return known;
+    const row = this.#row(index, 0);
+    const made = {
+      words: this.#words,
+      taken: this.#entry(index) + TAKEN,
+      held: row + HELD,
+      waiting: row + WAITING,
+      stride: ROW_WORDS,
+      children: this.#children,
+    };
+    this.#placeWords[index] = made;
+    return made;
+  }
+
+  /** Takes a place for a request; false: `most` are taken. */
+  takePlace(index: number, child: number, most: number): boolean {
+    return index < 0 || takePlace(this.#places(index), child, most);
+  }
+
+  /** Gives it back. Returns the child that waits for one and is to be told, -1: none does. */
+  givePlace(index: number, child: number): number {
+    return index < 0 ? -1 : givePlace(this.#places(index), child);
+  }
+
+  setWaiting(index: number, child: number, count: number): void {
+    if (index >= 0) setWaiting(this.#places(index), child, count);
+  }
+
+  /** A child in which a request waits, the ones after this one first; -1: none. */
+  nextWaiting(index: number, child: number): number {
+    return index < 0 ? -1 : nextWaiting(this.#places(index), child);
+  }
+
+  /** Requests that wait, of all children. */
+  waiting(index: number): number {
+    return index < 0 ? 0 : this.#sum(index, WAITING);
+  }
+
+  countWaited(index: number, child: number): void {
+    this.#count(index, child, WAITED);
+  }
+
+  countRefused(index: number, child: number): void {
+    this.#count(index, child, REFUSED);
+  }
+
+  /** The descriptor by which this child is told, -1: it has none yet. It stays open over its lives. */
+  doorbell(child: number): number {
+    return Atomics.load(this.#words, this.#doorbellAt(child)) - 1;
+  }
+
+  setDoorbell(child: number, fd: number): void {
+    Atomics.store(this.#words, this.#doorbellAt(child), fd + 1);
+  }
+
+  #doorbellAt(child: number): number {
+    return this.#entry(MAX_UPSTREAM_ENTRIES) + child * DOORBELL_WORDS;
   }
 
   /** Requests under way, of all children. */
@@ -232,6 +323,9 @@ export class UpstreamTable {
         requests: this.#total(index, REQUESTS),
         failures: this.#total(index, FAILURES),
         retries: this.#total(index, RETRIES),
+        waiting: this.#sum(index, WAITING),
+        waited: this.#total(index, WAITED),
+        refused: this.#total(index, REFUSED),
       });
     }
     return list;

@@ -304,7 +304,9 @@ export class Connection implements Served, ResponseCourse, BodyCourse {
     context.setWord(CHILD.currentSlot, 0);
     context.now = performance.now();
     context.board.tick(context.now);
-    this.#loop.afterHandler(this.#route, context.now - this.#account.startedMs);
+    // Where nothing was computed it was the kernel, or a thread that lost its processor.
+    const tookMs = exchange.passedOn ? 0 : context.now - this.#account.startedMs;
+    this.#loop.afterHandler(this.#route, tookMs);
   }
 
   /** Gives the connection to a socket of the application's. */

@@ -198,6 +198,9 @@ export interface Exchange {
     keepAlive: boolean,
   ): void;
 
+  /** Set by who passes the request on to an upstream: its handler computes nothing, however long the call was. */
+  passedOn?: boolean;
+
   /** True once a byte of the final response was handed over. */
   readonly headersSent: boolean;
   /** True once the response ended or was aborted. */

@@ -57,6 +57,7 @@ export class HttpExchange implements Exchange {
   keepAlive = true;
   /** The client announced that this is its last request. */
   clientCloses = false;
+  passedOn = false;
   bodyLength = 0;
   contentLength = -1;
   route = '';
@@ -104,6 +105,7 @@ export class HttpExchange implements Exchange {
     this.response = Response.none;
     this.status = 0;
     this.route = '';
+    this.passedOn = false;
     this.close = false;
     this.#chunked = false;
     this.#bodyless = this.method === 'HEAD';

@@ -5,20 +5,23 @@
 /** Textual form, RFC 5952 as far as it matters for logs; IPv4 within IPv6 is shown as IPv4. */
 export function formatAddress(bytes: Uint8Array, at: number, familyIpv6: number): string {
   const family = (bytes[at] as number) | ((bytes[at + 1] as number) << 8);
-  const address = bytes.subarray(at + 8, at + 24);
   if (family === 0) return '';
-  if (family !== familyIpv6) return address.subarray(0, 4).join('.');
+  if (family !== familyIpv6) return ipv4Text(bytes, at + 8);
+  const address = bytes.subarray(at + 8, at + 24);
   const mapped =
     address.subarray(0, 10).every((byte) => byte === 0) &&
     address[10] === 255 &&
     address[11] === 255;
-  if (mapped) return address.subarray(12, 16).join('.');
+  if (mapped) return ipv4Text(address, 12);
   const groups: number[] = [];
   for (let index = 0; index < 16; index += 2) {
     groups.push(((address[index] as number) << 8) | (address[index + 1] as number));
   }
   return compress(groups);
 }
+
+const ipv4Text = (bytes: Uint8Array, at: number): string =>
+  `${bytes[at]}.${bytes[at + 1]}.${bytes[at + 2]}.${bytes[at + 3]}`;
 
 /**
  * Addresses as text, the latest few hundred of them kept: a client mostly comes again.

@@ -406,7 +406,8 @@ describe('connections to upstreams', () => {
     const admin = `http://127.0.0.1:${running.adminPort}`;
     const read = async (path: string) =>
       (await fetch(admin + path, { signal: AbortSignal.timeout(DEADLINE_MS) })).text();
-    const none = { active: 0, idle: 0, requests: 0, failures: 0, retries: 0 };
+    const counted = { active: 0, idle: 0, requests: 0, failures: 0, retries: 0 };
+    const none = { ...counted, waiting: 0, waited: 0, refused: 0 };
     const name = `127.0.0.1:${upstream.port}`;
     expect(JSON.parse(await read('/server-status?json')).upstreams).toEqual([
       { ...none, name, state: 'up', idle: 1, requests: 2 },
@@ -488,11 +489,148 @@ describe('slow clients', () => {
   });
 });
 
+describe('requests under way to one upstream', () => {
+  /** Holds what it is asked until it is told to answer the oldest. */
+  async function holding() {
+    const held: (() => void)[] = [];
+    let most = 0;
+    const upstream = await upstreamOf(({ target }, socket) => {
+      most = Math.max(
+        most,
+        held.push(() => socket.write(ok(target))),
+      );
+      return null;
+    });
+    return { upstream, held, most: () => most };
+  }
+  const waiting = async (running: ServerProcess): Promise<number> => {
+    const url = `http://127.0.0.1:${running.adminPort}/server-status?json`;
+    const page = await fetch(url, { signal: AbortSignal.timeout(DEADLINE_MS) });
+    const { upstreams } = (await page.json()) as { upstreams: { waiting: number }[] };
+    return upstreams[0]?.waiting ?? 0;
+  };
+
+  it('are no more than maxRequests over all workers; the others wait, and get their turn', async () => {
+    const { upstream, held, most } = await holding();
+    const running = await serve(
+      ...['--start-servers=2', '--max-request-workers=2', '--min-spare-threads=1'],
+      `--proxy=/=${upstream.url} maxRequests=2`,
+    );
+    const clients: RawClient[] = [];
+    const requests = 24;
+    for (let number = 0; number < requests; number++) {
+      const client = await clientOf(running);
+      client.send(get(`/${number}`));
+      clients.push(client);
+    }
+    await eventually(
+      () => waiting(running),
+      (count) => count === requests - 2,
+    );
+    expect(upstream.requests.length).toBe(2);
+    for (let answered = 0; answered < requests; answered++) {
+      await upstream.until('asked', () => held.length > 0);
+      held.shift()?.();
+    }
+    for (const [number, client] of clients.entries()) {
+      expect((await client.response('GET', DEADLINE_MS)).body.toString()).toBe(`/${number}`);
+    }
+    expect(most()).toBe(2);
+    expect(await waiting(running)).toBe(0);
+  });
+
+  it('are refused with 503 where too many wait, or one for too long; who hangs up waits no more', async () => {
+    const { upstream, held } = await holding();
+    const running = await serve(
+      ...WORKERS,
+      `--proxy=/=${upstream.url} maxRequests=1 maxQueued=2 queueTimeoutMs=1500`,
+    );
+    const first = await clientOf(running);
+    first.send(get('/first'));
+    await upstream.until('asked', () => held.length === 1);
+    const leaver = await clientOf(running);
+    leaver.send(get('/leaver'));
+    const late = await clientOf(running);
+    late.send(get('/late'));
+    await eventually(
+      () => waiting(running),
+      (count) => count === 2,
+    );
+    const refused = await ask(running, get('/full'));
+    expect([refused.status, refused.body.toString()]).toEqual([
+      503,
+      'Service Unavailable: too many requests wait\n',
+    ]);
+    leaver.close();
+    await eventually(
+      () => waiting(running),
+      (count) => count === 1,
+    );
+    const timedOut = await late.response('GET', DEADLINE_MS);
+    expect([timedOut.status, timedOut.body.toString()]).toEqual([
+      503,
+      'Service Unavailable: queue timeout (1500 ms)\n',
+    ]);
+    held.shift()?.();
+    expect((await first.response('GET', DEADLINE_MS)).status).toBe(200);
+    first.send(get('/again'));
+    await upstream.until('asked', () => held.length === 1);
+    held.shift()?.();
+    expect((await first.response('GET', DEADLINE_MS)).body.toString()).toBe('/again');
+    expect(upstream.requests.map(({ target }) => target)).toEqual(['/first', '/again']);
+    const metrics = await fetch(`http://127.0.0.1:${running.adminPort}/metrics`);
+    const name = `127.0.0.1:${upstream.port}`;
+    const text = await metrics.text();
+    expect(text).toContain(`mpm_upstream_waited_total{upstream="${name}"} 2`);
+    expect(text).toContain(`mpm_upstream_refused_total{upstream="${name}"} 2`);
+    expect(text).toContain(`mpm_upstream_requests_waiting{upstream="${name}"} 0`);
+  });
+});
+
+describe('a worker that is ended by force', () => {
+  it('takes neither its places nor the room of responses with it that upstreams still send', async () => {
+    const bytes = 8 * 1024 * 1024;
+    let turn = 0;
+    const upstream = await upstreamOf(({ target }, socket) => {
+      if (target !== '/large') return ok(target);
+      turn++;
+      // Nearly all of it: the end is what the proxy waits for.
+      socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${bytes}\r\n\r\n`);
+      socket.write(Buffer.alloc(bytes - 1));
+      return null;
+    });
+    const running = await serve(
+      ...WORKERS,
+      `--proxy=/large=${upstream.url} maxRequests=1`,
+      `--proxy=/small=${upstream.url} maxRequests=1`,
+    );
+    const spilled = async () => Number((await statusOf(running)).get('MpmSpilledBytes'));
+    const descriptors = () => readdirSync(`/proc/${running.process.pid}/fd`).length;
+    expect((await ask(running, get('/small'))).body.toString()).toBe('/small');
+    const before = descriptors();
+    const slow = await SlowReader.open(running.port, get('/large'));
+    kept({ close: () => slow.socket.destroy() });
+    await eventually(spilled, (now) => now > 0);
+    const dying = await clientOf(running);
+    dying.send(get('/die'));
+    expect((await dying.response('GET', DEADLINE_MS)).status).toBe(502);
+    await eventually(spilled, (now) => now === 0);
+    expect((await ask(running, get('/small'))).body.toString()).toBe('/small');
+    expect(turn).toBe(1);
+    await eventually(descriptors, (now) => now <= before);
+  });
+});
+
 describe('other protocols', () => {
   it('WebSockets pass through, and a refusal as it is', async () => {
     const http = createServer((_request, response) => response.end('plain'));
     const sockets = new WebSocketServer({ noServer: true });
     http.on('upgrade', (request, socket, head) => {
+      if (request.url === '/ws/chunks') {
+        socket.write('HTTP/1.1 409 Conflict\r\nTransfer-Encoding: chunked\r\n\r\n5;a\r\nfirst');
+        setImmediate(() => socket.end('\r\n8\r\n, second\r\n0\r\nA: b\r\n\r\n'));
+        return;
+      }
       if (request.url !== '/ws/') {
         socket.end('HTTP/1.1 403 Forbidden\r\nContent-Length: 3\r\n\r\nno\n');
         return;
@@ -504,7 +642,11 @@ describe('other protocols', () => {
     await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
     kept({ close: () => http.closeAllConnections() });
     const { port } = http.address() as AddressInfo;
-    const running = await serve(...WORKERS, `--proxy=/ws=http://127.0.0.1:${port}`);
+    // Nobody is at the first: what cannot be connected to is tried at the next.
+    const running = await serve(
+      ...WORKERS,
+      `--proxy=/ws=http://127.0.0.1:1,http://127.0.0.1:${port} maxFails=0 maxRequests=3`,
+    );
     const client = new EchoClient(`ws://127.0.0.1:${running.port}/ws/`);
     kept({
       close: () => {
@@ -518,6 +660,8 @@ describe('other protocols', () => {
     const asking = 'Connection: Upgrade\r\nUpgrade: websocket\r\n';
     const refused = await ask(running, get('/ws/no', asking));
     expect([refused.status, refused.body.toString()]).toEqual([403, 'no\n']);
+    const declined = await ask(running, get('/ws/chunks', asking));
+    expect([declined.status, declined.body.toString()]).toEqual([409, 'first, second']);
     // Beside its paths nobody takes one.
     expect((await ask(running, get('/own', asking))).body.toString()).toBe('own\n');
     http.close();

@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { MAX_REGIONS = 8, MAX_WATCHES = 16, MAX_ARGUMENTS = 6, MAX_HELD = 1024 };
+enum { MAX_REGIONS = 8, MAX_WATCHES = 16, MAX_ARGUMENTS = 6, MAX_HELD = 8192 };
 
 // Offsets in a connection slot that accept writes, and where the KiB of a file stand behind its
 // descriptor; src/scoreboard/layout.ts states the same numbers

@@ -233,11 +233,13 @@ export const UPSTREAM_COLUMNS = [
   'Requests',
   'Failures',
   'Retries',
+  'Waiting',
+  'Refused',
 ] as const;
 
 function upstreamRow(upstream: StatusDocument['upstreams'][number]): TableRow {
-  const { name, state, active, idle, requests, failures, retries } = upstream;
-  const figures = [active, idle, requests, failures, retries].map(countText);
+  const { name, state, active, idle, requests, failures, retries, waiting, refused } = upstream;
+  const figures = [active, idle, requests, failures, retries, waiting, refused].map(countText);
   return {
     key: `u${name}`,
     cells: [html`${visible(name)}`, html`${state}`, ...figures.map((text) => html`${text}`)],

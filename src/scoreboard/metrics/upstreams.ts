@@ -41,5 +41,20 @@ export function upstreamFamilies(read: () => readonly UpstreamStatus[]): readonl
       'Tries that followed a failure of another upstream or of a kept connection.',
       each(({ retries }) => retries),
     ),
+    gauge(
+      'mpm_upstream_requests_waiting',
+      'Requests that wait for one of the places of maxRequests.',
+      each(({ waiting }) => waiting),
+    ),
+    counter(
+      'mpm_upstream_waited_total',
+      'Requests that had to wait for a place; at each upstream that might have taken them.',
+      each(({ waited }) => waited),
+    ),
+    counter(
+      'mpm_upstream_refused_total',
+      'Requests answered 503 since they got no place: too many waited, or for too long; counted likewise.',
+      each(({ refused }) => refused),
+    ),
   ];
 }

@@ -25,6 +25,8 @@ export const failureText = ({ status, reason }: ProxyFailure): string =>
   `${NAMES[status]}: ${reason}\n`;
 
 export const bad = (reason: string): ProxyFailure => ({ status: 502, reason });
+/** No place of `maxRequests` was free. */
+export const crowded = (reason: string): ProxyFailure => ({ status: 503, reason });
 export const late = (reason: string): ProxyFailure => ({ status: 504, reason });
 
 const CONNECT_ERRORS: Readonly<Record<number, string>> = {
@@ -37,6 +39,12 @@ const CONNECT_ERRORS: Readonly<Record<number, string>> = {
   [-23]: 'no descriptors left',
   [-99]: 'no local ports left',
 };
+
+/** What node:net says of a connection that could not be made or broke. */
+export const connectError = ({ errno, code, message }: NodeJS.ErrnoException): ProxyFailure =>
+  errno !== undefined && CONNECT_ERRORS[errno] !== undefined
+    ? connectFailure(errno)
+    : bad(code ?? message);
 
 /** @param errno negative */
 export const connectFailure = (errno: number): ProxyFailure => {

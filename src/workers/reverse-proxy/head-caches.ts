@@ -5,6 +5,7 @@
  * the same words, and a response's head is the same for as long as its Date is.
  * Thread: one worker.
  */
+import type { Exchange } from '../exchange.ts';
 import { parseResponseHead, type ResponseHead } from '../http1/response-parser.ts';
 import type { ProxySettings } from './options.ts';
 import { type Asked, draftRequest, type RequestDraft, responseFields } from './request-head.ts';
@@ -61,21 +62,20 @@ export class DraftCache {
 
   /**
    * As `draftRequest`.
-   * @param head of the request
    * @param ask what else it takes; not asked for where the draft is known
    */
-  draft(
-    head: string,
-    peerAddress: string,
+  draft<E extends Pick<Exchange, 'head' | 'peerAddress'>>(
+    exchange: E,
     settings: ProxySettings,
     prefix: string,
-    ask: () => Asked,
+    ask: (exchange: E) => Asked,
   ): RequestDraft {
+    const { head, peerAddress } = exchange;
     for (const cached of this.#cached) {
       if (cached.head !== head || cached.peerAddress !== peerAddress) continue;
       if (cached.settings === settings && cached.prefix === prefix) return cached.draft;
     }
-    const asked = ask();
+    const asked = ask(exchange);
     const draft = draftRequest(asked, settings, prefix);
     // What a trusted proxy says depends on more than the head.
     if (asked.trustedHeader === null && head.length <= MAX_CACHED_BYTES) {

@@ -6,7 +6,8 @@
  * Thread: a worker.
  */
 import { get } from 'node:http';
-import type { ProxyRuntime, Upstream, UpstreamGroup } from './upstreams.ts';
+import type { UpstreamGroup } from './upstream-group.ts';
+import type { ProxyRuntime, Upstream } from './upstreams.ts';
 
 const TICK_MS = 250;
 /** An upstream that takes longer than this, or than the interval, is not well. */

@@ -27,7 +27,13 @@ export interface ProxyOptions {
   readonly responseTimeoutMs?: number | undefined;
   /** Between two pieces of a body, either way, and of a tunnel, 0: unlimited. 60,000. */
   readonly idleTimeoutMs?: number | undefined;
-  /** Idle connections that each worker keeps for each upstream, 0 .. 1,024. 32. */
+  /** Requests under way to one upstream at the same time, of all workers, tunnels included, 0: unlimited. 0. */
+  readonly maxRequests?: number | undefined;
+  /** Requests that may wait where all places are taken, of all workers; more: 503. 1,024. */
+  readonly maxQueued?: number | undefined;
+  /** How long one waits for a place, 1 .. 600,000. Past it: 503. 10,000. */
+  readonly queueTimeoutMs?: number | undefined;
+  /** Idle connections that each worker keeps for each upstream, 0 .. 1,024. 128. */
   readonly keepAliveConnections?: number | undefined;
   /** How long they are kept; an upstream's `Keep-Alive: timeout` shortens it. 15,000. */
   readonly keepAliveTimeoutMs?: number | undefined;
@@ -49,6 +55,9 @@ export interface ProxySettings {
   readonly connectTimeoutMs: number;
   readonly responseTimeoutMs: number;
   readonly idleTimeoutMs: number;
+  readonly maxRequests: number;
+  readonly maxQueued: number;
+  readonly queueTimeoutMs: number;
   readonly keepAliveConnections: number;
   readonly keepAliveTimeoutMs: number;
   readonly maxFails: number;
@@ -136,7 +145,10 @@ export function proxySettings(
     connectTimeoutMs: number(options, 'connectTimeoutMs', 5_000, 1, 600_000),
     responseTimeoutMs: number(options, 'responseTimeoutMs', 60_000, 0, DAY_MS),
     idleTimeoutMs: number(options, 'idleTimeoutMs', 60_000, 0, DAY_MS),
-    keepAliveConnections: number(options, 'keepAliveConnections', 32, 0, 1024),
+    maxRequests: number(options, 'maxRequests', 0, 0, 1_000_000),
+    maxQueued: number(options, 'maxQueued', 1_024, 0, 1_000_000),
+    queueTimeoutMs: number(options, 'queueTimeoutMs', 10_000, 1, 600_000),
+    keepAliveConnections: number(options, 'keepAliveConnections', 128, 0, 1024),
     keepAliveTimeoutMs: number(options, 'keepAliveTimeoutMs', 15_000, 0, DAY_MS),
     maxFails: number(options, 'maxFails', 3, 0, 1_000_000),
     failTimeoutMs: number(options, 'failTimeoutMs', 10_000, 1, DAY_MS),
@@ -151,6 +163,9 @@ const OPTION_NAMES: ReadonlySet<string> = new Set([
   'connectTimeoutMs',
   'responseTimeoutMs',
   'idleTimeoutMs',
+  'maxRequests',
+  'maxQueued',
+  'queueTimeoutMs',
   'keepAliveConnections',
   'keepAliveTimeoutMs',
   'maxFails',

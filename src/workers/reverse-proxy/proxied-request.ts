@@ -1,37 +1,27 @@
 /**
  * One request on its way through the proxy, from its head to the last byte of the response.
  *
- * Role: takes a connection to an upstream, sends, parses what comes back, and decides what becomes of
- * failures: another upstream, another connection, or an answer that says what was wrong.
+ * Role: takes a connection to an upstream, sends, and decides what becomes of failures: another upstream,
+ * another connection, or an answer that says what was wrong. What the upstream sends is read by
+ * `ResponseIntake`, what the client gets is `ClientAnswer`'s.
  * Thread: a worker, which nobody holds meanwhile: the client's connection is suspended, and everything
  * here happens in answer to an event.
- * May not: go on once its exchange has ended; whatever happens, its connection is given back or closed
- * once.
+ * May not: go on once its exchange has ended; whatever happens, its connection and its place at the
+ * upstream are given back once.
  */
 import { EAGAIN } from '../../listener/native.ts';
 import type { Exchange } from '../exchange.ts';
-import { ChunkedDecoder } from '../http1/chunked-decoder.ts';
-import {
-  BodyEnd,
-  MAX_RESPONSE_HEAD_BYTES,
-  type ResponseHead,
-  ResponseHeadError,
-} from '../http1/response-parser.ts';
-import {
-  bad,
-  connectFailure,
-  FAILURE_HEADERS,
-  failureText,
-  late,
-  type ProxyFailure,
-} from './failure.ts';
+import type { ResponseHead } from '../http1/response-parser.ts';
+import { ClientAnswer } from './client-answer.ts';
+import { bad, connectFailure, crowded, late, type ProxyFailure } from './failure.ts';
 import type { PassedHead } from './head-caches.ts';
-import { Reply } from './reply.ts';
 import { type RequestDraft, requestHead } from './request-head.ts';
+import { type ResponseCourse, ResponseIntake } from './response-intake.ts';
 import type { Spill } from './spill.ts';
 import { Upload } from './upload.ts';
+import type { Asker, UpstreamGroup } from './upstream-group.ts';
 import type { SocketOwner, Timed, UpstreamSocket } from './upstream-loop.ts';
-import type { Upstream, UpstreamGroup } from './upstreams.ts';
+import type { Upstream } from './upstreams.ts';
 
 /** RFC 9110, section 9.2.2. */
 const IDEMPOTENT: ReadonlySet<string> = new Set([
@@ -42,44 +32,32 @@ const IDEMPOTENT: ReadonlySet<string> = new Set([
   'PUT',
   'DELETE',
 ]);
-/** Small bodies are answered with their head, in one call. */
-const WHOLE_BYTES = 16 * 1024;
 /** What is received in one go; then others get their turn. */
 const TURN_BYTES = 1 << 20;
-/** Informational responses before the final one. */
-const MAX_INTERIM = 16;
+/** All requests share it, since few ever try twice. */
+const NONE_TRIED: readonly Upstream[] = [];
 
-const Step = { waiting: 0, connecting: 1, exchanging: 2, over: 3 } as const;
+const Step = { beginning: 0, queued: 1, connecting: 2, exchanging: 3, over: 4 } as const;
 type Step = (typeof Step)[keyof typeof Step];
 
-export class ProxiedRequest implements SocketOwner, Timed {
+export class ProxiedRequest implements SocketOwner, Timed, Asker, ResponseCourse {
   readonly #group: UpstreamGroup;
   readonly #exchange: Exchange;
-  readonly #serial: number;
+  readonly #client: ClientAnswer;
   readonly #method: string;
   readonly #target: string;
   readonly #draft: RequestDraft;
-  readonly #makeSpill: () => Spill;
   readonly #upload: Upload;
-  /** Those that no connection could be made to. */
-  readonly #tried: Upstream[] = [];
+  readonly #intake: ResponseIntake;
   readonly #ended: (() => void) | null;
-  #step: Step = Step.waiting;
+  /** Those that no connection could be made to. */
+  tried: readonly Upstream[] = NONE_TRIED;
+  #step: Step = Step.beginning;
   #upstream: Upstream | null = null;
   #socket: UpstreamSocket | null = null;
   /** The connection has served before, so its end may only mean that it was idle for too long. */
   #isReused = false;
   #wasRetried = false;
-  /** A byte of a response has come on this connection. */
-  #hasAnswered = false;
-  /** Part of a head. */
-  #part: Buffer | null = null;
-  #interims = 0;
-  #head: ResponseHead | null = null;
-  #reply: Reply | null = null;
-  #decoder: ChunkedDecoder | null = null;
-  /** Bytes of a body of known length that are still to come. */
-  #left = 0;
   /** A further piece of the upload is being waited for. */
   #reading = false;
   #again: NodeJS.Immediate | null = null;
@@ -95,17 +73,18 @@ export class ProxiedRequest implements SocketOwner, Timed {
   ) {
     this.#group = group;
     this.#exchange = exchange;
-    this.#serial = exchange.serial;
+    this.#client = new ClientAnswer(exchange, makeSpill);
     this.#method = exchange.method;
     this.#target = exchange.target;
     this.#draft = draft;
-    this.#makeSpill = makeSpill;
     this.#ended = ended;
     this.#upload = new Upload(exchange);
+    this.#intake = new ResponseIntake(group.runtime.heads, this.#method, this);
   }
 
   start(): void {
     const exchange = this.#exchange;
+    exchange.passedOn = true;
     const { onAbort } = exchange;
     exchange.onAbort = (reason) => {
       this.#abandon();
@@ -126,10 +105,6 @@ export class ProxiedRequest implements SocketOwner, Timed {
     );
   }
 
-  get #isGone(): boolean {
-    return this.#exchange.serial !== this.#serial || this.#exchange.ended;
-  }
-
   /** It may be sent again as if it had not been. */
   get #isRepeatable(): boolean {
     return !this.#upload.consumed && IDEMPOTENT.has(this.#method);
@@ -142,20 +117,26 @@ export class ProxiedRequest implements SocketOwner, Timed {
 
   // ---- a connection -------------------------------------------------------------------------------
 
-  #take(): void {
-    const upstream = this.#group.choose(this.#tried);
-    if (upstream === null) {
-      this.#answer(bad('no upstream'));
-      return;
-    }
+  /** @param before how the last one tried has failed, and which that was */
+  #take(before: ProxyFailure = bad('no upstream'), last: Upstream | null = null): void {
+    const chosen = this.#group.choose(this);
+    if (chosen === 'none') this.#answer(before, last);
+    else if (chosen === 'full') this.#answer(crowded('too many requests wait'));
+    else if (chosen === 'waits') {
+      this.#step = Step.queued;
+      this.#within(this.#group.settings.queueTimeoutMs);
+    } else this.admitted(chosen);
+  }
+
+  admitted(upstream: Upstream): void {
+    upstream.begin();
+    if (this.tried.length > 0) upstream.retried();
     this.#use(upstream, upstream.take(!this.#isRepeatable));
   }
 
   #use(upstream: Upstream, idle: UpstreamSocket | null): void {
     this.#upstream = upstream;
-    upstream.begin();
-    this.#hasAnswered = false;
-    this.#part = null;
+    this.#intake.restart();
     this.#isReused = idle !== null;
     if (idle !== null) {
       this.#socket = idle;
@@ -187,14 +168,8 @@ export class ProxiedRequest implements SocketOwner, Timed {
     const upstream = this.#upstream as Upstream;
     this.#drop();
     upstream.failed(failure.reason);
-    this.#tried.push(upstream);
-    const next = this.#group.choose(this.#tried);
-    if (next === null) {
-      this.#answer(failure, upstream);
-      return;
-    }
-    next.retried();
-    this.#use(next, next.take(!this.#isRepeatable));
+    this.tried = [...this.tried, upstream];
+    this.#take(failure, upstream);
   }
 
   /** The connection is of no more use. */
@@ -230,15 +205,19 @@ export class ProxiedRequest implements SocketOwner, Timed {
   }
 
   onDeadline(): void {
-    const { connectTimeoutMs, responseTimeoutMs, idleTimeoutMs } = this.#group.settings;
+    const { settings } = this.#group;
     this.deadlineMs = Number.POSITIVE_INFINITY;
-    if (this.#isGone) this.#abandon();
-    else if (this.#step === Step.connecting) {
-      this.#notConnected(late(`connect timeout (${connectTimeoutMs} ms)`));
-    } else if (this.#head !== null) this.#fail(late(`body timeout (${idleTimeoutMs} ms)`));
-    else if (this.#upload.isComplete)
-      this.#fail(late(`response timeout (${responseTimeoutMs} ms)`));
-    else this.#fail(late(`upstream takes no more (${idleTimeoutMs} ms)`));
+    if (this.#client.isOver) this.#abandon();
+    else if (this.#step === Step.queued) {
+      this.#group.forget(this, true);
+      this.#answer(crowded(`queue timeout (${settings.queueTimeoutMs} ms)`));
+    } else if (this.#step === Step.connecting) {
+      this.#notConnected(late(`connect timeout (${settings.connectTimeoutMs} ms)`));
+    } else if (this.#intake.head !== null) {
+      this.#fail(late(`body timeout (${settings.idleTimeoutMs} ms)`));
+    } else if (this.#upload.isComplete) {
+      this.#fail(late(`response timeout (${settings.responseTimeoutMs} ms)`));
+    } else this.#fail(late(`upstream takes no more (${settings.idleTimeoutMs} ms)`));
   }
 
   // ---- the request --------------------------------------------------------------------------------
@@ -253,16 +232,16 @@ export class ProxiedRequest implements SocketOwner, Timed {
 
   #send(): void {
     const socket = this.#socket as UpstreamSocket;
-    const result = this.#upload.send((bytes, offset) => socket.send(bytes, offset));
+    const result = this.#upload.send(socket);
     const { responseTimeoutMs, idleTimeoutMs } = this.#group.settings;
     if (result === EAGAIN) {
       this.#within(idleTimeoutMs);
     } else if (result < 0) {
       // It may have answered before it closed (RFC 9112, section 9.6).
       this.#receive();
-      if (this.#socket === socket && this.#head === null) this.#broken('connection reset');
+      if (this.#socket === socket && this.#intake.head === null) this.#broken('connection reset');
     } else if (this.#upload.isComplete) {
-      if (this.#head === null) this.#within(responseTimeoutMs);
+      if (this.#intake.head === null) this.#within(responseTimeoutMs);
     } else {
       this.#readMore();
     }
@@ -272,7 +251,7 @@ export class ProxiedRequest implements SocketOwner, Timed {
     if (this.#reading) return;
     this.#reading = true;
     // The client's pace, which the connection watches itself.
-    if (this.#head === null) this.deadlineMs = Number.POSITIVE_INFINITY;
+    if (this.#intake.head === null) this.deadlineMs = Number.POSITIVE_INFINITY;
     this.#upload.readNext().then(
       () => {
         this.#reading = false;
@@ -281,15 +260,14 @@ export class ProxiedRequest implements SocketOwner, Timed {
       (error: unknown) => {
         this.#reading = false;
         // Half a request: the upstream must not take it for a whole one.
-        if (this.#reply === null) this.#uploadFailed(error);
+        if (!this.#client.hasBegun) this.#uploadFailed(error);
       },
     );
   }
 
   #uploadFailed(error: unknown): void {
     if (this.#step === Step.over) return;
-    // Where the client is at fault it was answered already.
-    if (!this.#isGone) this.#exchange.fail(error);
+    this.#client.unreadable(error);
     this.#abandon();
   }
 
@@ -299,7 +277,7 @@ export class ProxiedRequest implements SocketOwner, Timed {
     const { loop } = this.#group.runtime;
     const socket = this.#socket as UpstreamSocket;
     for (let turn = 0; this.#socket === socket && !socket.dry; ) {
-      if (this.#reply !== null && !this.#reply.takes) {
+      if (!this.#client.takes) {
         // Until its client has taken something: that is not the upstream's fault.
         this.deadlineMs = Number.POSITIVE_INFINITY;
         return;
@@ -310,164 +288,76 @@ export class ProxiedRequest implements SocketOwner, Timed {
         this.#atEnd(count === 0);
         return;
       }
-      this.#hasAnswered = true;
-      this.#received(loop.memory, count);
+      this.#intake.take(loop.memory, count);
       turn += count;
       if (turn >= TURN_BYTES && this.#socket === socket) {
         this.#again ??= setImmediate(() => {
           this.#again = null;
-          if (this.#socket !== null) this.#receive();
+          this.#resume();
         });
         break;
       }
     }
-    if (this.#socket === socket && this.#head !== null) {
+    if (this.#socket === socket && this.#intake.head !== null) {
       this.#within(this.#group.settings.idleTimeoutMs);
     }
-  }
-
-  /** Bytes in the loop's memory. */
-  #received(memory: Buffer, count: number): void {
-    if (this.#head !== null) {
-      this.#body(memory, 0, count);
-      return;
-    }
-    let bytes = memory;
-    let end = count;
-    if (this.#part !== null) {
-      bytes = Buffer.concat([this.#part, memory.subarray(0, count)]);
-      end = bytes.length;
-      this.#part = null;
-    }
-    try {
-      this.#heads(bytes, end);
-    } catch (error) {
-      if (!(error instanceof ResponseHeadError)) throw error;
-      this.#fail(bad(`invalid response (${error.refusal})`));
-    }
-  }
-
-  /** @throws ResponseHeadError */
-  #heads(bytes: Buffer, end: number): void {
-    for (let start = 0; ; ) {
-      const passed = this.#group.runtime.heads.parse(bytes, start, end, this.#method);
-      if (passed === null) {
-        if (end - start >= MAX_RESPONSE_HEAD_BYTES) throw new ResponseHeadError('head-too-large');
-        this.#part = start === end ? null : Buffer.from(bytes.subarray(start, end));
-        return;
-      }
-      start += passed.head.bytes;
-      if (passed.head.status >= 200) {
-        this.#begin(passed, bytes, start, end);
-        return;
-      }
-      if (!this.#interim(passed)) return;
-    }
-  }
-
-  /** RFC 9110, section 15.2. */
-  #interim({ head, fields }: PassedHead): boolean {
-    // It was not asked to change the protocol.
-    if (head.status === 101) this.#fail(bad('invalid response (unexpected 101)'));
-    else if (++this.#interims > MAX_INTERIM) this.#fail(bad('too many interim responses'));
-    // 100 was said by this server, if at all.
-    else if (head.status !== 100) {
-      let text = `HTTP/1.1 ${head.status} ${head.reason}\r\n`;
-      for (let i = 0; i < fields.length; i += 2) text += `${fields[i]}: ${fields[i + 1]}\r\n`;
-      this.#exchange.writeInterim(Buffer.from(`${text}\r\n`, 'latin1'));
-    }
-    return this.#socket !== null;
-  }
-
-  #begin({ head, fields }: PassedHead, bytes: Buffer, from: number, to: number): void {
-    if (this.#isGone) {
-      this.#abandon();
-      return;
-    }
-    this.#head = head;
-    const exchange = this.#exchange;
-    const { status, reason, contentLength } = head;
-    if (head.bodyEnd === BodyEnd.none) {
-      this.#release(to === from);
-      if (this.#method === 'HEAD' && contentLength >= 0) {
-        exchange.start(status, reason, fields, contentLength);
-        exchange.end();
-      } else exchange.respond(status, reason, fields, null);
-      this.#over();
-      return;
-    }
-    const length = head.bodyEnd === BodyEnd.length ? contentLength : -1;
-    if (length >= 0 && length <= WHOLE_BYTES && to - from >= length) {
-      const body = bytes.subarray(from, from + length);
-      this.#release(to - from === length);
-      exchange.respond(status, reason, fields, body);
-      this.#over();
-      return;
-    }
-    this.#left = length;
-    if (head.bodyEnd === BodyEnd.chunked) this.#decoder = new ChunkedDecoder();
-    this.#reply = new Reply(exchange, status, reason, fields, length, this.#makeSpill, () =>
-      this.#resume(),
-    );
-    if (to > from) this.#body(bytes, from, to);
   }
 
   #resume(): void {
     if (this.#socket !== null) this.#receive();
   }
 
-  #body(bytes: Buffer, from: number, to: number): void {
-    const reply = this.#reply as Reply;
-    const decoder = this.#decoder;
-    let until = to;
-    let isLast = false;
-    let isClean = true;
-    if (decoder !== null) {
-      const result = decoder.decode(bytes, from, to, from);
-      if (result < 0) {
-        this.#fail(bad(`invalid response (${decoder.error})`));
-        return;
-      }
-      until = decoder.written;
-      isLast = result === 1;
-      isClean = decoder.consumed === to;
-    } else if (this.#left >= 0) {
-      until = Math.min(to, from + this.#left);
-      this.#left -= until - from;
-      isLast = this.#left === 0;
-      isClean = until === to;
+  // ---- what the response has, see ResponseCourse --------------------------------------------------
+
+  interim(passed: PassedHead): void {
+    this.#client.interim(passed);
+  }
+
+  whole(passed: PassedHead, body: Uint8Array | null, isClean: boolean): void {
+    if (this.#client.isOver) {
+      this.#abandon();
+      return;
     }
-    const keeps = reply.put(bytes.subarray(from, until));
-    const { loop } = this.#group.runtime;
-    if (keeps && bytes.buffer === loop.memory.buffer) loop.giveMemoryAway();
-    if (this.#socket === null) return;
-    if (reply.isOver) this.#abandon();
-    else if (isLast) this.#complete(isClean);
+    this.#release(isClean);
+    this.#client.whole(passed, body);
+    this.#over();
+  }
+
+  begins(passed: PassedHead, length: number): void {
+    if (this.#client.isOver) this.#abandon();
+    else this.#client.begin(passed, length, () => this.#resume());
+  }
+
+  piece(bytes: Uint8Array, isShared: boolean): void {
+    if (this.#client.put(bytes) && isShared) this.#group.runtime.loop.giveMemoryAway();
+    if (this.#socket !== null && this.#client.isOver) this.#abandon();
+  }
+
+  complete(isClean: boolean): void {
+    this.#release(isClean);
+    this.#client.end();
+    this.#over(true);
+  }
+
+  invalid(reason: string): void {
+    this.#fail(bad(reason));
   }
 
   /** The upstream has ended its side, or the connection broke. */
   #atEnd(isProper: boolean): void {
-    const head = this.#head;
-    if (head === null) {
-      if (this.#hasAnswered) this.#broken('connection closed within the head of the response');
-      else this.#broken(isProper ? 'connection closed without a response' : 'connection reset');
-    } else if (head.bodyEnd === BodyEnd.close && isProper) this.#complete(false);
-    else this.#fail(bad('connection closed within the body of the response'));
-  }
-
-  /** The whole response has come. */
-  #complete(isClean: boolean): void {
-    const reply = this.#reply as Reply;
-    this.#release(isClean);
-    reply.end();
-    this.#over(reply);
+    const intake = this.#intake;
+    if (intake.endsHere(isProper)) this.complete(false);
+    else if (intake.head !== null)
+      this.#fail(bad('connection closed within the body of the response'));
+    else if (intake.hasBegun) this.#broken('connection closed within the head of the response');
+    else this.#broken(isProper ? 'connection closed without a response' : 'connection reset');
   }
 
   /** The connection has done its part; it may serve again if nothing is left of either message. */
   #release(isClean: boolean): void {
     const socket = this.#socket as UpstreamSocket;
     const upstream = this.#upstream as Upstream;
-    const { keepAlive, keepAliveSeconds } = this.#head as ResponseHead;
+    const { keepAlive, keepAliveSeconds } = this.#intake.head as ResponseHead;
     upstream.succeeded();
     this.#letGo();
     if (!isClean || !keepAlive || !this.#upload.isComplete) socket.close();
@@ -479,12 +369,13 @@ export class ProxiedRequest implements SocketOwner, Timed {
   /** The connection ended before the head of a response. */
   #broken(reason: string): void {
     const upstream = this.#upstream as Upstream;
-    const isStale = this.#isReused && !this.#hasAnswered && !this.#wasRetried;
-    if (isStale && this.#isRepeatable && this.#interims === 0) {
-      // RFC 9112, section 9.3.1: once, and on a connection of its own.
+    const isStale = this.#isReused && !this.#intake.hasBegun && !this.#wasRetried;
+    if (isStale && this.#isRepeatable && this.#intake.interims === 0) {
+      // RFC 9112, section 9.3.1: once, and on a connection of its own. Its place stays its own.
       this.#wasRetried = true;
-      this.#drop();
-      upstream.retried();
+      this.#socket?.close();
+      this.#socket = null;
+      upstream.begunAgain();
       this.#use(upstream, null);
       return;
     }
@@ -500,39 +391,32 @@ export class ProxiedRequest implements SocketOwner, Timed {
   }
 
   #answer(failure: ProxyFailure, upstream: Upstream | null = null): void {
-    const exchange = this.#exchange;
     const to = upstream === null ? '' : ` to ${upstream.address.name}`;
     const [path] = this.#target.split('?', 1);
     this.#group.runtime.log(
       `proxy: ${this.#method} ${path}${to}: ${failure.status} ${failure.reason}`,
     );
-    if (!this.#isGone) {
-      // Half a response must not look like a whole one.
-      if (exchange.headersSent) exchange.abort();
-      else exchange.respond(failure.status, '', FAILURE_HEADERS, failureText(failure));
-    }
+    this.#client.fail(failure);
     this.#over();
   }
 
   /** The client has gone, or its request cannot be read to its end. */
   #abandon(): void {
+    if (this.#step === Step.queued) this.#group.forget(this, false);
     this.#drop();
     // What waits for the client after the upstream is done goes as well.
-    this.#reply?.close();
+    this.#client.close();
     this.#over();
   }
 
-  /** @param going the rest of a response that no longer needs this */
-  #over(going: Reply | null = null): void {
+  /** @param goesOn its client may still be taking what was spilled */
+  #over(goesOn = false): void {
     if (this.#step === Step.over) return;
     this.#step = Step.over;
+    this.#intake.stop();
     this.#group.runtime.loop.forgetDeadline(this);
     if (this.#again !== null) clearImmediate(this.#again);
-    // Its client may still be taking what was spilled.
-    if (going === null || going.isOver) {
-      this.#reply?.close();
-      this.#reply = null;
-    }
+    if (!goesOn || this.#client.isOver) this.#client.close();
     this.#ended?.();
   }
 }

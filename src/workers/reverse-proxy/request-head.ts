@@ -67,6 +67,8 @@ export interface RequestDraft {
   /** Host as the client asked; the upstream's own is put in where the options say so. */
   readonly host: string;
   readonly fields: string;
+  /** The head without a body as it was made last, which is the same for the same upstream. */
+  made: { readonly upstream: UpstreamAddress; readonly bytes: Buffer } | null;
 }
 
 /**
@@ -132,7 +134,7 @@ export function draftRequest(
   const asHost = trusted && forwardedHost !== '' ? forwardedHost : host;
   if (asHost !== '') text += `X-Forwarded-Host: ${asHost}\r\n`;
   if (upgrade !== null) text += `Connection: Upgrade\r\nUpgrade: ${upgrade}\r\n`;
-  return { start: `${asked.method} ${target} HTTP/1.1\r\n`, host, fields: text };
+  return { start: `${asked.method} ${target} HTTP/1.1\r\n`, host, fields: text, made: null };
 }
 
 /**
@@ -145,6 +147,8 @@ export function requestHead(
   upstream: UpstreamAddress,
   contentLength: number,
 ): Buffer {
+  const { made } = draft;
+  if (contentLength === NO_BODY && made !== null && made.upstream === upstream) return made.bytes;
   let { host } = draft;
   if (settings.host === 'upstream') host = upstream.name;
   else if (settings.host !== 'client') host = settings.host;
@@ -153,7 +157,9 @@ export function requestHead(
   let head = `${draft.start}Host: ${host}\r\n${draft.fields}`;
   if (contentLength === CHUNKED) head += 'Transfer-Encoding: chunked\r\n';
   else if (contentLength >= 0) head += `Content-Length: ${contentLength}\r\n`;
-  return Buffer.from(`${head}\r\n`, 'latin1');
+  const bytes = Buffer.from(`${head}\r\n`, 'latin1');
+  if (contentLength === NO_BODY) draft.made = { upstream, bytes };
+  return bytes;
 }
 
 /** Fields of a response as the client gets them; framing and Connection are the connection's to say. */

@@ -10,6 +10,7 @@ import type { Native } from '../../listener/native.ts';
 import type { Scoreboard } from '../../scoreboard/scoreboard.ts';
 import type { Exchange } from '../exchange.ts';
 import { rawFieldsByScan } from '../fetch/fields.ts';
+import { Doorbell } from './doorbell.ts';
 import { FAILURE_HEADERS, failureText, type ProxyFailure } from './failure.ts';
 import { DraftCache, ResponseHeadCache } from './head-caches.ts';
 import { HealthChecks } from './health-checks.ts';
@@ -18,8 +19,9 @@ import { ProxiedRequest } from './proxied-request.ts';
 import type { Asked } from './request-head.ts';
 import { Spill, type SpillLimits } from './spill.ts';
 import { tunnel } from './tunnel.ts';
+import { UpstreamGroup } from './upstream-group.ts';
 import { UpstreamLoop } from './upstream-loop.ts';
-import { type ProxyRuntime, UpstreamGroup } from './upstreams.ts';
+import type { ProxyRuntime } from './upstreams.ts';
 
 /** Groups that one worker keeps; options are few, unless an application makes them up per request. */
 const MAX_GROUPS = 256;
@@ -39,6 +41,8 @@ export class ReverseProxy {
   readonly #drafts = new DraftCache();
   #runtime: ProxyRuntime | null = null;
   #checks: HealthChecks | null = null;
+  readonly #makeSpill = (): Spill =>
+    new Spill(this.#board, this.#native, this.#child, this.#limits);
   #second = 0;
   #lines = 0;
 
@@ -47,8 +51,6 @@ export class ReverseProxy {
     this.#board = board;
     this.#child = child;
     this.#limits = limits;
-    // A thread that was ended has not taken back what it counted.
-    board.upstreams.beginLife(child);
   }
 
   /** Opens what the routes of the configuration need, so that their upstreams are asked how they are. */
@@ -75,11 +77,8 @@ export class ReverseProxy {
       ended?.();
       return;
     }
-    const { head, peerAddress } = exchange;
-    const ask = (): Asked => askedOf(exchange);
-    const draft = this.#drafts.draft(head, peerAddress, settings, prefix, ask);
-    const makeSpill = (): Spill => new Spill(this.#board, this.#native, this.#limits);
-    new ProxiedRequest(group, exchange, draft, makeSpill, ended).start();
+    const draft = this.#drafts.draft(exchange, settings, prefix, askedOf);
+    new ProxiedRequest(group, exchange, draft, this.#makeSpill, ended).start();
   }
 
   /** Passes a request for another protocol on, and what follows either way. */
@@ -113,7 +112,8 @@ export class ReverseProxy {
     const table = this.#board.upstreams;
     const log = (line: string): void => this.#log(line);
     const loop = new UpstreamLoop(this.#native);
-    return { loop, table, child: this.#child, heads: new ResponseHeadCache(), log };
+    const doorbell = new Doorbell(this.#native, table, this.#child, loop);
+    return { loop, table, child: this.#child, heads: new ResponseHeadCache(), doorbell, log };
   }
 
   /** An upstream that is gone fails every request. */
@@ -134,7 +134,6 @@ export class ReverseProxy {
     this.#checks?.stop();
     for (const group of this.#groups.values()) group.closeIdle();
     this.#runtime?.loop.stop();
-    this.#runtime?.table.beginLife(this.#child);
     this.#runtime = null;
     this.#groups.clear();
   }

@@ -7,7 +7,7 @@
  */
 import { writeSync } from 'node:fs';
 import type { Native } from '../../listener/native.ts';
-import { reserveSpill, unspill } from '../../scoreboard/rest.ts';
+import { noteSpilling, reserveSpill, unspill } from '../../scoreboard/rest.ts';
 import type { Scoreboard } from '../../scoreboard/scoreboard.ts';
 
 /** What a response of unknown length reserves at a time, KiB. */
@@ -27,6 +27,7 @@ export interface SpillLimits {
 export class Spill {
   readonly #board: Scoreboard;
   readonly #native: Native;
+  readonly #child: number;
   readonly #limits: SpillLimits;
   #fd = -1;
   /** Above 0 in memory, below 0 in the folder. */
@@ -34,9 +35,10 @@ export class Spill {
   #written = HEADROOM_BYTES;
   #sent = HEADROOM_BYTES;
 
-  constructor(board: Scoreboard, native: Native, limits: SpillLimits) {
+  constructor(board: Scoreboard, native: Native, child: number, limits: SpillLimits) {
     this.#board = board;
     this.#native = native;
+    this.#child = child;
     this.#limits = limits;
   }
 
@@ -68,33 +70,39 @@ export class Spill {
   #open(bytes: number): boolean {
     const { limitSpilledKb, spill } = this.#limits;
     const kilobytes = Math.max(1, Math.ceil(bytes / 1024));
-    if (reserveSpill(this.#board, kilobytes, limitSpilledKb)) {
+    if (this.#reserve(kilobytes, limitSpilledKb)) {
       // An empty piece makes an empty file.
-      const fd = this.#native.spill(EMPTY, 0, -1);
-      if (fd >= 0) return this.#opened(fd, kilobytes);
-      unspill(this.#board, kilobytes);
+      this.#fd = this.#native.spill(EMPTY, 0, -1);
+      if (this.#fd >= 0) return true;
+      this.#giveBack();
     }
-    if (spill === null || !reserveSpill(this.#board, -kilobytes, spill.limitKb)) return false;
-    const fd = this.#native.temporaryFile(spill.folder);
-    if (fd >= 0) return this.#opened(fd, -kilobytes);
-    unspill(this.#board, -kilobytes);
+    if (spill === null || !this.#reserve(-kilobytes, spill.limitKb)) return false;
+    this.#fd = this.#native.temporaryFile(spill.folder);
+    if (this.#fd >= 0) return true;
+    this.#giveBack();
     return false;
-  }
-
-  #opened(fd: number, reservedKb: number): boolean {
-    this.#fd = fd;
-    this.#reservedKb = reservedKb;
-    return true;
   }
 
   #extend(): boolean {
     const { limitSpilledKb, spill } = this.#limits;
     const inMemory = this.#reservedKb > 0;
-    const step = inMemory ? STEP_KB : -STEP_KB;
-    const limit = inMemory ? limitSpilledKb : (spill?.limitKb ?? 0);
-    if (!reserveSpill(this.#board, step, limit)) return false;
-    this.#reservedKb += step;
+    return inMemory
+      ? this.#reserve(STEP_KB, limitSpilledKb)
+      : this.#reserve(-STEP_KB, spill?.limitKb ?? 0);
+  }
+
+  /** More room, on the side where it has some; false: there is none. */
+  #reserve(spilledKb: number, limitKb: number): boolean {
+    if (!reserveSpill(this.#board, spilledKb, limitKb)) return false;
+    noteSpilling(this.#board, this.#child, spilledKb, 1);
+    this.#reservedKb += spilledKb;
     return true;
+  }
+
+  #giveBack(): void {
+    noteSpilling(this.#board, this.#child, this.#reservedKb, -1);
+    unspill(this.#board, this.#reservedKb);
+    this.#reservedKb = 0;
   }
 
   /**
@@ -109,6 +117,8 @@ export class Spill {
     this.#sent = this.#written;
     if (!last) return { fd, offset, length, spilledKb: 0 };
     const spilledKb = this.#reservedKb;
+    // Whoever has the descriptor answers for it, and the connection's slot says so.
+    noteSpilling(this.#board, this.#child, spilledKb, -1);
     this.#fd = -1;
     this.#reservedKb = 0;
     return { fd, offset, length, spilledKb };
@@ -117,9 +127,8 @@ export class Spill {
   /** Forgets what is here. */
   close(): void {
     if (this.#fd >= 0) this.#native.close(this.#fd);
-    unspill(this.#board, this.#reservedKb);
+    this.#giveBack();
     this.#fd = -1;
-    this.#reservedKb = 0;
     this.#written = HEADROOM_BYTES;
     this.#sent = HEADROOM_BYTES;
   }

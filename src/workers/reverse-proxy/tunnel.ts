@@ -13,10 +13,19 @@ import {
   type ResponseHead,
   ResponseHeadError,
 } from '../http1/response-parser.ts';
-import { bad, failureText, late, type ProxyFailure } from './failure.ts';
+import { bad, connectError, crowded, failureText, late, type ProxyFailure } from './failure.ts';
 import type { ProxySettings } from './options.ts';
-import { type Asked, draftRequest, NO_BODY, requestHead, responseFields } from './request-head.ts';
-import type { Upstream, UpstreamGroup } from './upstreams.ts';
+import { ChunkedRefusal, PlainRefusal } from './refusal-body.ts';
+import {
+  type Asked,
+  draftRequest,
+  NO_BODY,
+  type RequestDraft,
+  requestHead,
+  responseFields,
+} from './request-head.ts';
+import type { Asker, UpstreamGroup } from './upstream-group.ts';
+import type { Upstream } from './upstreams.ts';
 
 /** @param refusal what is answered where there is no group */
 export function tunnel(
@@ -28,16 +37,11 @@ export function tunnel(
   client: Socket,
   sent: Buffer,
 ): void {
-  const upstream = group?.choose([]) ?? null;
   const protocol = protocolOf(asked.fields);
-  if (group === null || upstream === null || protocol === '') {
-    const failure = group === null ? refusal : bad('no upstream');
-    client.end(answer(protocol === '' ? { status: 400, reason: 'no protocol' } : failure));
-    return;
-  }
-  const draft = draftRequest(asked, settings, prefix, protocol);
-  const head = requestHead(draft, settings, upstream.address, NO_BODY);
-  new Tunnel(group, upstream, asked, client).open(head, sent);
+  if (protocol === '') client.end(answer({ status: 400, reason: 'no protocol' }));
+  else if (group === null) client.end(answer(refusal));
+  else
+    new Tunnel(group, asked, draftRequest(asked, settings, prefix, protocol), client, sent).start();
 }
 
 const protocolOf = (fields: readonly string[]): string => {
@@ -54,49 +58,99 @@ function answer(failure: ProxyFailure): string {
   return `HTTP/1.1 ${failure.status} ${line}\r\nConnection: close\r\nContent-Type: text/plain;charset=UTF-8\r\nContent-Length: ${text.length}\r\n\r\n${text}`;
 }
 
-class Tunnel {
+class Tunnel implements Asker {
   readonly #group: UpstreamGroup;
-  readonly #upstream: Upstream;
   readonly #asked: Asked;
+  readonly #draft: RequestDraft;
   readonly #client: Socket;
+  /** What the client has sent behind its request. */
+  readonly #sent: Buffer;
+  /** Those that no connection could be made to. */
+  tried: readonly Upstream[] = [];
+  /** The one whose place it has. */
+  #upstream: Upstream | null = null;
+  #server: Socket | null = null;
   #part: Buffer = Buffer.alloc(0);
   #isOver = false;
   #timer: NodeJS.Timeout | null = null;
 
-  constructor(group: UpstreamGroup, upstream: Upstream, asked: Asked, client: Socket) {
+  constructor(
+    group: UpstreamGroup,
+    asked: Asked,
+    draft: RequestDraft,
+    client: Socket,
+    sent: Buffer,
+  ) {
     this.#group = group;
-    this.#upstream = upstream;
     this.#asked = asked;
+    this.#draft = draft;
     this.#client = client;
+    this.#sent = sent;
   }
 
-  open(head: Buffer, sent: Buffer): void {
-    const { connectTimeoutMs, responseTimeoutMs } = this.#group.settings;
-    const { host, port } = this.#upstream.address;
-    this.#upstream.begin();
-    const server = connect({ host, port, noDelay: true, allowHalfOpen: true });
-    const client = this.#client;
-    this.#within(connectTimeoutMs, () =>
-      this.#fail(server, late(`connect timeout (${connectTimeoutMs} ms)`)),
-    );
-    server.once('connect', () => {
-      this.#within(responseTimeoutMs, () =>
-        this.#fail(server, late(`response timeout (${responseTimeoutMs} ms)`)),
-      );
-      server.write(head);
-      if (sent.length > 0) server.write(sent);
-    });
-    server.on('error', (error: NodeJS.ErrnoException) => {
-      this.#fail(server, bad(error.code ?? error.message));
-    });
-    server.on('end', () => this.#fail(server, bad('connection closed without a response')));
-    server.on('data', (data: Buffer) => this.#read(server, data));
-    client.once('close', () => {
-      server.destroy();
+  start(): void {
+    this.#client.once('close', () => {
+      this.#group.forget(this, false);
+      this.#server?.destroy();
       this.#end();
     });
     // Nothing may be said before the answer (RFC 6455, section 4.1).
-    client.pause();
+    this.#client.pause();
+    this.#take(bad('no upstream'), null);
+  }
+
+  /** @param before how the last one tried has failed, and which that was */
+  #take(before: ProxyFailure, last: Upstream | null): void {
+    const { queueTimeoutMs } = this.#group.settings;
+    const chosen = this.#group.choose(this);
+    if (chosen === 'none') this.#refuse(before, last);
+    else if (chosen === 'full') this.#refuse(crowded('too many requests wait'), null);
+    else if (chosen === 'waits') {
+      this.#within(queueTimeoutMs, () => {
+        this.#group.forget(this, true);
+        this.#refuse(crowded(`queue timeout (${queueTimeoutMs} ms)`), null);
+      });
+    } else this.admitted(chosen);
+  }
+
+  admitted(upstream: Upstream): void {
+    const { connectTimeoutMs, responseTimeoutMs } = this.#group.settings;
+    const { host, port } = upstream.address;
+    this.#upstream = upstream;
+    upstream.begin();
+    if (this.tried.length > 0) upstream.retried();
+    const server = connect({ host, port, noDelay: true, allowHalfOpen: true });
+    this.#server = server;
+    this.#within(connectTimeoutMs, () =>
+      this.#notConnected(server, late(`connect timeout (${connectTimeoutMs} ms)`)),
+    );
+    let isConnected = false;
+    server.once('connect', () => {
+      isConnected = true;
+      this.#within(responseTimeoutMs, () =>
+        this.#fail(server, late(`response timeout (${responseTimeoutMs} ms)`)),
+      );
+      server.write(requestHead(this.#draft, this.#group.settings, upstream.address, NO_BODY));
+      if (this.#sent.length > 0) server.write(this.#sent);
+    });
+    server.on('error', (error: NodeJS.ErrnoException) => {
+      const failure = connectError(error);
+      if (isConnected) this.#fail(server, failure);
+      else this.#notConnected(server, failure);
+    });
+    server.on('end', () => this.#fail(server, bad('connection closed without a response')));
+    server.on('data', (data: Buffer) => this.#read(server, data));
+  }
+
+  /** Nothing was sent, so another upstream may be asked. */
+  #notConnected(server: Socket, failure: ProxyFailure): void {
+    server.destroy();
+    const upstream = this.#upstream;
+    if (this.#isOver || upstream === null) return;
+    upstream.failed(failure.reason);
+    this.#leave();
+    this.tried = [...this.tried, upstream];
+    this.#take(failure, upstream);
   }
 
   #within(milliseconds: number, late: () => void): void {
@@ -126,15 +180,15 @@ class Tunnel {
       if (rest.length > 0) this.#read(server, Buffer.from(rest));
       return;
     }
-    server.removeAllListeners('data');
-    server.removeAllListeners('end');
+    for (const event of ['data', 'end', 'error']) server.removeAllListeners(event);
+    if (this.#timer !== null) clearTimeout(this.#timer);
     if (head.status === 101) this.#join(server, head, rest);
     else this.#decline(server, head, rest);
   }
 
   #join(server: Socket, head: ResponseHead, rest: Buffer): void {
     const client = this.#client;
-    this.#upstream.succeeded();
+    this.#upstream?.succeeded();
     let protocol = '';
     for (let i = 0; i < head.fields.length; i += 2) {
       if ((head.fields[i] as string).toLowerCase() === 'upgrade')
@@ -142,7 +196,6 @@ class Tunnel {
     }
     client.write(`${headText(head)}Connection: Upgrade\r\nUpgrade: ${protocol}\r\n\r\n`, 'latin1');
     if (rest.length > 0) client.write(rest);
-    if (this.#timer !== null) clearTimeout(this.#timer);
     const { idleTimeoutMs } = this.#group.settings;
     for (const socket of [client, server]) {
       socket.setTimeout(idleTimeoutMs);
@@ -152,7 +205,6 @@ class Tunnel {
         server.destroy();
       });
     }
-    server.removeAllListeners('error');
     server.on('error', () => client.destroy());
     server.once('close', () => {
       client.end();
@@ -165,57 +217,68 @@ class Tunnel {
   /** The upstream answers something else: its response, and then the end of the connection. */
   #decline(server: Socket, head: ResponseHead, rest: Buffer): void {
     const client = this.#client;
-    this.#upstream.succeeded();
-    const length = head.contentLength >= 0 ? `Content-Length: ${head.contentLength}\r\n` : '';
-    // Only a body whose end is told by length or by the end goes through untouched.
-    if (head.bodyEnd === BodyEnd.chunked) {
-      client.end(`${headText(head)}Connection: close\r\nContent-Length: 0\r\n\r\n`, 'latin1');
-      server.destroy();
-      return;
-    }
+    this.#upstream?.succeeded();
+    const isChunked = head.bodyEnd === BodyEnd.chunked;
+    let length = head.contentLength >= 0 ? `Content-Length: ${head.contentLength}\r\n` : '';
+    if (isChunked) length = 'Transfer-Encoding: chunked\r\n';
     client.write(`${headText(head)}Connection: close\r\n${length}\r\n`, 'latin1');
+    server.on('error', () => client.destroy());
+    server.once('close', () => this.#leave());
     if (head.bodyEnd === BodyEnd.none) {
       client.end();
       server.destroy();
       return;
     }
-    const counted = head.bodyEnd === BodyEnd.length;
-    let left = counted ? head.contentLength : Number.POSITIVE_INFINITY;
+    const body = isChunked ? new ChunkedRefusal() : new PlainRefusal(head);
     const pass = (data: Buffer): void => {
-      const piece = data.length > left ? data.subarray(0, left) : data;
-      left -= piece.length;
-      if (!client.write(piece)) {
-        server.pause();
-        client.once('drain', () => server.resume());
-      }
-      if (left === 0) {
-        client.end();
-        server.destroy();
-      }
+      if (!body.take(data, (piece) => this.#write(server, piece))) client.destroy();
+      else if (body.isComplete) client.end();
+      else return;
+      server.destroy();
     };
     server.on('data', pass);
-    server.once('end', () => (left > 0 && counted ? client.destroy() : client.end()));
+    server.setTimeout(this.#group.settings.idleTimeoutMs, () => {
+      client.destroy();
+      server.destroy();
+    });
+    server.once('end', () => (body.endsHere ? client.end() : client.destroy()));
     if (rest.length > 0) pass(rest);
   }
 
+  /** At the client's pace. */
+  #write(server: Socket, piece: Buffer): void {
+    if (this.#client.write(piece)) return;
+    server.pause();
+    this.#client.once('drain', () => server.resume());
+  }
+
   #fail(server: Socket, failure: ProxyFailure): void {
-    if (this.#isOver) return;
     server.destroy();
-    this.#upstream.failed(failure.reason);
+    if (this.#isOver) return;
+    const upstream = this.#upstream;
+    upstream?.failed(failure.reason);
+    this.#refuse(failure, upstream);
+  }
+
+  #refuse(failure: ProxyFailure, upstream: Upstream | null): void {
     const [path] = this.#asked.target.split('?', 1);
-    const { name } = this.#upstream.address;
+    const to = upstream === null ? '' : ` to ${upstream.address.name}`;
     this.#group.runtime.log(
-      `proxy: ${this.#asked.method} ${path} to ${name}: ${failure.status} ${failure.reason}`,
+      `proxy: ${this.#asked.method} ${path}${to}: ${failure.status} ${failure.reason}`,
     );
     if (!this.#client.destroyed) this.#client.end(answer(failure));
     this.#end();
   }
 
   #end(): void {
-    if (this.#isOver) return;
     this.#isOver = true;
     if (this.#timer !== null) clearTimeout(this.#timer);
-    this.#upstream.end();
+    this.#leave();
+  }
+
+  #leave(): void {
+    this.#upstream?.end();
+    this.#upstream = null;
   }
 }
 

@@ -7,6 +7,7 @@
  */
 import type { Exchange } from '../exchange.ts';
 import { CHUNKED, NO_BODY } from './request-head.ts';
+import type { UpstreamSocket } from './upstream-loop.ts';
 
 const NEW_LINE = Buffer.from('\r\n', 'latin1');
 const LAST_CHUNK = Buffer.from('0\r\n\r\n', 'latin1');
@@ -115,10 +116,10 @@ export class Upload {
    * Sends what the socket takes.
    * @returns 0, or a negative errno, also where the socket is full
    */
-  send(send: (bytes: Uint8Array, offset: number) => number): number {
+  send(socket: UpstreamSocket): number {
     while (this.#queue.length > 0) {
       const bytes = this.#queue[0] as Uint8Array;
-      const sent = send(bytes, this.#offset);
+      const sent = socket.send(bytes, this.#offset);
       if (sent < 0) return sent;
       this.consumed ||= this.isStreamed;
       this.#offset += sent;

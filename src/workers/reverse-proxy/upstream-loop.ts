@@ -15,6 +15,8 @@ const BATCH = 64;
 /** How exact deadlines are, milliseconds. */
 const TICK_MS = 100;
 const TICKET_WORDS = 3;
+/** In the tickets of the descriptor by which other workers tell this one something. */
+const DOORBELL_INDEX = -1;
 
 /** Told of by the loop; events may come for nothing. */
 export interface SocketOwner {
@@ -96,6 +98,7 @@ export class UpstreamLoop {
   memory: RawBuffer;
   readonly #timed = new Set<Timed>();
   #timer: NodeJS.Timeout | null = null;
+  #onRing: (() => void) | null = null;
 
   /** @throws Error where there is no descriptor left */
   constructor(native: Native) {
@@ -149,15 +152,26 @@ export class UpstreamLoop {
     this.native.close(socket.fd);
   }
 
+  /** Calls back when somebody has written to this eventfd, which is never read: each write is an edge. */
+  watchDoorbell(fd: number, onRing: () => void): void {
+    const { native } = this;
+    const events = native.epollIn | native.epollEdge;
+    const added = native.epollAdd(this.#set, fd, events, DOORBELL_INDEX, 0);
+    if (added >= 0) this.#onRing = onRing;
+  }
+
   #onReady(): WatchAnswer {
     const count = this.native.epollWaitInto(this.#set, Region.upstreamBatch);
     if (count <= 0) return WatchAnswer.done;
     const { epollIn, epollOut, epollRdHup, epollHup, epollErr } = this.native;
-    // An owner may connect, close, and have the next batch read before this one is through.
-    const batch = this.#batch.slice(0, count * TICKET_WORDS);
-    for (let at = 0; at < batch.length; at += TICKET_WORDS) {
+    // Nobody reads the next batch before this one is through: libuv's loop is not entered from within.
+    const batch = this.#batch;
+    for (let at = 0; at < count * TICKET_WORDS; at += TICKET_WORDS) {
       const socket = this.#sockets[batch[at] as number] ?? null;
-      if (socket === null || socket.incarnation !== batch[at + 1]) continue;
+      if (socket === null || socket.incarnation !== batch[at + 1]) {
+        if (batch[at] === DOORBELL_INDEX) this.#onRing?.();
+        continue;
+      }
       const events = batch[at + 2] as number;
       const hungUp = (events & (epollHup | epollErr)) !== 0;
       const readable = (events & (epollIn | epollRdHup)) !== 0 || hungUp;

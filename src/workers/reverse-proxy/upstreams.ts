@@ -1,14 +1,15 @@
 /**
- * The upstreams of one proxy, as one worker has them: which is asked next, and its idle connections.
+ * One upstream of a proxy, as one worker has it.
  *
- * Role: least requests first, over all workers; what failed is left out for a while; connections that
- * were read to the end of a response wait here for the next request.
+ * Role: its addresses and how it does; connections that were read to the end of a response wait here for
+ * the next request.
  * Thread: one worker. The pool is the worker's own, since a connection's descriptor, its place in a poll
  * set and what was read ahead of it belong to one thread; a child that ends closes its idle ones.
  */
 import { lookup } from 'node:dns';
 import { isIP } from 'node:net';
 import type { UpstreamTable } from '../../scoreboard/upstreams.ts';
+import type { Doorbell } from './doorbell.ts';
 import type { ResponseHeadCache } from './head-caches.ts';
 import type { ProxySettings, UpstreamAddress } from './options.ts';
 import type { SocketOwner, Timed, UpstreamLoop, UpstreamSocket } from './upstream-loop.ts';
@@ -22,35 +23,29 @@ export interface ProxyRuntime {
   readonly table: UpstreamTable;
   readonly child: number;
   readonly heads: ResponseHeadCache;
+  readonly doorbell: Doorbell;
   readonly log: (line: string) => void;
 }
 
 /** A connection that waits for its next request: whatever its peer says now is its end. */
-class IdleConnection implements SocketOwner, Timed {
+class IdleConnection implements SocketOwner {
   readonly socket: UpstreamSocket;
-  readonly deadlineMs: number;
-  readonly #gone: (connection: IdleConnection) => void;
+  /** `performance.now()` from which on it is not used any more. */
+  readonly untilMs: number;
+  readonly #upstream: Upstream;
 
-  constructor(
-    socket: UpstreamSocket,
-    deadlineMs: number,
-    gone: (connection: IdleConnection) => void,
-  ) {
+  constructor(socket: UpstreamSocket, untilMs: number, upstream: Upstream) {
     this.socket = socket;
-    this.deadlineMs = deadlineMs;
-    this.#gone = gone;
+    this.untilMs = untilMs;
+    this.#upstream = upstream;
   }
 
   onReady(readable: boolean): void {
-    if (readable) this.#gone(this);
-  }
-
-  onDeadline(): void {
-    this.#gone(this);
+    if (readable) this.#upstream.drop(this);
   }
 }
 
-export class Upstream {
+export class Upstream implements Timed {
   readonly address: UpstreamAddress;
   /** Number in the table of upstreams. */
   readonly entry: number;
@@ -62,6 +57,8 @@ export class Upstream {
   #resolvedMs = Number.NEGATIVE_INFINITY;
   #turn = 0;
   #waiting: ((addresses: readonly string[]) => void)[] = [];
+  /** The first end of an idle connection, or sooner: nothing is done for each that is used again. */
+  deadlineMs = Number.POSITIVE_INFINITY;
 
   constructor(runtime: ProxyRuntime, settings: ProxySettings, address: UpstreamAddress) {
     this.#runtime = runtime;
@@ -82,7 +79,7 @@ export class Upstream {
     for (;;) {
       const idle = this.#idle.pop();
       if (idle === undefined) return null;
-      this.#forget(idle);
+      this.#forget();
       idle.socket.owner = null;
       if (!surely || idle.socket.isSilent) return idle.socket;
       idle.socket.close();
@@ -99,29 +96,41 @@ export class Upstream {
       socket.close();
       return;
     }
-    if (this.#idle.length >= keepAliveConnections) this.#drop(this.#idle[0] as IdleConnection);
-    const idle = new IdleConnection(socket, performance.now() + keptMs, (gone) => this.#drop(gone));
+    if (this.#idle.length >= keepAliveConnections) this.drop(this.#idle[0] as IdleConnection);
+    const idle = new IdleConnection(socket, performance.now() + keptMs, this);
     socket.owner = idle;
     this.#idle.push(idle);
-    this.#runtime.loop.watchDeadline(idle);
+    if (this.deadlineMs === Number.POSITIVE_INFINITY) this.#runtime.loop.watchDeadline(this);
+    if (idle.untilMs < this.deadlineMs) this.deadlineMs = idle.untilMs;
     this.#runtime.table.addIdle(this.entry, this.#runtime.child, 1);
   }
 
-  #drop(idle: IdleConnection): void {
+  /** Called by the connection: its peer has ended it, or has said what nobody asked for. */
+  drop(idle: IdleConnection): void {
     const at = this.#idle.indexOf(idle);
     if (at < 0) return;
     this.#idle.splice(at, 1);
-    this.#forget(idle);
+    this.#forget();
     idle.socket.close();
   }
 
-  #forget(idle: IdleConnection): void {
-    this.#runtime.loop.forgetDeadline(idle);
+  #forget(): void {
     this.#runtime.table.addIdle(this.entry, this.#runtime.child, -1);
   }
 
+  onDeadline(): void {
+    const now = performance.now();
+    let next = Number.POSITIVE_INFINITY;
+    for (const idle of [...this.#idle]) {
+      if (now >= idle.untilMs) this.drop(idle);
+      else next = Math.min(next, idle.untilMs);
+    }
+    this.deadlineMs = next;
+    if (next === Number.POSITIVE_INFINITY) this.#runtime.loop.forgetDeadline(this);
+  }
+
   closeIdle(): void {
-    for (const idle of [...this.#idle]) this.#drop(idle);
+    for (const idle of [...this.#idle]) this.drop(idle);
   }
 
   // ---- its addresses ------------------------------------------------------------------------------
@@ -154,13 +163,38 @@ export class Upstream {
 
   // ---- how it does --------------------------------------------------------------------------------
 
+  /**
+   * Takes one of the places that `maxRequests` bounds; false: all are taken. It is given back by `end`,
+   * or by `leave` where nothing was begun.
+   */
+  admit(): boolean {
+    const { table, child } = this.#runtime;
+    const { maxRequests } = this.#settings;
+    return maxRequests === 0 || table.takePlace(this.entry, child, maxRequests);
+  }
+
+  /** A request that was admitted begins. */
   begin(): void {
     this.#runtime.table.addActive(this.entry, this.#runtime.child, 1);
     this.#runtime.table.countRequest(this.entry, this.#runtime.child);
   }
 
+  /** The same request on another connection, in the same place. */
+  begunAgain(): void {
+    this.#runtime.table.countRequest(this.entry, this.#runtime.child);
+    this.retried();
+  }
+
   end(): void {
     this.#runtime.table.addActive(this.entry, this.#runtime.child, -1);
+    this.leave();
+  }
+
+  leave(): void {
+    if (this.#settings.maxRequests === 0) return;
+    const { table, child, doorbell } = this.#runtime;
+    const next = table.givePlace(this.entry, child);
+    if (next >= 0) doorbell.ring(next);
   }
 
   succeeded(): void {
@@ -180,8 +214,34 @@ export class Upstream {
     }
   }
 
+  /** Nobody here wants a place that may be free: others are told who do. */
+  passOn(): void {
+    const { table, child, doorbell } = this.#runtime;
+    const next = table.nextWaiting(this.entry, child);
+    if (next >= 0 && next !== child) doorbell.ring(next);
+  }
+
+  /** It is asked in the place of another one, or once more. */
   retried(): void {
     this.#runtime.table.countRetry(this.entry, this.#runtime.child);
+  }
+
+  /** So many requests of this worker wait for a place here. */
+  setWaiting(count: number): void {
+    this.#runtime.table.setWaiting(this.entry, this.#runtime.child, count);
+  }
+
+  waited(): void {
+    this.#runtime.table.countWaited(this.entry, this.#runtime.child);
+  }
+
+  refused(): void {
+    this.#runtime.table.countRefused(this.entry, this.#runtime.child);
+  }
+
+  /** Requests that wait for a place here, of all workers. */
+  get waiting(): number {
+    return this.#runtime.table.waiting(this.entry);
   }
 
   get isUp(): boolean {
@@ -190,49 +250,5 @@ export class Upstream {
 
   get active(): number {
     return this.#runtime.table.active(this.entry);
-  }
-}
-
-export class UpstreamGroup {
-  readonly runtime: ProxyRuntime;
-  readonly settings: ProxySettings;
-  readonly members: readonly Upstream[];
-  #turn = 0;
-
-  constructor(runtime: ProxyRuntime, settings: ProxySettings) {
-    this.runtime = runtime;
-    this.settings = settings;
-    this.members = settings.upstreams.map((address) => new Upstream(runtime, settings, address));
-  }
-
-  /**
-   * The one with the fewest requests under way, of those that are well; where none is, of all. Null:
-   * all were tried.
-   */
-  choose(tried: readonly Upstream[]): Upstream | null {
-    const { members } = this;
-    if (members.length === 1) return tried.length === 0 ? (members[0] as Upstream) : null;
-    return this.#fewest(tried, true) ?? (tried.length === 0 ? this.#fewest(tried, false) : null);
-  }
-
-  #fewest(tried: readonly Upstream[], up: boolean): Upstream | null {
-    const { members } = this;
-    let best: Upstream | null = null;
-    let fewest = Number.POSITIVE_INFINITY;
-    // Beginning with another one each time, so that equals take turns.
-    const first = this.#turn++ % members.length;
-    for (let step = 0; step < members.length; step++) {
-      const upstream = members[(first + step) % members.length] as Upstream;
-      if (tried.includes(upstream) || (up && !upstream.isUp)) continue;
-      const { active } = upstream;
-      if (active >= fewest) continue;
-      best = upstream;
-      fewest = active;
-    }
-    return best;
-  }
-
-  closeIdle(): void {
-    for (const upstream of this.members) upstream.closeIdle();
   }
 }

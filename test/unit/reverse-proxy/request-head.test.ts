@@ -1,7 +1,11 @@
 /** The head that an upstream gets: one meaning, nothing of the hop before. */
 import { describe, expect, it } from 'vitest';
 import { DraftCache, ResponseHeadCache } from '../../../src/workers/reverse-proxy/head-caches.ts';
-import { type ProxyOptions, proxySettings } from '../../../src/workers/reverse-proxy/options.ts';
+import {
+  type ProxyOptions,
+  proxySettings,
+  type UpstreamAddress,
+} from '../../../src/workers/reverse-proxy/options.ts';
 import {
   type Asked,
   CHUNKED,
@@ -146,7 +150,7 @@ describe('heads that repeat', () => {
     const settings = proxySettings('http://up:1');
     let made = 0;
     const draft = (peerAddress: string, prefix = '', more: Partial<Asked> = {}) =>
-      cache.draft('GET / HTTP/1.1\r\n\r\n', peerAddress, settings, prefix, () => {
+      cache.draft({ head: 'GET / HTTP/1.1\r\n\r\n', peerAddress }, settings, prefix, () => {
         made++;
         return asked([], { peerAddress, ...more });
       });
@@ -157,5 +161,22 @@ describe('heads that repeat', () => {
     expect(made).toBe(3);
     for (let turn = 0; turn < 2; turn++) draft('192.0.2.9', '', { trustedHeader: 'x-forwarded' });
     expect(made).toBe(5);
+  });
+
+  it('go to each upstream with its own name, and with the framing of their body', () => {
+    const settings = proxySettings('http://one:1,http://two:2', { host: 'upstream' });
+    const [one, two] = settings.upstreams as [UpstreamAddress, UpstreamAddress];
+    const draft = draftRequest(asked([]), settings, '');
+    const text = (upstream: UpstreamAddress, length: number) =>
+      requestHead(draft, settings, upstream, length).toString('latin1');
+    for (let turn = 0; turn < 2; turn++) {
+      expect(text(one, NO_BODY)).toContain('Host: one:1\r\n');
+      expect(text(two, NO_BODY)).toContain('Host: two:2\r\n');
+      expect(text(two, 7)).toContain('Content-Length: 7\r\n');
+      expect(text(two, NO_BODY)).not.toContain('Content-Length');
+    }
+    expect(requestHead(draft, settings, two, NO_BODY)).toBe(
+      requestHead(draft, settings, two, NO_BODY),
+    );
   });
 });

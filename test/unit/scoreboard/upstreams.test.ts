@@ -46,9 +46,12 @@ describe('the table of upstreams', () => {
     other.countFailure(index, 2);
     other.countRetry(index, 2);
     expect(other.active(index)).toBe(3);
-    one.beginLife(0);
+    one.reclaim(0);
     expect(one.statuses()).toEqual([
-      { name: 'a:1', state: 'up', active: 1, idle: 0, requests: 2, failures: 1, retries: 1 },
+      {
+        ...{ name: 'a:1', state: 'up', active: 1, idle: 0 },
+        ...{ requests: 2, failures: 1, retries: 1, waiting: 0, waited: 0, refused: 0 },
+      },
     ]);
   });
 

@@ -171,6 +171,8 @@ export class Bench implements ServingLoop {
   heir = -1;
   /** Slots whose requests went to it. */
   readonly delegated: number[] = [];
+  /** How long each handler ran, as the loop was told. */
+  readonly handlerMs: number[] = [];
   #soon: Connection[] = [];
   #slots = 0;
 
@@ -262,7 +264,9 @@ export class Bench implements ServingLoop {
     this.delegated.push(slot);
   }
   beforeHandler(): void {}
-  afterHandler(): void {}
+  afterHandler(_route: number, milliseconds: number): void {
+    this.handlerMs.push(milliseconds);
+  }
 
   turn(): void {
     for (const connection of this.#soon.splice(0)) connection.onEvent();

@@ -82,6 +82,24 @@ describe('what was put together for one connection', () => {
   });
 });
 
+describe('what a handler took', () => {
+  it('is none where it passed the request on, though its thread lost the processor meanwhile', () => {
+    const took = (exchange: Exchange): void => {
+      vi.mocked(performance.now).mockReturnValue(performance.now() + 5);
+      ok(exchange);
+    };
+    const bench = benchOf({
+      '/computes': took,
+      '/passes': (exchange) => {
+        exchange.passedOn = true;
+        took(exchange);
+      },
+    });
+    bench.serve(bench.accept(), get('/computes') + get('/passes') + get('/computes'));
+    expect(bench.handlerMs).toEqual([5, 0, 5]);
+  });
+});
+
 describe('half a request behind a response', () => {
   const routes = { '/large': (exchange: Exchange) => exchange.respond(200, '', [], LARGE) };
 
