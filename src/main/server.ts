@@ -8,22 +8,16 @@
 import { randomUUID } from 'node:crypto';
 import { lookup } from 'node:dns/promises';
 import { EventEmitter } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
-import { getSystemErrorMap } from 'node:util';
 import type { ListenAddress } from '../listener/acceptor.ts';
 import { Listener } from '../listener/listener.ts';
 import { loadNative, type Native, Region } from '../listener/native.ts';
-import type { ListenerOptions } from '../listener/options.ts';
 import { EpollPoller } from '../listener/poller.ts';
 import { monotonicMs } from '../scoreboard/clock.ts';
 import { Phase } from '../scoreboard/codes.ts';
 import { CHILD, HEADER } from '../scoreboard/layout.ts';
 import { Scoreboard } from '../scoreboard/scoreboard.ts';
-import { STDOUT } from '../workers/access-log/log-file.ts';
-import type { LogSettings } from '../workers/access-log/log-writer.ts';
 import type { WorkerOptions } from '../workers/context.ts';
 import { type ActionTargets, perform } from './admin/actions.ts';
 import { createSharedLimits, storeLimits } from './admin/shared-limits.ts';
@@ -33,92 +27,39 @@ import { AdoptedListens } from './adopted-listens.ts';
 import { bindAddress } from './bind-address.ts';
 import { Children, childSlotsFor } from './children/children.ts';
 import type { ChildDeath } from './children/obituary.ts';
-import { openFilesFor } from './config/capacity.ts';
+import { coded } from './coded.ts';
 import type { Directives } from './config/directives.ts';
-import { isSecret, LEAST_SECRET_CHARACTERS } from './config/kinds.ts';
-import { thisMachine } from './config/machine.ts';
 import { changesBetween, type Reloaded, withOlder } from './config/reload.ts';
 import { checkLog, ListenerLog } from './listener-log.ts';
+import type {
+  CloseOptions,
+  InheritedSocket,
+  MpmServer,
+  ScriptOptions,
+  ServerOptions,
+} from './mpm-server.ts';
+import {
+  childSlotsIn,
+  lengthyLimits,
+  listenerOptions,
+  logSettings,
+  sessionsIn,
+  workerOptions,
+} from './part-options.ts';
 import { SharedBuffers } from './shared-buffers.ts';
+import { checkSpillFolder, readToken } from './start-checks.ts';
 import { VERSION } from './version.ts';
 
 export type { ListenAddress } from '../listener/acceptor.ts';
 export type { ChildDeath, DeathReason } from './children/obituary.ts';
 export type { Reloaded } from './config/reload.ts';
-
-export interface ServerOptions {
-  /** Module or folder to serve. */
-  readonly entry: string;
-  readonly directives: Directives;
-  /**
-   * The entry is a script that makes http.Servers and has them listen; what it exports is of no
-   * interest.
-   */
-  readonly script?: ScriptOptions;
-  /** Sockets that listen already; they are served in place of `directives.listen`. */
-  readonly inherited?: readonly InheritedSocket[];
-}
-
-/** A listening TCP socket that this process was started with; the server owns it from `listen` on. */
-export interface InheritedSocket {
-  readonly fd: number;
-  /** What messages call it. */
-  readonly name: string;
-}
-
-export interface ScriptOptions {
-  /** What the script finds in process.argv behind its own path. */
-  readonly arguments: readonly string[];
-  /** True: it listens where it says, and `directives.listen` means nothing. */
-  readonly ownAddress: boolean;
-}
-
-export interface CloseOptions {
-  /** End at once: what is unfinished is lost. */
-  readonly force?: boolean;
-}
-
-/**
- * Emits `error` with an Error that has a `code` when it cannot go on, and `childDied` with a ChildDeath
- * when a worker died of a fault, after it was replaced.
- */
-export interface MpmServer extends EventEmitter {
-  /**
-   * Resolves when the sockets listen and the first child is ready.
-   * @throws an Error with code ERR_MPM_ADDRESS_IN_USE, ERR_MPM_ADDRESS, ERR_MPM_INHERITED, ERR_MPM_ENTRY_NOT_FOUND,
-   *   ERR_MPM_ENTRY_FAILED, ERR_MPM_ENTRY_SHAPE, ERR_MPM_ENTRY_TYPESCRIPT, ERR_MPM_PROTOCOL, ERR_MPM_NO_LISTEN,
-   *   ERR_MPM_NO_EPOLL, ERR_MPM_ADMIN_IN_USE, ERR_MPM_ADMIN_TOKEN, ERR_MPM_ACCESS_LOG or
-   *   ERR_MPM_SPILL_FOLDER
-   */
-  listen(): Promise<readonly ListenAddress[]>;
-  readonly addresses: readonly ListenAddress[];
-  readonly adminAddress: ListenAddress | null;
-  /**
-   * Drains: it is not ready any more, new clients are served for another drainDelay; then no new
-   * clients, idle ones are let go, requests finish, within gracefulShutdownTimeout.
-   * A further call with `force` ends at once.
-   */
-  close(options?: CloseOptions): Promise<void>;
-  /**
-   * Takes over other directives and opens the access log anew. What can change while the server runs
-   * does so at once; what workers read at their start comes with a new generation of them, for which
-   * this waits; what belongs to sockets and memory stays as it is and is named in the result. Without an
-   * argument only the log is opened anew.
-   * @param directives complete, as `resolveDirectives` gives them
-   * @throws what kept the new generation from loading; the older one goes on with the older directives
-   */
-  reload(directives?: Directives): Promise<Reloaded>;
-  /**
-   * A new generation of workers with fresh application code. Old ones retire when the new are ready; no
-   * connection is closed. Resolves when no old one takes requests any more.
-   * @throws an Error with code ERR_MPM_ENTRY_FAILED or another that `listen` knows; the old ones go on
-   */
-  restartWorkers(): Promise<void>;
-  /** One worker more (1) or fewer (-1) than the load asks for; returns how many serve. */
-  adjustWorkers(by: 1 | -1): number;
-  /** Lines of the access log go into a newly opened file from their next write on. For rotation. */
-  reopenLogs(): void;
-}
+export type {
+  CloseOptions,
+  InheritedSocket,
+  MpmServer,
+  ScriptOptions,
+  ServerOptions,
+} from './mpm-server.ts';
 
 /** A new server; nothing happens before `listen`. */
 export function createServer(options: ServerOptions): MpmServer {
@@ -414,143 +355,4 @@ async function elapsed(milliseconds: number, sooner: Promise<void>): Promise<voi
   });
   await Promise.race([over, sooner]);
   clearTimeout(timer);
-}
-
-function listenerOptions(directives: Directives): ListenerOptions {
-  return {
-    keepAliveTimeoutMs: directives.keepAliveTimeoutMs,
-    timeoutMs: directives.timeoutMs,
-    requestHeader: directives.requestReadTimeout.header,
-    requestBody: directives.requestReadTimeout.body,
-    listenBacklog: directives.listenBacklog,
-    reusePort: directives.reusePort,
-    queueLimit: directives.queueLimit,
-    queueTimeoutMs: directives.queueTimeoutMs,
-    lengthyQueueTimeoutMs: directives.lengthyQueueTimeoutMs,
-    lengthyCancel: directives.lengthyCancel,
-    sessions: sessionsIn(directives).length > 0,
-  };
-}
-
-/** Session protocols that addresses name, in the order of their numbers. */
-const sessionsIn = ({ listen }: Directives): readonly string[] => [
-  ...new Set(listen.flatMap(({ protocol }) => protocol ?? [])),
-];
-
-/** Child slots of both pools. */
-const childSlotsIn = ({ maxRequestWorkers, lengthyWorkers }: Directives): number =>
-  childSlotsFor(maxRequestWorkers) + childSlotsFor(lengthyWorkers);
-
-/** What of the limits on workers is another number in the lengthy pool. */
-const lengthyLimits = ({ lengthyWorkers }: Directives) => ({
-  startServers: 0,
-  minSpareThreads: 0,
-  maxSpareThreads: 0,
-  maxRequestWorkers: lengthyWorkers,
-});
-
-function checkSpillFolder(native: Native, folder: string): void {
-  const fd = native.temporaryFile(folder);
-  if (fd < 0) {
-    const [name] = getSystemErrorMap().get(fd) ?? [`errno ${-fd}`];
-    throw coded(
-      'ERR_MPM_SPILL_FOLDER',
-      `spillFolder ${folder}: no file can be made there: ${name}`,
-    );
-  }
-  native.close(fd);
-}
-
-/** @throws an Error with code ERR_MPM_ADMIN_TOKEN */
-function readToken(given: string | null): string | null {
-  if (given === null || !given.startsWith('@')) return given;
-  const file = resolve(given.slice(1));
-  let first: string;
-  try {
-    first = (readFileSync(file, 'utf8').split('\n', 1)[0] as string).trim();
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    throw coded('ERR_MPM_ADMIN_TOKEN', `adminToken: ${file}: ${code ?? message}`);
-  }
-  if (isSecret(first)) return first;
-  throw coded(
-    'ERR_MPM_ADMIN_TOKEN',
-    `adminToken: the first line of ${file} must have at least ${LEAST_SECRET_CHARACTERS} printable ASCII characters, without blanks`,
-  );
-}
-
-function logSettings({ accessLog, logFormat }: Directives): LogSettings | null {
-  if (accessLog === null) return null;
-  // A worker may see another working directory; `stdout` is no path.
-  return { target: accessLog === STDOUT ? STDOUT : resolve(accessLog), format: logFormat };
-}
-
-function workerOptions(
-  directives: Directives,
-  accessLog: LogSettings | null,
-  workerStatus: WorkerStatus,
-): WorkerOptions {
-  const { statusPath } = directives;
-  return {
-    limitRequestLine: directives.limitRequestLineBytes,
-    limitRequestFieldSize: directives.limitRequestFieldSizeBytes,
-    limitRequestFields: directives.limitRequestFields,
-    limitRequestBody: directives.limitRequestBodyBytes,
-    limitSpilledKb: Math.floor(directives.limitSpilledBodyBytes / 1024),
-    spill:
-      directives.spillFolder === null
-        ? null
-        : {
-            folder: directives.spillFolder,
-            limitKb: Math.floor(directives.limitSpillFolderBytes / 1024),
-          },
-    keepAlive: directives.keepAlive,
-    maxKeepAliveRequests: directives.maxKeepAliveRequests,
-    requestDeadlineMs: directives.requestDeadlineMs,
-    server: SERVER_FIELD[directives.serverTokens],
-    directPolling: directives.directPolling,
-    // With one processor it would only keep the client from it.
-    looksBeforeSleep: availableParallelism() > 1 ? LOOKS_BEFORE_SLEEP : 0,
-    indexes: directives.indexes,
-    sendFileRoot: directives.sendFileRoot,
-    proxyProtocol: directives.proxyProtocol,
-    trustProxy:
-      directives.trustProxy.length === 0
-        ? null
-        : { networks: directives.trustProxy, header: directives.trustProxyHeader },
-    maxOpenFiles: openFilesFor(thisMachine(), directives.maxConnections, childSlotsIn(directives)),
-    lengthy:
-      directives.lengthyWorkers === 0
-        ? null
-        : {
-            queueLimit: directives.lengthyQueueLimit,
-            cancel: directives.lengthyCancel,
-            nice: directives.lengthyNice,
-          },
-    accessLog,
-    sessions: sessionsIn(directives),
-    http: directives.listen.some(({ protocol }) => protocol === undefined),
-    timeoutMs: directives.timeoutMs,
-    gracefulShutdownTimeoutMs: directives.gracefulShutdownTimeoutMs,
-    proxy: directives.proxy,
-    status:
-      statusPath === null
-        ? null
-        : {
-            path: statusPath,
-            allow: directives.statusAllow,
-            proxyTrusted: directives.trustProxy.length > 0,
-            renderer: new URL('./admin/worker-status.js', import.meta.url).href,
-            source: workerStatus,
-          },
-  };
-}
-
-/** About 40 microseconds: what a sleep and a wake-up cost. */
-const LOOKS_BEFORE_SLEEP = 100;
-
-const SERVER_FIELD = { off: '', prod: 'hybrid-mpm', full: `hybrid-mpm/${VERSION}` } as const;
-
-function coded(code: string, message: string): Error & { code: string } {
-  return Object.assign(new Error(message), { code });
 }

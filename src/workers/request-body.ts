@@ -4,8 +4,10 @@
  * Role: the one pending read and what satisfies it; says 100 Continue to a client that waits for it.
  * Thread: one worker. May not: move the state word; it asks its `Course` to wait for more bytes.
  */
+
+import { Received } from './connection-input.ts';
 import type { AbortReason } from './exchange.ts';
-import { BodyError, Received, type RequestReader } from './request-reader.ts';
+import { BodyError, type RequestReader } from './request-reader.ts';
 
 /** What a streamed body asks of the connection it comes from. */
 export interface BodyCourse {

@@ -1,29 +1,22 @@
 /**
  * The receiving half of a connection: from bytes to one complete request, or a body in pieces.
  *
- * Role: owns the connection buffer while the worker owns the connection. Half a head, the part of a
- * body that has come, read-ahead and pipelined requests stay in the buffer and go with the slot to
- * whichever worker serves the connection next.
+ * Role: says what the bytes in the connection buffer are. Half a head, the part of a body that has come,
+ * read-ahead and pipelined requests stay in the buffer and go with the slot to whichever worker serves
+ * the connection next.
  * Thread: one worker. May not: write to the socket or move the state word.
  */
-import { performance } from 'node:perf_hooks';
-
-import { EAGAIN, Region } from '../listener/native.ts';
 import { elapsedTicks, ticksOf } from '../scoreboard/clock.ts';
 import { HELD_BACK_MS, ReadPhase } from '../scoreboard/codes.ts';
-import { CHILD, SLOT } from '../scoreboard/layout.ts';
+import { SLOT } from '../scoreboard/layout.ts';
 import { firstLine } from '../scoreboard/request-line.ts';
+import { ConnectionInput } from './connection-input.ts';
 import type { WorkerContext } from './context.ts';
 import { ChunkedDecoder } from './http1/chunked-decoder.ts';
-import type { RawBuffer } from './raw-buffer.ts';
 
 export const Read = { ready: 0, incomplete: 1, refused: 2 } as const;
 export type Read = (typeof Read)[keyof typeof Read];
 
-/** What `receive` found besides bytes. */
-export const Received = { nothing: 0, endOfStream: -1, error: -2 } as const;
-
-const NOTHING = Buffer.alloc(0);
 const LINE_FEED = 10;
 /** Of one chunk; of all trailers of a body. */
 const MAX_EXTENSION_BYTES = 1024;
@@ -44,36 +37,10 @@ export class BodyError extends Error {
   }
 }
 
-/**
- * A request counts for no more bytes than this where time is measured by them (`requestReadTimeout`). A sum that
- * wrapped would take the time of an upload of 2 GiB away again; 500 bytes a second extend it by 49 days till here.
- */
-const MAX_COUNTED_BYTES = 2 ** 31 - 1;
-
-export class RequestReader {
-  readonly #context: WorkerContext;
+export class RequestReader extends ConnectionInput {
   readonly #decoder: ChunkedDecoder;
-  readonly #bytes: RawBuffer;
-  readonly #bufferBytes: number;
-  #slotIndex = 0;
-  #fd = -1;
-  /** Number of the connection buffer, -1: none. */
-  #buffer = -1;
-  /** Where the buffer begins in the buffer memory; all other positions are relative to it. */
-  #base = 0;
-  #start = 0;
-  #end = 0;
-  #phase: ReadPhase = ReadPhase.head;
   /** The head was read in this tenure. */
   #isNew = false;
-  #headEnd = 0;
-  #bodyEnd = 0;
-  #parsedEnd = 0;
-  /** The last receive emptied the socket; only a new event brings more. */
-  #dry = false;
-  #endOfStream = false;
-  /** Where the request ends in the buffer, its body included. */
-  #requestEnd = 0;
 
   /** Of a complete request: length of its body; -1 where it has to be streamed. */
   bodyLength = 0;
@@ -91,14 +58,11 @@ export class RequestReader {
   #streamBegun = false;
   #streamed = 0;
   #continueDue = false;
-  /** How long the handler has waited for a streamed body, and since when it does, milliseconds. */
-  #waitedMs = 0;
-  #waitSinceMs = -1;
   /** The streamed body is a small one that its client held back. */
   wasHeldBack = false;
 
   constructor(context: WorkerContext) {
-    this.#context = context;
+    super(context);
     const { limitRequestFields, limitRequestFieldSize } = context.options;
     this.#decoder = new ChunkedDecoder(
       MAX_EXTENSION_BYTES,
@@ -106,60 +70,26 @@ export class RequestReader {
       limitRequestFields,
       limitRequestFieldSize,
     );
-    this.#bytes = context.board.buffers as RawBuffer;
-    this.#bufferBytes = context.board.bufferBytes;
   }
 
-  /** Takes over what the slot holds; call as the owner. */
-  load(slotIndex: number, fd: number): void {
-    const { words } = this.#context.board;
-    this.#slotIndex = slotIndex;
-    this.#fd = fd;
-    this.#buffer = (words[slotIndex + (SLOT.buffer.offset >> 2)] as number) - 1;
-    this.#endOfStream = words[slotIndex + (SLOT.endOfStream.offset >> 2)] === 1;
+  override load(slotIndex: number, fd: number): void {
+    super.load(slotIndex, fd);
     this.trailers = '';
     this.#isNew = false;
-    this.#dry = false;
     this.#streamDone = true;
     this.#continueDue = false;
-    this.#waitSinceMs = -1;
-    this.#phase = ReadPhase.head;
-    this.#start = 0;
-    this.#end = 0;
-    this.#parsedEnd = 0;
-    if (this.#buffer < 0) return;
-    this.#base = this.#buffer * this.#bufferBytes;
-    this.#start = words[slotIndex + (SLOT.dataStart.offset >> 2)] as number;
-    this.#end = words[slotIndex + (SLOT.dataEnd.offset >> 2)] as number;
-    this.#phase = words[slotIndex + (SLOT.readPhase.offset >> 2)] as ReadPhase;
-    this.#parsedEnd = words[slotIndex + (SLOT.parsedEnd.offset >> 2)] as number;
-    this.#headEnd = words[slotIndex + (SLOT.headEnd.offset >> 2)] as number;
-    this.#bodyEnd = words[slotIndex + (SLOT.bodyEnd.offset >> 2)] as number;
+    if (this.buffer < 0) return;
+    const { words } = this.context.board;
     this.#decoder.phase = words[slotIndex + (SLOT.chunkPhase.offset >> 2)] as number;
     this.#decoder.remaining = words[slotIndex + (SLOT.chunkRemaining.offset >> 2)] as number;
     this.#decoder.trailerBytes = words[slotIndex + (SLOT.chunkTrailerBytes.offset >> 2)] as number;
   }
 
-  /**
-   * Leaves what the next worker needs in the slot. Without a byte left over the buffer is given up.
-   */
-  store(): void {
-    const { words } = this.#context.board;
-    const at = this.#slotIndex;
-    if (this.#buffer >= 0 && this.#start === this.#end && this.#phase === ReadPhase.head) {
-      this.release();
-    }
-    words[at + (SLOT.buffer.offset >> 2)] = this.#buffer + 1;
-    if (this.#buffer < 0) {
-      words[at + (SLOT.readPhase.offset >> 2)] = ReadPhase.head;
-      return;
-    }
-    words[at + (SLOT.dataStart.offset >> 2)] = this.#start;
-    words[at + (SLOT.dataEnd.offset >> 2)] = this.#end;
-    words[at + (SLOT.readPhase.offset >> 2)] = this.#phase;
-    words[at + (SLOT.parsedEnd.offset >> 2)] = this.#parsedEnd;
-    words[at + (SLOT.headEnd.offset >> 2)] = this.#headEnd;
-    words[at + (SLOT.bodyEnd.offset >> 2)] = this.#bodyEnd;
+  override store(): void {
+    super.store();
+    if (this.buffer < 0) return;
+    const { words } = this.context.board;
+    const at = this.slotIndex;
     words[at + (SLOT.chunkPhase.offset >> 2)] = this.#decoder.phase;
     words[at + (SLOT.chunkRemaining.offset >> 2)] = this.#decoder.remaining;
     words[at + (SLOT.chunkTrailerBytes.offset >> 2)] = this.#decoder.trailerBytes;
@@ -167,48 +97,16 @@ export class RequestReader {
 
   /** Leaves where the head of the present request is, for whoever has to tell of it. */
   mark(): void {
-    const { words } = this.#context.board;
+    const { words } = this.context.board;
     // Of a body that is streamed the buffer gets the pieces.
-    const end = this.bodyLength < 0 ? this.#start : this.#headEnd;
-    words[this.#slotIndex + (SLOT.dataStart.offset >> 2)] = this.#start;
-    words[this.#slotIndex + (SLOT.dataEnd.offset >> 2)] = end;
-  }
-
-  /** Gives the buffer back. */
-  release(): void {
-    if (this.#buffer < 0) return;
-    this.#context.board.words[this.#slotIndex + (SLOT.buffer.offset >> 2)] = 0;
-    this.#context.buffers.give(this.#buffer);
-    this.#buffer = -1;
-  }
-
-  /** Bytes of the next request are there already. */
-  get hasLeftover(): boolean {
-    return this.#start < this.#end;
-  }
-
-  /** An incomplete request, or part of one, is there. */
-  get hasPart(): boolean {
-    return this.#start < this.#end || this.#phase !== ReadPhase.head;
-  }
-
-  /** Nothing can be gained from another receive before a new event. */
-  get dry(): boolean {
-    return this.#dry;
+    const end = this.bodyLength < 0 ? this.start : this.headEnd;
+    words[this.slotIndex + (SLOT.dataStart.offset >> 2)] = this.start;
+    words[this.slotIndex + (SLOT.dataEnd.offset >> 2)] = end;
   }
 
   /** The request was read to its end, and nothing behind it has come. */
   get exhausted(): boolean {
-    return this.#dry && this.#streamDone && this.#end <= this.#requestEnd;
-  }
-
-  /**
-   * After an event that came while the connection was owned.
-   * @param atEnd the peer has shut its side, so read until its end was seen
-   */
-  wet(atEnd: boolean): void {
-    this.#dry = false;
-    if (atEnd) this.#endOfStream = true;
+    return this.dry && this.#streamDone && this.end <= this.requestEnd;
   }
 
   /** All of the request, body included, has been taken from the socket. */
@@ -218,7 +116,7 @@ export class RequestReader {
 
   /** Another worker would read the same request from what `store` leaves. */
   get repeatable(): boolean {
-    return this.#phase !== ReadPhase.chunkedBody && this.bodyLength >= 0;
+    return this.phase !== ReadPhase.chunkedBody && this.bodyLength >= 0;
   }
 
   /**
@@ -231,85 +129,30 @@ export class RequestReader {
 
   /** Leaves a decoded body so that a decoder finds it complete. */
   makeRepeatable(): void {
-    if (this.#phase !== ReadPhase.chunkedBody) return;
+    if (this.phase !== ReadPhase.chunkedBody) return;
     // What came behind it goes right behind its payload and its trailers.
     const { copyWithin } = Uint8Array.prototype;
-    const to = this.#bodyEnd + this.#decoder.trailerLength;
-    const from = this.#base + this.#requestEnd;
-    copyWithin.call(this.#bytes, this.#base + to, from, this.#base + this.#end);
-    this.#end -= this.#requestEnd - to;
-    this.#requestEnd = to;
+    const to = this.bodyEnd + this.#decoder.trailerLength;
+    const from = this.base + this.requestEnd;
+    copyWithin.call(this.bytes, this.base + to, from, this.base + this.end);
+    this.end -= this.requestEnd - to;
+    this.requestEnd = to;
   }
 
   /** True once for a request whose client waits for 100 Continue before it sends the body. */
   takeContinue(): boolean {
-    const due = this.#continueDue && this.#phase !== ReadPhase.head;
+    const due = this.#continueDue && this.phase !== ReadPhase.head;
     this.#continueDue = false;
     return due;
   }
 
-  /**
-   * The handler waits for a streamed body: writes down since when, without the time it took itself.
-   * What is written goes by the client's speed alone (RequestReadTimeout).
-   */
-  beginWait(): void {
-    const now = performance.now();
-    if (this.#waitSinceMs < 0) this.#waitSinceMs = now;
-    const { words } = this.#context.board;
-    const since = this.#waitSinceMs - this.#waitedMs;
-    words[this.#slotIndex + (SLOT.requestSinceTicks.offset >> 2)] = ticksOf(since);
-  }
-
-  #endWait(): void {
-    if (this.#waitSinceMs < 0) return;
-    this.#waitedMs += performance.now() - this.#waitSinceMs;
-    this.#waitSinceMs = -1;
-  }
-
-  /** Bytes received (> 0), or one of `Received`. */
-  receive(): number {
-    if (this.#buffer < 0) {
-      this.#buffer = this.#context.buffers.take();
-      this.#base = this.#buffer * this.#bufferBytes;
-      this.#start = 0;
-      this.#end = 0;
-      // A dead worker's buffer is found through the slot it serves.
-      this.#context.board.words[this.#slotIndex + (SLOT.buffer.offset >> 2)] = this.#buffer + 1;
-    }
-    const room = this.#bufferBytes - this.#end;
-    const count = this.#context.native.recv(this.#fd, Region.buffers, this.#base + this.#end, room);
-    if (count > 0) {
-      this.#endWait();
-      const { words } = this.#context.board;
-      const bytesAt = this.#slotIndex + (SLOT.requestBytes.offset >> 2);
-      if (this.#start === this.#end && this.#phase === ReadPhase.head) {
-        words[this.#slotIndex + (SLOT.requestSinceTicks.offset >> 2)] = ticksOf(this.#context.now);
-        words[bytesAt] = count;
-      } else {
-        words[bytesAt] = Math.min((words[bytesAt] as number) + count, MAX_COUNTED_BYTES);
-      }
-      this.#end += count;
-      // Fewer than asked for: the socket is empty, unless its end has been seen coming.
-      this.#dry = count < room && !this.#endOfStream;
-      this.#context.add(CHILD.receivedBytes, count);
-      this.#context.addToSlot(this.#slotIndex, SLOT.receivedBytes, count);
-      return count;
-    }
-    if (count === 0) return Received.endOfStream;
-    if (count === EAGAIN) {
-      this.#dry = true;
-      return Received.nothing;
-    }
-    return Received.error;
-  }
-
   /** Whether a whole request is in the buffer. */
   next(): Read {
-    switch (this.#phase) {
+    switch (this.phase) {
       case ReadPhase.head:
-        return this.#start < this.#end ? this.#parseHead() : Read.incomplete;
+        return this.start < this.end ? this.#parseHead() : Read.incomplete;
       case ReadPhase.body:
-        return this.#end < this.#bodyEnd ? Read.incomplete : this.#completeBody();
+        return this.end < this.bodyEnd ? Read.incomplete : this.#completeBody();
       default:
         return this.#decodeBody();
     }
@@ -320,127 +163,114 @@ export class RequestReader {
    * @param now `performance.now()`
    */
   isHeldBack(now: number): boolean {
-    if (this.#phase === ReadPhase.head || this.#isNew || this.#end > this.#headEnd) return false;
-    const { words } = this.#context.board;
-    const since = words[this.#slotIndex + (SLOT.requestSinceTicks.offset >> 2)] as number;
+    if (this.phase === ReadPhase.head || this.#isNew || this.end > this.headEnd) return false;
+    const { words } = this.context.board;
+    const since = words[this.slotIndex + (SLOT.requestSinceTicks.offset >> 2)] as number;
     return elapsedTicks(since, ticksOf(now)) >= HELD_BACK_MS;
   }
 
   /** Has the handler called now, and the body streamed to it. */
   streamHeldBack(): void {
-    const chunked = this.#phase === ReadPhase.chunkedBody;
+    const chunked = this.phase === ReadPhase.chunkedBody;
     this.#parseAgain();
-    this.#beginStream(chunked ? Number.POSITIVE_INFINITY : this.#bodyEnd - this.#headEnd, chunked);
+    this.#beginStream(chunked ? Number.POSITIVE_INFINITY : this.bodyEnd - this.headEnd, chunked);
     this.wasHeldBack = true;
   }
 
   #parseHead(): Read {
-    const parser = this.#context.parser;
-    if (this.#parsedEnd > this.#start && this.#end - this.#parsedEnd < REPARSE_BYTES) {
-      const from = this.#base + this.#parsedEnd;
-      const lineEnd = this.#bytes.indexOf(LINE_FEED, from);
-      if (lineEnd < 0 || lineEnd >= this.#base + this.#end) return this.#incompleteHead();
+    const parser = this.context.parser;
+    if (this.parsedEnd > this.start && this.end - this.parsedEnd < REPARSE_BYTES) {
+      const from = this.base + this.parsedEnd;
+      const lineEnd = this.bytes.indexOf(LINE_FEED, from);
+      if (lineEnd < 0 || lineEnd >= this.base + this.end) return this.#incompleteHead();
     }
-    const head = parser.parse(this.#bytes, this.#base + this.#start, this.#base + this.#end);
+    const head = parser.parse(this.bytes, this.base + this.start, this.base + this.end);
     if (head < 0) return this.refuse(-head, parser.error);
     if (head === 0) {
-      this.#parsedEnd = this.#end;
+      this.parsedEnd = this.end;
       return this.#incompleteHead();
     }
-    this.#parsedEnd = 0;
+    this.parsedEnd = 0;
     this.#isNew = true;
-    this.#headEnd = head - this.#base;
+    this.headEnd = head - this.base;
     this.trailers = '';
     this.#streamDone = true;
-    this.#continueDue = parser.expectContinue && this.#headEnd === this.#end;
+    this.#continueDue = parser.expectContinue && this.headEnd === this.end;
     if (parser.chunked) {
       this.#decoder.reset();
-      this.#phase = ReadPhase.chunkedBody;
-      this.#bodyEnd = this.#headEnd;
+      this.phase = ReadPhase.chunkedBody;
+      this.bodyEnd = this.headEnd;
       return this.#decodeBody();
     }
     const length = parser.contentLength;
     if (length <= 0) {
       this.bodyLength = 0;
-      this.#requestEnd = this.#headEnd;
+      this.requestEnd = this.headEnd;
       return Read.ready;
     }
-    const limit = this.#context.options.limitRequestBody;
+    const limit = this.context.options.limitRequestBody;
     if (limit > 0 && length > limit) return this.refuse(413, 'body-too-large');
-    const bodyEnd = this.#headEnd + length;
-    if (bodyEnd <= this.#end) {
-      this.#bodyEnd = bodyEnd;
+    const bodyEnd = this.headEnd + length;
+    if (bodyEnd <= this.end) {
+      this.bodyEnd = bodyEnd;
       return this.#bodyIsComplete(bodyEnd);
     }
-    if (bodyEnd - this.#start > this.#bufferBytes) return this.#beginStream(length, false);
-    this.#bodyEnd = bodyEnd;
-    this.#phase = ReadPhase.body;
-    this.#compact();
+    if (bodyEnd - this.start > this.bufferBytes) return this.#beginStream(length, false);
+    this.bodyEnd = bodyEnd;
+    this.phase = ReadPhase.body;
+    this.compact();
     return Read.incomplete;
   }
 
   #incompleteHead(): Read {
-    if (this.#end < this.#bufferBytes) return Read.incomplete;
-    if (this.#start === 0) return this.refuse(431, 'head-too-large');
-    this.#compact();
+    if (this.end < this.bufferBytes) return Read.incomplete;
+    if (this.start === 0) return this.refuse(431, 'head-too-large');
+    this.compact();
     return Read.incomplete;
-  }
-
-  /** Moves the request to the front of the buffer, so that the rest has room. */
-  #compact(): void {
-    const shift = this.#start;
-    if (shift === 0) return;
-    this.#bytes.copyWithin(this.#base, this.#base + shift, this.#base + this.#end);
-    this.#start = 0;
-    this.#end -= shift;
-    this.#headEnd -= shift;
-    this.#bodyEnd -= shift;
-    this.#parsedEnd = Math.max(0, this.#parsedEnd - shift);
   }
 
   /** Another worker may have parsed it, and the table of offsets is this worker's own. */
   #parseAgain(): void {
-    const end = this.#context.parser.parse(
-      this.#bytes,
-      this.#base + this.#start,
-      this.#base + this.#headEnd,
+    const end = this.context.parser.parse(
+      this.bytes,
+      this.base + this.start,
+      this.base + this.headEnd,
     );
-    if (end !== this.#base + this.#headEnd) throw new Error('a parsed head has changed');
+    if (end !== this.base + this.headEnd) throw new Error('a parsed head has changed');
   }
 
   #completeBody(): Read {
     this.#parseAgain();
-    return this.#bodyIsComplete(this.#bodyEnd);
+    return this.#bodyIsComplete(this.bodyEnd);
   }
 
   #bodyIsComplete(requestEnd: number): Read {
-    this.bodyLength = this.#bodyEnd - this.#headEnd;
-    this.#requestEnd = requestEnd;
+    this.bodyLength = this.bodyEnd - this.headEnd;
+    this.requestEnd = requestEnd;
     this.#streamDone = true;
     return Read.ready;
   }
 
   #decodeBody(): Read {
     const decoder = this.#decoder;
-    const base = this.#base;
-    const writeTo = base + this.#bodyEnd;
+    const base = this.base;
+    const writeTo = base + this.bodyEnd;
     const from = writeTo + decoder.trailerLength;
-    const result = decoder.decode(this.#bytes, from, base + this.#end, writeTo);
+    const result = decoder.decode(this.bytes, from, base + this.end, writeTo);
     if (result < 0) return this.refuse(-result, decoder.error);
-    this.#bodyEnd = decoder.written - base;
-    const limit = this.#context.options.limitRequestBody;
-    if (limit > 0 && this.#bodyEnd - this.#headEnd > limit)
-      return this.refuse(413, 'body-too-large');
+    this.bodyEnd = decoder.written - base;
+    const limit = this.context.options.limitRequestBody;
+    if (limit > 0 && this.bodyEnd - this.headEnd > limit) return this.refuse(413, 'body-too-large');
     if (result === 1) {
       this.#parseAgain();
       this.#keepTrailers();
       return this.#bodyIsComplete(decoder.consumed - base);
     }
     // All that came is decoded; what follows goes right behind the payload, and the trailers.
-    this.#end = this.#bodyEnd + decoder.trailerLength;
-    if (this.#start > 0) this.#compact();
+    this.end = this.bodyEnd + decoder.trailerLength;
+    if (this.start > 0) this.compact();
     // Counted here, so that what is stored of the decoder always fits its int32 fields.
-    const fits = decoder.remaining < this.#bufferBytes - this.#end;
+    const fits = decoder.remaining < this.bufferBytes - this.end;
     if (fits) return Read.incomplete;
     this.#parseAgain();
     return this.#beginStream(Number.POSITIVE_INFINITY, true);
@@ -450,7 +280,7 @@ export class RequestReader {
   #keepTrailers(): void {
     const { written, trailerLength } = this.#decoder;
     if (trailerLength <= NO_TRAILERS_BYTES) return;
-    this.trailers = this.#bytes.latin1Slice(written, written + trailerLength);
+    this.trailers = this.bytes.latin1Slice(written, written + trailerLength);
   }
 
   refuse(status: number, code: string): Read {
@@ -461,7 +291,7 @@ export class RequestReader {
 
   /** Too large for the buffer: the handler gets it in pieces. */
   #beginStream(length: number, chunked: boolean): Read {
-    this.#phase = ReadPhase.head;
+    this.phase = ReadPhase.head;
     this.bodyLength = -1;
     this.#streamLeft = length;
     this.#streamChunked = chunked;
@@ -469,47 +299,34 @@ export class RequestReader {
     this.#streamBegun = false;
     this.wasHeldBack = false;
     this.#streamed = 0;
-    this.#waitedMs = 0;
-    this.#waitSinceMs = -1;
-    this.#context.board.words[this.#slotIndex + (SLOT.requestBytes.offset >> 2)] = 0;
-    this.#requestEnd = this.#headEnd;
+    this.resetWait();
+    this.context.board.words[this.slotIndex + (SLOT.requestBytes.offset >> 2)] = 0;
+    this.requestEnd = this.headEnd;
     return Read.ready;
   }
 
   /** Of a refused request: its first line as latin1, without its end and as far as it has come. */
   requestLine(): string {
-    if (this.#buffer < 0) return '';
-    const end = Math.min(this.#end, this.#start + this.#context.options.limitRequestLine + 1);
-    return firstLine(this.#bytes, this.#base + this.#start, this.#base + end);
+    if (this.buffer < 0) return '';
+    const end = Math.min(this.end, this.start + this.context.options.limitRequestLine + 1);
+    return firstLine(this.bytes, this.base + this.start, this.base + end);
   }
 
   /** The head as latin1. */
   headText(): string {
-    const { parser } = this.#context;
-    return this.#bytes.latin1Slice(parser.headStart, this.#base + this.#headEnd);
+    const { parser } = this.context;
+    return this.bytes.latin1Slice(parser.headStart, this.base + this.headEnd);
   }
 
   /** A copy of a complete body. */
   bodyCopy(): Uint8Array {
-    const from = this.#base + this.#headEnd;
-    return Uint8Array.prototype.slice.call(this.#bytes, from, from + this.bodyLength);
-  }
-
-  /** All that has come and was not taken, where no request has begun; valid until the next receive. */
-  get received(): Buffer {
-    const base = this.#base;
-    return this.#buffer < 0 ? NOTHING : this.#bytes.subarray(base + this.#start, base + this.#end);
-  }
-
-  /** Takes these bytes of it for no request's. */
-  skip(count: number): void {
-    this.#start += count;
-    if (this.#start >= this.#end) this.#empty();
+    const from = this.base + this.headEnd;
+    return Uint8Array.prototype.slice.call(this.bytes, from, from + this.bodyLength);
   }
 
   /** What has come behind a request without a body, as a copy; the buffer is given back. */
   takeRest(): Buffer {
-    const rest = Buffer.from(this.#copy(Math.min(this.#requestEnd, this.#end), this.#end));
+    const rest = Buffer.from(this.copy(Math.min(this.requestEnd, this.end), this.end));
     this.release();
     return rest;
   }
@@ -517,18 +334,18 @@ export class RequestReader {
   /** Behind the request that was answered; keeps read-ahead. */
   advance(): void {
     if (!this.#streamDone) throw new Error('the body was not read to its end');
-    this.#start = Math.max(this.#start, this.#requestEnd);
-    this.#phase = ReadPhase.head;
-    this.#parsedEnd = 0;
-    this.#requestEnd = 0;
-    if (this.#start >= this.#end) {
-      this.#start = 0;
-      this.#end = 0;
+    this.start = Math.max(this.start, this.requestEnd);
+    this.phase = ReadPhase.head;
+    this.parsedEnd = 0;
+    this.requestEnd = 0;
+    if (this.start >= this.end) {
+      this.start = 0;
+      this.end = 0;
       return;
     }
-    const { words } = this.#context.board;
-    words[this.#slotIndex + (SLOT.requestSinceTicks.offset >> 2)] = ticksOf(this.#context.now);
-    words[this.#slotIndex + (SLOT.requestBytes.offset >> 2)] = this.#end - this.#start;
+    const { words } = this.context.board;
+    words[this.slotIndex + (SLOT.requestSinceTicks.offset >> 2)] = ticksOf(this.context.now);
+    words[this.slotIndex + (SLOT.requestBytes.offset >> 2)] = this.end - this.start;
   }
 
   /**
@@ -539,41 +356,41 @@ export class RequestReader {
   nextPiece(): Uint8Array | null | undefined {
     if (this.#streamDone) return null;
     this.#streamBegun = true;
-    if (this.#streamChunked && this.#bodyEnd > this.#headEnd) {
+    if (this.#streamChunked && this.bodyEnd > this.headEnd) {
       // What was decoded while the body still seemed to fit.
-      const piece = this.#copy(this.#headEnd, this.#bodyEnd);
-      this.#emptyBut(this.#bodyEnd);
+      const piece = this.copy(this.headEnd, this.bodyEnd);
+      this.#emptyBut(this.bodyEnd);
       return this.#counted(piece);
     }
-    if (this.#streamed === 0 && this.#start < this.#headEnd) this.#start = this.#headEnd;
-    if (this.#start + (this.#streamChunked ? this.#decoder.trailerLength : 0) >= this.#end) {
-      this.#emptyBut(this.#start);
+    if (this.#streamed === 0 && this.start < this.headEnd) this.start = this.headEnd;
+    if (this.start + (this.#streamChunked ? this.#decoder.trailerLength : 0) >= this.end) {
+      this.#emptyBut(this.start);
       return undefined;
     }
     return this.#streamChunked ? this.#chunkedPiece() : this.#lengthPiece();
   }
 
   #lengthPiece(): Uint8Array {
-    const to = Math.min(this.#end, this.#start + this.#streamLeft);
-    const piece = this.#copy(this.#start, to);
+    const to = Math.min(this.end, this.start + this.#streamLeft);
+    const piece = this.copy(this.start, to);
     this.#streamLeft -= piece.length;
-    this.#start = to;
+    this.start = to;
     if (this.#streamLeft === 0) this.#endStream(to);
-    else this.#empty();
+    else this.empty();
     return this.#counted(piece);
   }
 
   #chunkedPiece(): Uint8Array | null | undefined {
     const decoder = this.#decoder;
-    const writeTo = this.#base + this.#start;
+    const writeTo = this.base + this.start;
     const from = writeTo + decoder.trailerLength;
-    const result = decoder.decode(this.#bytes, from, this.#base + this.#end, writeTo);
+    const result = decoder.decode(this.bytes, from, this.base + this.end, writeTo);
     if (result < 0) throw new BodyError(decoder.error, -result, 'malformed chunked body');
-    const written = decoder.written - this.#base;
-    const piece = this.#copy(this.#start, written);
+    const written = decoder.written - this.base;
+    const piece = this.copy(this.start, written);
     if (result === 1) {
       this.#keepTrailers();
-      this.#endStream(decoder.consumed - this.#base);
+      this.#endStream(decoder.consumed - this.base);
     } else this.#emptyBut(written);
     if (piece.length > 0) return this.#counted(piece);
     return result === 1 ? null : undefined;
@@ -581,35 +398,23 @@ export class RequestReader {
 
   #endStream(at: number): void {
     this.#streamDone = true;
-    this.#requestEnd = at;
-    this.#start = at;
-  }
-
-  #empty(): void {
-    this.#start = 0;
-    this.#end = 0;
-    this.#requestEnd = 0;
-    this.#headEnd = 0;
-    this.#bodyEnd = 0;
+    this.requestEnd = at;
+    this.start = at;
   }
 
   /** What was decoded has been taken, but for the trailers that have come so far, which begin there. */
   #emptyBut(trailersAt: number): void {
     const length = this.#streamChunked ? this.#decoder.trailerLength : 0;
-    this.#empty();
+    this.empty();
     if (length === 0) return;
-    const from = this.#base + trailersAt;
-    Uint8Array.prototype.copyWithin.call(this.#bytes, this.#base, from, from + length);
-    this.#end = length;
-  }
-
-  #copy(from: number, to: number): Uint8Array {
-    return Uint8Array.prototype.slice.call(this.#bytes, this.#base + from, this.#base + to);
+    const from = this.base + trailersAt;
+    Uint8Array.prototype.copyWithin.call(this.bytes, this.base, from, from + length);
+    this.end = length;
   }
 
   #counted(piece: Uint8Array): Uint8Array {
     this.#streamed += piece.length;
-    const limit = this.#context.options.limitRequestBody;
+    const limit = this.context.options.limitRequestBody;
     if (limit > 0 && this.#streamed > limit) {
       throw new BodyError('body-too-large', 413, `body larger than ${limit} bytes`);
     }

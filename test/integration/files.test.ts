@@ -243,7 +243,7 @@ describe('a worker that retires', () => {
           return starts();
         },
         (count) => count >= 4,
-        20_000,
+        45_000,
       );
       // The one that serves now may have its own.
       await eventually(
@@ -253,7 +253,7 @@ describe('a worker that retires', () => {
     } finally {
       expect(await server.stop()).toBe(0);
     }
-  });
+  }, 60_000);
 });
 
 describe('a client that hangs up', () => {

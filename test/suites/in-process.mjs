@@ -6,8 +6,8 @@
  * since their handlers use variables of theirs. Needs a build.
  *
  * MPM_SUITE_TRACE=1 tells at exit how many requests it has served: a suite that went past it would
- * pass as well. MPM_SUITE_ENDS=1 ends the server with the last close of a server, for tests that wait for
- * the process to end by itself.
+ * pass as well. MPM_SUITE_ENDS=1 ends the server when no server of the tests has listened for a while, for
+ * tests that wait for the process to end by itself.
  */
 import { writeSync } from 'node:fs';
 import { Listener } from '../../dist/listener/listener.js';
@@ -50,6 +50,7 @@ const servers = new AdoptedServers(
   ({ host, port }) => {
     // No names are looked up here: a suite listens on its own machine.
     const numeric = host === 'localhost' ? '127.0.0.1' : host || '::';
+    begin();
     try {
       const bound = bindAddress(listener, numeric, port);
       return { address: bound.host, family: `IPv${bound.family}`, port: bound.port };
@@ -60,11 +61,28 @@ const servers = new AdoptedServers(
   {
     adopts: (wanted) => wanted !== null,
     lastClosed: () => {
-      if (process.env.MPM_SUITE_ENDS) end();
+      if (process.env.MPM_SUITE_ENDS) ending = setTimeout(end, NEXT_SERVER_MS);
       return false;
     },
   },
 );
+
+/** How long a test may take from the close of one server to the next. */
+const NEXT_SERVER_MS = 300;
+let watch = null;
+let ending = null;
+
+/** Before a test has something listen, nothing of this keeps its process. */
+function begin() {
+  clearTimeout(ending);
+  if (watch !== null) return;
+  watch = native.watch(wakeFd, 0, () => loop.onSignal());
+  context.setWord(CHILD.status, ChildStatus.ready);
+  listener.start();
+  board.setHeader(HEADER.phase.offset, Phase.running);
+  listener.open();
+  context.wakeSelf();
+}
 
 /** As node:http: with its last server a process has nothing left that keeps it. */
 function end() {
@@ -107,12 +125,6 @@ const context = new WorkerContext(
   new UpgradingHandler(servers, adoptedTarget(servers)),
 );
 const loop = new ServingLoop(context, { wantsRetire: () => {}, ended: () => {} });
-const watch = native.watch(wakeFd, 0, () => loop.onSignal());
-context.setWord(CHILD.status, ChildStatus.ready);
-listener.start();
-board.setHeader(HEADER.phase.offset, Phase.running);
-listener.open();
-context.wakeSelf();
 servers.install();
 
 if (process.env.MPM_SUITE_TRACE) {

@@ -6,7 +6,7 @@
  * Thread: a worker.
  * May not: open a socket; the listener has them all.
  */
-import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import { type IncomingMessage, Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { WantedAddress } from './listen-call.ts';
 
@@ -105,7 +105,8 @@ export class AdoptedServer {
     // Once: a server that listens anew is adopted anew.
     this.#held = true;
     for (const name of [...INERT, ...OWN]) Reflect.deleteProperty(this.server, name);
-    process.nextTick(() => this.server.emit('close'));
+    // Node's own: ends the timer that `listening` has begun, and emits `close`, as nothing is open.
+    Server.prototype.close.call(this.server);
   }
 }
 

@@ -32,11 +32,19 @@ export interface AdoptionEvents {
   lastClosed(): boolean;
 }
 
+/** This side of a client's connection. */
+export interface LocalEnd {
+  readonly localAddress?: string | undefined;
+  readonly localPort?: number | undefined;
+}
+
 interface Adopted {
   readonly face: AdoptedServer;
   readonly handler: NodeHandler;
 }
 
+/** A server on every address takes what none on the address itself does. */
+const ANY: readonly string[] = ['::', '0.0.0.0'];
 const UNAVAILABLE_HEADERS = Object.freeze(['Content-Type', 'text/plain;charset=UTF-8']);
 
 export class AdoptedServers implements Handler {
@@ -46,8 +54,8 @@ export class AdoptedServers implements Handler {
   readonly #offload: FileOffload | null;
   /** In the order in which they began to listen. */
   readonly #servers = new Set<Adopted>();
-  /** The first of them on each port: one may listen on several addresses of a port. */
-  readonly #byPort = new Map<number, Adopted>();
+  /** All on each port, in that order: each may have an address of its own. */
+  readonly #byPort = new Map<number, Adopted[]>();
   #first: Adopted | null = null;
   #calls = 0;
   #onFirst: (() => void) | null = null;
@@ -99,11 +107,9 @@ export class AdoptedServers implements Handler {
     return [...this.#servers].filter(({ face }) => !face.closing).map(({ face }) => face.server);
   }
 
-  /** The server that a client of this port means. */
-  serverOn(port: number | undefined): Server | null {
-    return (
-      ((port === undefined ? null : this.#byPort.get(port)) ?? this.#first)?.face.server ?? null
-    );
+  /** The server that a client of this end of its connection means. */
+  serverOn(end: LocalEnd): Server | null {
+    return this.#meant(end)?.face.server ?? null;
   }
 
   /** Resolves when a server listens. */
@@ -115,9 +121,7 @@ export class AdoptedServers implements Handler {
   }
 
   handle(exchange: Exchange): void {
-    // Asking for the port is a system call, and most applications have one server.
-    const adopted =
-      this.#byPort.size > 1 ? (this.#byPort.get(exchange.localPort) ?? this.#first) : this.#first;
+    const adopted = this.#meant(exchange);
     if (adopted === null) exchange.respond(503, '', UNAVAILABLE_HEADERS, 'closed\n');
     else adopted.handler.handle(exchange);
   }
@@ -130,12 +134,28 @@ export class AdoptedServers implements Handler {
     return {
       kind: handler.kind,
       handle: (exchange) => {
-        const other = this.#byPort.size > 1 ? this.#byPort.get(exchange.localPort) : undefined;
-        if (other === undefined || other === this.#first) handler.handle(exchange);
+        const other = this.#meant(exchange);
+        if (other === null || other === this.#first) handler.handle(exchange);
         else other.handler.handle(exchange);
       },
       settled: async () => void (await handler.settled?.()),
     };
+  }
+
+  #meant(end: LocalEnd): Adopted | null {
+    // Asking for the end is a system call, and most applications have one server.
+    if (this.#servers.size < 2) return this.#first;
+    const { localPort } = end;
+    const there = localPort === undefined ? undefined : this.#byPort.get(localPort);
+    if (there === undefined) return this.#first;
+    if (there.length > 1) {
+      const { localAddress } = end;
+      const exact = there.find(({ face }) => face.address.address === localAddress);
+      if (exact !== undefined) return exact;
+      const any = there.find(({ face }) => ANY.includes(face.address.address));
+      if (any !== undefined) return any;
+    }
+    return there[0] as Adopted;
   }
 
   /** The connections of this worker are done: `close` of servers that the application closed. */
@@ -202,7 +222,9 @@ export class AdoptedServers implements Handler {
     this.#byPort.clear();
     for (const adopted of this.#servers) {
       const { port } = adopted.face.address;
-      if (!this.#byPort.has(port)) this.#byPort.set(port, adopted);
+      const there = this.#byPort.get(port);
+      if (there === undefined) this.#byPort.set(port, [adopted]);
+      else there.push(adopted);
     }
     this.#first = this.#servers.values().next().value ?? null;
   }

@@ -5,6 +5,7 @@
  * Thread: a worker.
  * May not: let anything the application does escape as an exception into the connection code.
  */
+import { channel } from 'node:diagnostics_channel';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Exchange, Handler } from '../exchange.ts';
 import type { FileOffload } from '../files/offload.ts';
@@ -17,6 +18,9 @@ import { ExchangeSocket } from './socket.ts';
 
 /** An application's handler; what it returns is ignored, except that a rejection fails the request. */
 export type NodeFunction = (request: IncomingMessage, response: ServerResponse) => unknown;
+
+const requestStart = channel('http.server.request.start');
+const responseFinish = channel('http.server.response.finish');
 
 export class NodeHandler implements Handler {
   readonly kind = 'node';
@@ -59,6 +63,9 @@ export class NodeHandler implements Handler {
       shapes.response,
     );
     forwardTimeout(socket, request, response, this.#server);
+    if (requestStart.hasSubscribers || responseFinish.hasSubscribers) {
+      publish(socket, request, response, this.#server);
+    }
     try {
       const value = this.#listener(request, response);
       if (isThenable(value)) value.then(undefined, (error) => fail(response, error));
@@ -66,6 +73,18 @@ export class NodeHandler implements Handler {
       fail(response, error);
     }
   }
+}
+
+/** As node:http's server: to those who trace and measure. */
+function publish(
+  socket: ExchangeSocket,
+  request: IncomingRequest,
+  response: OutgoingResponse,
+  server: Server | null,
+): void {
+  const message = { request, response, socket, server };
+  if (responseFinish.hasSubscribers) response.once('finish', () => responseFinish.publish(message));
+  if (requestStart.hasSubscribers) requestStart.publish(message);
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {
@@ -85,7 +104,7 @@ function fail(response: OutgoingResponse, error: unknown): void {
   process.emitWarning(error instanceof Error ? error : new Error(String(error)));
 }
 
-/** As node:http: a timeout nobody listens to cuts the connection off. */
+/** As node:http: a timeout that neither messages nor server listen to cuts the connection off. */
 function forwardTimeout(
   socket: ExchangeSocket,
   request: IncomingRequest,
@@ -94,11 +113,12 @@ function forwardTimeout(
 ): void {
   socket.onTimeout = () => {
     const handled = [
-      request.emit('timeout', socket),
+      !request.complete && request.emit('timeout', socket),
       response.emit('timeout', socket),
-      socket.emit('timeout'),
       server?.emit('timeout', socket),
     ];
     if (!handled.includes(true)) socket.destroy();
+    // Last, since node:http was the first to listen.
+    socket.emit('timeout');
   };
 }

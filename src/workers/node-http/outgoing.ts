@@ -119,6 +119,7 @@ export class OutgoingResponse extends shaped(ServerResponse<IncomingMessage>) {
     this.#internals = this as unknown as ResponseInternals;
     this.shouldKeepAlive = exchange.keepAlive;
     (this as { socket: Socket | null }).socket = socket as unknown as Socket;
+    socket._httpMessage = this;
     this._send = methods._send;
     this._writeRaw = methods._writeRaw;
     this.end = methods.end as () => this;

@@ -31,6 +31,8 @@ export class ExchangeSocket extends EventEmitter {
   /** Bytes a response still holds back. */
   writableLength = 0;
   timeout = 0;
+  /** The response, by which OutgoingMessage knows that it ends: `prefinish`, and what perf_hooks shows. */
+  _httpMessage: unknown = null;
   /** Set by the response: cuts the exchange off. */
   onDestroy: ((error: Error | undefined) => void) | null = null;
   /** Called instead of emitting `timeout` where it is set. */

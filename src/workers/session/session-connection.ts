@@ -19,18 +19,24 @@ import type { Served, ServingLoop } from '../protocol.ts';
 import { Taken } from '../proxy/proxy-headers.ts';
 import { ResponseWriter } from '../response-writer.ts';
 import { Tenure } from '../tenure.ts';
-import { socketOn, type UpgradeSocket } from '../upgrade/upgrade-socket.ts';
+import type { UpgradeSocket } from '../upgrade/upgrade-socket.ts';
 import { type Drain, drain } from './drain.ts';
+import { DueCalls } from './due-calls.ts';
 import type { LoadedProtocol } from './load.ts';
 import { OpenSession, sessionOver } from './open-session.ts';
+import {
+  type CallName,
+  consumedBy,
+  isPromise,
+  SessionCaller,
+  type SessionFunction,
+} from './session-calls.ts';
 import type { SessionHost } from './session-host.ts';
 import { Received, SessionInput } from './session-input.ts';
+import { upgradeRefused, upgradeSession } from './session-upgrade.ts';
 
 /** Calls of `receive` before others get their turn. */
 const PIPELINE_BUDGET = 16;
-
-/** The application's functions; `receive` and `tooLong` say how many bytes they have consumed. */
-type CallName = 'greeting' | 'receive' | 'tooLong' | 'woken' | 'timeout' | 'stopping';
 
 export class SessionConnection implements Served {
   readonly #context: WorkerContext;
@@ -41,12 +47,12 @@ export class SessionConnection implements Served {
   readonly #input: SessionInput;
   readonly #writer: ResponseWriter;
   readonly #tenure: Tenure;
+  readonly #caller: SessionCaller;
   /** What the application has of it, null before the first call. */
   #session: OpenSession | null = null;
   /** Rises when the connection is let go: what was begun for an earlier one is none of this one's. */
   #serial = 0;
-  /** Calls that are due, see notices.ts. */
-  #due = 0;
+  readonly #due: DueCalls;
   /** A PROXY header has to come before anything else. */
   #proxyDue = false;
   #invoking = false;
@@ -67,8 +73,10 @@ export class SessionConnection implements Served {
     this.#host = host;
     this.#protocol = host.protocol;
     this.#hold = new Ownership(context.board, context.native, context.child);
+    this.#due = new DueCalls(context.board.notices, this.#hold);
     this.#input = new SessionInput(context);
     this.#writer = new ResponseWriter(context);
+    this.#caller = new SessionCaller(context, loop, host);
     this.#tenure = new Tenure(context, loop, this, this.#hold, this.#input, this.#writer);
   }
 
@@ -82,7 +90,7 @@ export class SessionConnection implements Served {
     const hold = this.#hold;
     this.#tenure.take(slot, word);
     this.#proxyDue = this.#context.proxyHeaders?.isDue(hold.index) === true;
-    this.#due = 0;
+    this.#due.clear();
     this.#gone = false;
     this.#budget = PIPELINE_BUDGET;
     this.#looked = false;
@@ -101,6 +109,7 @@ export class SessionConnection implements Served {
   #step(): boolean {
     const writer = this.#writer;
     const input = this.#input;
+    const due = this.#due;
     if (writer.broken) this.#gone = true;
     if (this.#gone) return this.#closeNow();
     if (writer.blocked) {
@@ -109,13 +118,13 @@ export class SessionConnection implements Served {
       if (!writer.resume()) return this.#leaveRest();
     }
     if (this.#over) return this.#finish();
-    this.#takeNotices();
+    due.take();
     if (this.#proxyDue) return this.#takeProxyHeader();
-    if (this.#isDue(Call.greeting)) return this.#greet();
-    if ((this.#due & Call.woken) !== 0) {
+    if (due.once(Call.greeting)) return this.#greet();
+    if (due.has(Call.woken)) {
       // One that wakes itself takes turns as well.
       if (this.#budget-- <= 0) return this.#release(true);
-      this.#due &= ~Call.woken;
+      due.drop(Call.woken);
       return this.#call('woken');
     }
     if (input.isFresh) {
@@ -124,23 +133,11 @@ export class SessionConnection implements Served {
     }
     if (input.length >= this.#protocol.inputLimit) return this.#call('tooLong');
     // What has come before is dealt with first; one that never ceases to send is stopped all the same.
-    const stops = this.#stops || (this.#due & Call.stopping) !== 0;
+    const stops = this.#stops || due.has(Call.stopping);
     if (stops && (this.#looked || input.dry)) return this.#call('stopping');
     if (!input.dry) return this.#receive();
-    if (this.#isDue(Call.timeout)) return this.#call('timeout');
+    if (due.once(Call.timeout)) return this.#call('timeout');
     return this.#release(false);
-  }
-
-  /** Before each try to let it go, so that what is asked for later makes that fail; see notices.ts. */
-  #takeNotices(): void {
-    this.#due |= this.#context.board.notices.take(this.#hold.slot);
-  }
-
-  /** True once. */
-  #isDue(call: number): boolean {
-    const due = (this.#due & call) !== 0;
-    this.#due &= ~call;
-    return due;
   }
 
   get #stops(): boolean {
@@ -154,7 +151,7 @@ export class SessionConnection implements Served {
     if (received > 0) {
       this.#heard();
       // It spoke just in time.
-      this.#due &= ~Call.timeout;
+      this.#due.drop(Call.timeout);
     } else if (received === Received.endOfStream) {
       this.#over = true;
     } else if (received !== Received.nothing) this.#gone = true;
@@ -189,7 +186,7 @@ export class SessionConnection implements Served {
       return true;
     }
     // There is nobody yet whom last words could be for.
-    if (this.#stops || (this.#due & (Call.timeout | Call.stopping)) !== 0) return this.#closeNow();
+    if (this.#stops || this.#due.has(Call.timeout | Call.stopping)) return this.#closeNow();
     this.#hold.setField(SLOT.idleMs, this.#protocol.idleTimeoutMs);
     return this.#release(false);
   }
@@ -209,37 +206,13 @@ export class SessionConnection implements Served {
       this.#applied(name, undefined);
       return true;
     }
-    const context = this.#context;
-    const { route } = this.#host;
     const bytes = name === 'receive' || name === 'tooLong' ? this.#input.bytes : null;
     this.#session ??= new OpenSession(this);
-    this.#loop.beforeHandler(route);
-    const startedMs = context.now;
-    context.setWord(CHILD.handlingTicks, ticksOf(startedMs));
-    context.setWord(CHILD.currentSlot, this.#hold.slot + 1);
+    const caller = this.#caller;
     this.#invoking = true;
-    context.handling = true;
-    let result: unknown;
-    let failure: { readonly error: unknown } | null = null;
-    try {
-      const { calls } = this.#protocol;
-      result =
-        bytes === null
-          ? (call as (session: OpenSession) => unknown).call(calls, this.#session)
-          : (call as (session: OpenSession, bytes: Buffer) => unknown).call(
-              calls,
-              this.#session,
-              bytes,
-            );
-    } catch (error) {
-      failure = { error };
-    }
+    const result = caller.call(call as SessionFunction, this.#hold.slot, this.#session, bytes);
     this.#invoking = false;
-    context.handling = false;
-    context.setWord(CHILD.currentSlot, 0);
-    context.now = performance.now();
-    context.board.tick(context.now);
-    this.#loop.afterHandler(route, context.now - startedMs);
+    const { failure } = caller;
     if (this.#hold.slot < 0) {
       if (isPromise(result)) result.then(undefined, (error) => this.#log(name, error));
       if (failure !== null) this.#log(name, failure.error);
@@ -302,11 +275,9 @@ export class SessionConnection implements Served {
 
   #consume(name: 'receive' | 'tooLong', result: unknown): void {
     const input = this.#input;
-    const count = result ?? (name === 'tooLong' ? 0 : result);
-    if (!Number.isInteger(count) || (count as number) < 0 || (count as number) > input.length) {
-      const range = `0 .. ${input.length}`;
-      const message = `${name} has to return how many bytes it has consumed, ${range}, not ${String(result)}`;
-      this.#fail(name, new TypeError(message));
+    const count = consumedBy(name, result, input.length);
+    if (typeof count !== 'number') {
+      this.#fail(name, count);
       return;
     }
     if (count === 0) {
@@ -314,7 +285,7 @@ export class SessionConnection implements Served {
       else input.keep();
       return;
     }
-    input.skip(count as number);
+    input.skip(count);
     const context = this.#context;
     const hold = this.#hold;
     hold.setField(SLOT.requests, hold.field(SLOT.requests) + 1);
@@ -349,7 +320,7 @@ export class SessionConnection implements Served {
    */
   #leaveRest(): boolean {
     const writer = this.#writer;
-    this.#putBack();
+    this.#due.putBack();
     while (writer.offer()) {
       if (this.#tenure.complete(this.#over, true)) {
         this.#leave();
@@ -365,7 +336,7 @@ export class SessionConnection implements Served {
   #release(requeue: boolean): boolean {
     this.#writer.flush();
     if (this.#writer.broken || this.#writer.blocked) return true;
-    this.#putBack();
+    this.#due.putBack();
     const begun = this.#input.hasLeftover || !this.#protocol.sheds;
     if (this.#tenure.release(requeue, begun)) {
       this.#leave();
@@ -374,14 +345,6 @@ export class SessionConnection implements Served {
     // One whose turn is over is to give way whatever comes.
     if (!requeue) this.#budget = PIPELINE_BUDGET;
     return true;
-  }
-
-  /** Calls that were not made, such as a greeting that waits for a PROXY header, are for the next owner. */
-  #putBack(): void {
-    if (this.#due === 0) return;
-    const { slot, incarnation } = this.#hold;
-    this.#context.board.notices.add(slot, incarnation, this.#due);
-    this.#due = 0;
   }
 
   #finish(): boolean {
@@ -515,34 +478,15 @@ export class SessionConnection implements Served {
 
   upgrade(): { socket: UpgradeSocket; head: Buffer } {
     this.#writer.flush();
-    const refuse = (why: string) =>
-      Object.assign(new Error(`upgrade: ${why}`), { code: 'ERR_MPM_SESSION_UPGRADE' });
     if (this.ended || this.#writer.blocked || this.#writer.broken) {
-      throw refuse('the session has ended, or something waits for its client');
+      throw upgradeRefused('the session has ended, or something waits for its client');
     }
-    if (!this.#hold.takeBack()) throw refuse('something waits for its client');
-    const socket = socketOn(this.#context.native, this.#hold.fd);
-    if (socket === null) throw refuse('no descriptor is left');
-    const { slot } = this.#hold;
-    const head = this.#input.takeRest();
-    this.#tenure.unpin();
-    const word = this.#hold.upgrade();
-    const startedMs = this.#context.now;
-    const { name: method } = this.#protocol;
-    this.#loop.upgraded({
-      slot,
-      word,
-      socket,
-      method,
-      websocket: false,
-      startedMs,
-      line: '',
-      isRequest: false,
+    const upgraded = upgradeSession(this.#context, this.#loop, this.#host, {
+      hold: this.#hold,
+      input: this.#input,
+      tenure: this.#tenure,
     });
     this.#leave();
-    return { socket, head };
+    return upgraded;
   }
 }
-
-const isPromise = (value: unknown): value is PromiseLike<unknown> =>
-  typeof (value as { then?: unknown } | null | undefined)?.then === 'function';

@@ -40,8 +40,8 @@ export interface ServerSet {
   readonly any: boolean;
   /** Servers that are not being closed. */
   readonly servers: readonly Server[];
-  /** The one that a client of this port means. */
-  serverOn(port: number | undefined): Server | null;
+  /** The one that a client of this end of its connection means. */
+  serverOn(end: Pick<Socket, 'localAddress' | 'localPort'>): Server | null;
 }
 
 /**
@@ -122,7 +122,7 @@ export function adoptedTarget(adopted: ServerSet): UpgradeTarget {
     wants: (method) => adopted.servers.some((server) => listens(server, method)),
     take: (request, socket, head) => {
       const { method = '' } = request;
-      const server = adopted.serverOn(socket.localPort);
+      const server = adopted.serverOn(socket);
       if (server !== null && listens(server, method)) {
         return server.emit(eventFor(method), request, socket, head);
       }

@@ -57,7 +57,8 @@ describe('adopted servers', () => {
       (wanted, order) => {
         if (failure !== null) throw failure;
         bound.push([wanted, order]);
-        return { address: '127.0.0.1', family: 'IPv4', port: wanted.port || 40_000 + order };
+        const address = wanted.host || '::';
+        return { address, family: 'IPv4', port: wanted.port || 40_000 + order };
       },
       {
         adopts: (wanted) => wanted?.host !== 'not-this.test',
@@ -71,9 +72,14 @@ describe('adopted servers', () => {
   });
   afterEach(() => adopted.uninstall());
 
-  async function ask(request: FakeRequest = {}, port = 8080): Promise<string> {
+  async function ask(
+    request: FakeRequest = {},
+    port = 8080,
+    address = '127.0.0.1',
+  ): Promise<string> {
     const exchange = new FakeExchange(request);
     exchange.localPort = port;
+    exchange.localAddress = address;
     adopted.handle(exchange);
     await exchange.finished();
     await new Promise((resolve) => setImmediate(resolve));
@@ -94,7 +100,7 @@ describe('adopted servers', () => {
       }),
     ).toBe(server);
     expect(called).toBe(false);
-    expect(server.address()).toEqual({ address: '127.0.0.1', family: 'IPv4', port: 3000 });
+    expect(server.address()).toEqual({ address: '::', family: 'IPv4', port: 3000 });
     expect(server.listening).toBe(true);
     await once(server, 'listening');
     await adopted.first();
@@ -125,6 +131,32 @@ describe('adopted servers', () => {
     expect(await ask({}, 1002)).toMatch(/two$/);
     // A configured address, which no call has named.
     expect(await ask({}, 1003)).toMatch(/one$/);
+  });
+
+  it('go by the address where several have a port', async () => {
+    says('four').listen(1001, '127.0.0.1');
+    says('any').listen(1001);
+    says('six').listen(1001, '::1');
+    expect(await ask({}, 1001, '127.0.0.1')).toMatch(/four$/);
+    expect(await ask({}, 1001, '::1')).toMatch(/six$/);
+    expect(await ask({}, 1001, '192.0.2.1')).toMatch(/any$/);
+  });
+
+  it('leave no timer behind when they have closed', async () => {
+    const server = says('x').listen(1);
+    await once(server, 'listening');
+    const timers = server as unknown as Record<symbol, { _destroyed: boolean } | undefined>;
+    const key = Object.getOwnPropertySymbols(server).find(({ description }) =>
+      /connectionsCheckingInterval/.test(description ?? ''),
+    ) as symbol;
+    expect(timers[key]?._destroyed).toBe(false);
+    let closed = 0;
+    server.on('close', () => closed++);
+    server.close();
+    await adopted.settled();
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(timers[key]?._destroyed).toBe(true);
+    expect(closed).toBe(1);
   });
 
   it('leave the first place to a handler that is exported besides', async () => {
