@@ -34,7 +34,7 @@ interface Visit {
 
 describe('a buffer', () => {
   it('counts every request once, through recycling and a restart of all workers', async () => {
-    process.env.RATE_LIMIT = '1000';
+    process.env.RATE_LIMIT = '1000000';
     server = await startServer(COUNTER, [...TWO, '--max-connections-per-child=8']);
     const visits: number[] = [];
     const workers = new Set<number>();
@@ -46,10 +46,13 @@ describe('a buffer', () => {
         workers.add(worker);
       }
     };
-    for (let turn = 0; turn < 6; turn++) await round(10);
     await eventually(
-      () => statusOf(server as ServerProcess),
-      (status) => Number(status.get('MpmChildExitsMaxConnections')) >= 2,
+      async () => {
+        await round(10);
+        const status = await statusOf(server as ServerProcess);
+        return Number(status.get('MpmChildExitsMaxConnections'));
+      },
+      (exits) => exits >= 2,
       // Replacements rest for four times what a start takes.
       25_000,
     );
@@ -59,7 +62,7 @@ describe('a buffer', () => {
       (output) => output.includes('the workers are new'),
     );
     await round(10);
-    expect(visits.sort((a, b) => a - b)).toEqual(Array.from({ length: 70 }, (_, i) => i + 1));
+    expect(visits.sort((a, b) => a - b)).toEqual(visits.map((_, index) => index + 1));
     expect(workers.size).toBeGreaterThan(2);
   });
 

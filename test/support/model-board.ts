@@ -143,6 +143,8 @@ export class ModelBoard {
       inboxes: part(inboxesAt, children * inboxWords * 4),
       inboxWords,
       notices: new code.notices.Notices(memory.view(this.own('notice0'), slots)),
+      // Nothing is proxied here.
+      upstreams: { reclaim: () => {} },
       trail: null,
       requests: null,
       series: null,
