@@ -15,8 +15,6 @@ interface Bug {
   readonly name: string;
   readonly mutations: readonly Mutation[];
   readonly found: RegExp;
-  /** The first seed to be tried; from others on, this one took some 3,700,000 steps. */
-  readonly first?: number;
   /** A world in which it does not take long. */
   readonly given?: Partial<WorldOptions>;
 }
@@ -83,9 +81,10 @@ const bugs: readonly Bug[] = [
         becomes: '    this.#calls = 0;\n    if (!this.#signalled) this.#context.wakeSelf();',
       },
       { file: 'listener/listener', text: '        sleepers.look();\n', becomes: '' },
+      // No bug: a worker comes to its bound more often than with 4.
+      { file: 'workers/serving-loop', text: 'CALLS_PER_TURN = 4', becomes: 'CALLS_PER_TURN = 1' },
     ],
     found: /sleeps and is not among the idle/,
-    first: 40,
     given: {
       workers: 1,
       connectionSlots: 256,
@@ -108,14 +107,14 @@ const bugs: readonly Bug[] = [
   },
 ];
 
-it.each(bugs)('$name', async ({ name, mutations, found, first = 1, given }) => {
+it.each(bugs)('$name', async ({ name, mutations, found, given }) => {
   const code = await withCopy(
     mutations,
     (text) => text,
     (load) => loadProduction(load),
   );
   let steps = 0;
-  for (let seed = first; seed < first + SEEDS; seed++) {
+  for (let seed = 1; seed <= SEEDS; seed++) {
     const outcome = simulate(code, seed, STEPS, given);
     steps += outcome.steps;
     if (outcome.violation === null) continue;
