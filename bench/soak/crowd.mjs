@@ -11,14 +11,10 @@ const againMs = 500;
 const beginWithinMs = 2_000;
 
 const counts = { answered: 0, unavailable: 0, letGo: 0, cut: 0, refused: 0, wrong: 0 };
-let open = 0;
-let most = 0;
-const ending = false;
 
 const later = (ms, act) => setTimeout(act, ms * (0.5 + Math.random()));
 
 function come() {
-  if (ending) return;
   const socket = connect({ host, port, noDelay: true });
   /** Asked, and not answered; and whether anything was answered at all. */
   let waits = false;
@@ -30,10 +26,7 @@ function come() {
     socket.write(request);
   };
   socket.setEncoding('latin1');
-  socket.on('connect', () => {
-    most = Math.max(most, ++open);
-    ask();
-  });
+  socket.on('connect', ask);
   socket.on('data', (text) => {
     waits = false;
     if (text.startsWith('HTTP/1.1 200')) counts.answered++;
@@ -46,7 +39,6 @@ function come() {
     refused = error.code === 'ECONNREFUSED' || error.code === 'ETIMEDOUT';
   });
   socket.on('close', () => {
-    if (!socket.connecting && !refused) open--;
     if (refused) counts.refused++;
     else if (!waits) counts.letGo++;
     // Before the first answer it was never inside.
@@ -60,7 +52,7 @@ const commands = {
     for (let index = 0; index < connections; index++) later(beginWithinMs, come);
     return {};
   },
-  counts: () => ({ ...counts, open, most }),
+  counts: () => counts,
 };
 
 process.on('message', ({ command }) => process.send(commands[command]()));

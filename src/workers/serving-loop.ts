@@ -84,8 +84,6 @@ export class ServingLoop implements ConnectionHost {
   #unfinished = 0;
   /** When the first of them was left. */
   #unfinishedMs = 0;
-  /** What comes next is not to be begun before them. */
-  #yields = false;
   #ended = false;
   #retireReason: ExitReason | null = null;
   /** Incarnation + 1 of the last connection counted for each slot: each counts once a life. */
@@ -169,7 +167,8 @@ export class ServingLoop implements ConnectionHost {
     if (!this.#routes.isLong(route)) return -1;
     const heir = this.#leading?.leads === true ? this.#context.board.idle.takeLowest() : -1;
     if (heir >= 0 || this.#unfinished === 0) return heir;
-    this.#yields = true;
+    // This call ends with it.
+    this.#unfinished = UNFINISHED_PER_CALL;
     return this.#context.child;
   }
 
@@ -255,7 +254,6 @@ export class ServingLoop implements ConnectionHost {
     const idle = this.#serve();
     this.#inTurn = false;
     this.#unfinished = 0;
-    this.#yields = false;
     const now = performance.now();
     context.add(CHILD.busyMs, now - began);
     this.#sampleHeap(now);
@@ -302,7 +300,7 @@ export class ServingLoop implements ConnectionHost {
   /** False: promise jobs should run before anything else is begun. */
   #mayGoOn(): boolean {
     if (this.#unfinished === 0) return true;
-    if (this.#yields || this.#unfinished === UNFINISHED_PER_CALL) return false;
+    if (this.#unfinished >= UNFINISHED_PER_CALL) return false;
     return this.#context.now - this.#unfinishedMs < UNFINISHED_MS;
   }
 
