@@ -9,7 +9,8 @@
         "src/listener/native/file.c",
         "src/listener/native/service.c",
         "src/listener/native/socket.c",
-        "src/listener/native/thread.c",
+        "src/listener/native/nice.c",
+        "src/listener/native/slice.c",
         "src/listener/native/watch.c"
       ],
       "cflags_c": ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-Wshadow", "-Wstrict-prototypes"],

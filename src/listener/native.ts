@@ -124,8 +124,12 @@ export interface Native {
   pending(fd: number): number;
   /** Asks for a time slice of its own for this thread; 0: the default. */
   setSlice(microseconds: number): number;
-  /** Makes this thread so much nicer than it was (nice(2)); more than 19 in all counts as 19. */
-  setNice(increment: number): number;
+  /** This thread's nice value plus 20: 0 (most urgent) .. 39. */
+  nice(): number;
+  /** Sets it, for this thread alone; -EACCES where it may not have less than it has. */
+  setNice(nice: number): number;
+  /** 1: a thread of this process may raise its nice value and lower it again; 0: there is no way back. */
+  niceAndBack(): number;
   /** Bytes that the peer has not acknowledged yet (tcp(7), SIOCOUTQ). */
   unsent(fd: number): number;
   /** Connections that wait in the backlog of a listening socket. */
@@ -154,6 +158,8 @@ interface Addon extends Native {
  * woken, microseconds; a long handler runs with the default.
  */
 export const SHORT_SLICE_US = 100;
+/** The greatest nice value plus 20. */
+export const NICEST = 39;
 
 export const ENOENT = -2;
 export const EAGAIN = -11;

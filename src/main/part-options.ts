@@ -89,6 +89,7 @@ export function workerOptions(
         ? null
         : { networks: directives.trustProxy, header: directives.trustProxyHeader },
     maxOpenFiles: openFilesFor(thisMachine(), directives.maxConnections, childSlotsIn(directives)),
+    longHandlerNice: directives.longHandlerNice,
     lengthy:
       directives.lengthyWorkers === 0
         ? null

@@ -67,6 +67,8 @@ export interface WorkerOptions {
   readonly proxyProtocol: readonly string[];
   /** Longest time without progress, milliseconds (Apache's Timeout). */
   readonly timeoutMs: number;
+  /** Added to the nice value of a worker while its handler is known to be long, 0 .. 19. */
+  readonly longHandlerNice: number;
   /** Null or none: there are no lengthy workers. */
   readonly lengthy?: LengthyOptions | null;
   /** Within which a worker retires, milliseconds, 0: no bound. */

@@ -8,7 +8,7 @@
  * is emptied only before sleeping.
  */
 import { performance } from 'node:perf_hooks';
-import { SHORT_SLICE_US, WatchAnswer } from '../listener/native.ts';
+import { WatchAnswer } from '../listener/native.ts';
 import { assign, closeAssignments, takeAssigned } from '../scoreboard/assignment.ts';
 import { ChildCommand, ChildStatus, ExitReason } from '../scoreboard/codes.ts';
 import { observeChild } from '../scoreboard/histograms.ts';
@@ -33,6 +33,7 @@ import type { ServingLoop as ConnectionHost, Protocol, Served } from './protocol
 import { LONG_HANDLER_US, RouteTimes } from './route-times.ts';
 import { SessionHost } from './session/session-host.ts';
 import { type Upgraded, Upgrades } from './upgrade/upgrades.ts';
+import { giveWayForGood, Urgency } from './urgency.ts';
 
 /** Connections taken in one call before promise jobs and ticks run. */
 const CLAIMS_PER_CALL = 16;
@@ -98,6 +99,8 @@ export class ServingLoop implements ConnectionHost {
   /** Where this worker takes connections from. */
   readonly #pool: Pool;
   readonly #isLengthy: boolean;
+  /** Null in a lengthy worker. */
+  readonly #urgency: Urgency | null;
   readonly #leading: Leading | null;
   readonly #routes: RouteTimes;
   #upgrades: Upgrades | null = null;
@@ -115,8 +118,9 @@ export class ServingLoop implements ConnectionHost {
       ...context.sessions.map((session) => new SessionHost(context, this, session)),
     ];
     this.#counted = new Int32Array(context.board.connectionSlots);
-    if (this.#isLengthy) context.native.setNice(context.options.lengthy?.nice ?? 0);
-    else context.native.setSlice(SHORT_SLICE_US);
+    const { native, options } = context;
+    if (this.#isLengthy) giveWayForGood(native, options.lengthy?.nice ?? 0);
+    this.#urgency = this.#isLengthy ? null : new Urgency(native, options.longHandlerNice);
   }
 
   // ---- ConnectionHost -----------------------------------------------------------------------------
@@ -210,16 +214,20 @@ export class ServingLoop implements ConnectionHost {
     this.#routes.record(route, milliseconds);
     if (this.#context.getWord(CHILD.inLongHandler) === 0) return;
     this.#context.setWord(CHILD.inLongHandler, 0);
-    this.#context.native.setSlice(SHORT_SLICE_US);
+    this.#urgency?.takeBack();
   }
 
   /** Somebody else is to poll and to take what waits, before a handler that will keep this worker. */
   #stepAside(): void {
     const { board, native } = this.#context;
     this.#context.setWord(CHILD.inLongHandler, 1);
-    native.setSlice(0);
-    if (this.#leading?.pass() === true || board.queue.length === 0) return;
-    if (wakeLowestIdle(board, (fd) => native.eventfdSignal(fd))) this.#context.add(CHILD.wakes, 1);
+    const passed = this.#leading?.pass() === true;
+    if (!passed && board.queue.length > 0) {
+      if (wakeLowestIdle(board, (fd) => native.eventfdSignal(fd)))
+        this.#context.add(CHILD.wakes, 1);
+    }
+    // Not before they know: from here on they come first.
+    this.#urgency?.giveWay();
   }
 
   // ---- turns --------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 /** Lengthy requests: where they run, what they leave alone, and when they end. */
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
+import { getPriority } from 'node:os';
 import { afterEach, describe, expect, it } from 'vitest';
 import { RawClient } from '../support/raw-client.ts';
 import {
@@ -61,7 +62,8 @@ const until = (running: ServerProcess, wanted: Readonly<Record<string, string>>)
 
 describe('a declared route', () => {
   it('runs in a lengthy worker, which gives way, and the next request in another', async () => {
-    const running = await start('--lengthy-nice=7');
+    // While a handler's code is cold it looks long.
+    const running = await start('--lengthy-nice=7', '--long-handler-nice=0');
     // Without such a request there is no such worker.
     const before = await statusOf(running);
     expect(before.get('MpmLengthyWorkersBusy')).toBe('0');
@@ -291,5 +293,33 @@ describe('a running server', () => {
     expect((await client.response()).status).toBe(200);
     client.close();
     expect(await ended).toBe(0);
+  });
+});
+
+/** Nice values of all threads of a server (proc(5), field 19; the name before it may hold blanks). */
+function nicesOf({ process: { pid } }: ServerProcess): number[] {
+  const stats = readdirSync(`/proc/${pid}/task`).map((task) =>
+    readFileSync(`/proc/${pid}/task/${task}/stat`, 'latin1').replace(/^.*\) /s, ''),
+  );
+  return stats.map((stat) => Number(stat.split(' ')[16]));
+}
+
+describe('a handler that is known to be long', () => {
+  it('gives way while it runs, and its worker is as urgent as before for the next', async () => {
+    const running = await start(
+      '--lengthy-workers=0',
+      '--max-request-workers=1',
+      '--long-handler-nice=4',
+    );
+    for (let known = 0; known < 5; known++) await ask(running, get('/report/spin?ms=5'));
+    const answer = ask(running, get('/report/spin?ms=300'));
+    // The server has its own from this process. Others than root may have no way back, so nothing is added.
+    const given = getPriority() + (process.getuid?.() === 0 ? 4 : 0);
+    await eventually(
+      () => nicesOf(running),
+      (nices) => nices.includes(given),
+    );
+    expect((await answer).nice).toBe(given);
+    expect(new Set(nicesOf(running))).toEqual(new Set([getPriority()]));
   });
 });

@@ -228,7 +228,9 @@ export function nativeOf(world: World, thread: SimulatedThread): Native {
       return descriptors.socket(fd, 'recv (MSG_PEEK)').pending();
     },
     setSlice: () => 0,
+    nice: () => 20,
     setNice: () => 0,
+    niceAndBack: () => 0,
     unsent(fd: number): number {
       nativeCall();
       return descriptors.socket(fd, 'ioctl').outbound.length;

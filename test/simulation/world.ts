@@ -619,6 +619,7 @@ function workerOptions(options: WorldOptions): WorkerOptions {
     server: '',
     directPolling: options.directPolling,
     looksBeforeSleep: options.looksBeforeSleep,
+    longHandlerNice: 0,
     indexes: false,
     sendFileRoot: null,
     maxOpenFiles: 4,

@@ -30,6 +30,7 @@ const WORKER: WorkerOptions = {
   server: '',
   directPolling: true,
   looksBeforeSleep: 64,
+  longHandlerNice: 0,
   indexes: false,
   maxOpenFiles: 16,
   accessLog: null,

@@ -70,6 +70,7 @@ export function servingWorker(
     options: {
       directPolling: true,
       looksBeforeSleep: 0,
+      longHandlerNice: 0,
       requestDeadlineMs: 0,
     },
     heads: { tick: () => {} },
@@ -191,6 +192,10 @@ class WorkerKernel {
 
   setSlice(): number {
     return 0;
+  }
+
+  nice(): number {
+    return 20;
   }
 
   attach(region: number, bytes: Uint8Array): void {

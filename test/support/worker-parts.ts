@@ -28,13 +28,14 @@ export function leadingOf(model: ModelBoard, child: number): Leading {
     pause: () => 0,
     resume: () => 0,
     setSlice: () => 0,
+    nice: () => 20,
     epollWait: () => {
       const tickets = model.poll();
       batch.set(tickets.flat());
       return tickets.length;
     },
   } as unknown as Native;
-  const options = { looksBeforeSleep: 0 };
+  const options = { looksBeforeSleep: 0, longHandlerNice: 0 };
   const parts = { board, native, child, options, now: 0, add: () => {} };
   const context = parts as unknown as WorkerContext;
   return new model.code.leading.Leading(context, () => 0);

@@ -98,7 +98,8 @@ NAPI_MODULE_INIT() {
   file_register(env, exports);
   service_register(env, exports);
   socket_register(env, exports);
-  thread_register(env, exports);
+  nice_register(env, exports);
+  slice_register(env, exports);
   watch_register(env, exports);
   return exports;
 }

@@ -77,7 +77,8 @@ void epoll_register(napi_env env, napi_value exports);
 void file_register(napi_env env, napi_value exports);
 void service_register(napi_env env, napi_value exports);
 void socket_register(napi_env env, napi_value exports);
-void thread_register(napi_env env, napi_value exports);
+void nice_register(napi_env env, napi_value exports);
+void slice_register(napi_env env, napi_value exports);
 void watch_register(napi_env env, napi_value exports);
 
 // Reads what is ready into the batch region as (slot, incarnation, events) triples of int32.

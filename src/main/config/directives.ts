@@ -83,6 +83,8 @@ export interface Directives {
   readonly maxSpareThreads: number;
   /** Most workers that serve at the same time. */
   readonly maxRequestWorkers: number;
+  /** Added to the nice value of a worker while its handler is known to be long, 0 .. 19. */
+  readonly longHandlerNice: number;
   /** Most workers of the lengthy pool; 0: there is none. */
   readonly lengthyWorkers: number;
   /** Requests that may wait for one. */

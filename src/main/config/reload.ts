@@ -32,6 +32,7 @@ export const EFFECTS: Readonly<Record<DirectiveName, Effect>> = {
   minSpareThreads: 'live',
   maxSpareThreads: 'live',
   maxRequestWorkers: 'live',
+  longHandlerNice: 'workers',
   lengthyWorkers: 'start',
   lengthyQueueLimit: 'workers',
   lengthyQueueTimeout: 'live',

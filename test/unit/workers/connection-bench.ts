@@ -198,6 +198,7 @@ export class Bench implements ServingLoop {
         server: '',
         directPolling: false,
         looksBeforeSleep: 0,
+        longHandlerNice: 0,
         indexes: false,
         sendFileRoot: null,
         maxOpenFiles: 4,

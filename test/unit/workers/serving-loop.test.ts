@@ -30,6 +30,7 @@ function worker() {
     resume: () => 0,
     unwatch: () => 0,
     setSlice: () => 0,
+    nice: () => 20,
     epollWait: () => 0,
     eventfdSignal: (fd: number) => {
       eventfd.signalled ||= fd === WAKE_FD;
@@ -48,7 +49,7 @@ function worker() {
     now: 0,
     isLengthy: false,
     sessions: [],
-    options: { directPolling: true, looksBeforeSleep: 0 },
+    options: { directPolling: true, looksBeforeSleep: 0, longHandlerNice: 0 },
     heads: { tick: () => {} },
     buffers: { release: () => {} },
     log: null,

@@ -1,11 +1,10 @@
-// How the calling thread is scheduled.
+// Time slices.
 #include "addon.h"
 
 #include <errno.h>
 #include <linux/sched.h>
 #include <linux/sched/types.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -28,22 +27,6 @@ static napi_value set_slice(napi_env env, napi_callback_info info) {
   return call_return(&call, 0);
 }
 
-// setNice(increment): the calling thread alone gives way to others; on Linux a nice value belongs to a thread
-// (setpriority(2), "C library/kernel differences"). Without privileges there is no way back.
-static napi_value set_nice(napi_env env, napi_callback_info info) {
-  call_t call = call_begin(env, info, 1);
-  int32_t increment = call_int(&call, 0);
-  if (!call.ok || increment < 0 || increment > 39) return call_return(&call, -EINVAL);
-  const id_t thread = (id_t)syscall(SYS_gettid);
-  errno = 0;
-  const int now = getpriority(PRIO_PROCESS, thread);
-  if (now == -1 && errno != 0) return call_return(&call, -errno);
-  const int wanted = now + increment > 19 ? 19 : now + increment;
-  if (setpriority(PRIO_PROCESS, thread, wanted) < 0) return call_return(&call, -errno);
-  return call_return(&call, 0);
-}
-
-void thread_register(napi_env env, napi_value exports) {
+void slice_register(napi_env env, napi_value exports) {
   define_function(env, exports, "setSlice", set_slice);
-  define_function(env, exports, "setNice", set_nice);
 }
