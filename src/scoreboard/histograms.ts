@@ -5,7 +5,7 @@
  * Thread: the record's writer adds; any thread reads and sees each number whole, though a sum may lack
  * the value that its bucket has already.
  */
-import { CHILD, HEADER, HISTOGRAM_BOUNDS, type HistogramName } from './layout.ts';
+import { CHILD, type Field, HEADER, HISTOGRAM_BOUNDS, type HistogramName } from './layout.ts';
 import type { Scoreboard } from './scoreboard.ts';
 
 export interface HistogramCounts {
@@ -16,13 +16,37 @@ export interface HistogramCounts {
   readonly sum: number;
 }
 
+/** A histogram of the header, or one of each child. */
+interface Row {
+  /** Of its first double in the record. */
+  readonly offset: number;
+  /** All of one type, so that one compiled loop fits all of them. */
+  readonly bounds: Float64Array;
+}
+
+type ChildHistogram = 'queueWait' | 'responseSize';
+type HeaderHistogram = Exclude<HistogramName, ChildHistogram>;
+
+const row = (name: HistogramName, { offset }: Field): Row => ({
+  offset,
+  bounds: Float64Array.from(HISTOGRAM_BOUNDS[name]),
+});
+
+/** Seconds that a connection waited in the queue. */
+export const QUEUE_WAIT = row('queueWait', CHILD.queueWait);
+/** Bytes of a response, its head included. */
+export const RESPONSE_SIZE = row('responseSize', CHILD.responseSize);
+
+const OF_HEADER: Readonly<Record<HeaderHistogram, Row>> = {
+  connectionRequests: row('connectionRequests', HEADER.connectionRequests),
+  connectionDuration: row('connectionDuration', HEADER.connectionDuration),
+  workerConnectionsAtExit: row('workerConnectionsAtExit', HEADER.workerConnectionsAtExit),
+  workerHeapAtExit: row('workerHeapAtExit', HEADER.workerHeapAtExit),
+  listenerTurn: row('listenerTurn', HEADER.listenerTurn),
+};
+
 /** Adds to a histogram whose first double is `doubles[at]`; its writer only. */
-export function observe(
-  doubles: Float64Array,
-  at: number,
-  bounds: readonly number[],
-  value: number,
-): void {
+function observe(doubles: Float64Array, at: number, bounds: Float64Array, value: number): void {
   let bucket = 0;
   while (bucket < bounds.length && value > (bounds[bucket] as number)) bucket++;
   doubles[at + bucket] = (doubles[at + bucket] as number) + 1;
@@ -30,23 +54,19 @@ export function observe(
   doubles[sum] = (doubles[sum] as number) + value;
 }
 
-type ChildHistogram = 'queueWait' | 'responseSize';
-type HeaderHistogram = Exclude<HistogramName, ChildHistogram>;
-
 /** Adds to a histogram of the header; main only. */
 export function observeHeader(board: Scoreboard, name: HeaderHistogram, value: number): void {
-  observe(board.doubles, HEADER[name].offset >> 3, HISTOGRAM_BOUNDS[name], value);
+  const { offset, bounds } = OF_HEADER[name];
+  observe(board.doubles, offset >> 3, bounds, value);
 }
 
-/** Adds to a histogram of a child's record; its writer only. */
-export function observeChild(
-  board: Scoreboard,
-  child: number,
-  name: ChildHistogram,
-  value: number,
-): void {
-  const at = (board.childIndex(child) >> 1) + (CHILD[name].offset >> 3);
-  observe(board.doubles, at, HISTOGRAM_BOUNDS[name], value);
+/**
+ * Adds to a histogram of a child's record; its writer only.
+ * @param of `QUEUE_WAIT` or `RESPONSE_SIZE`
+ */
+export function observeChild(board: Scoreboard, child: number, of: Row, value: number): void {
+  const at = (board.childIndex(child) >> 1) + (of.offset >> 3);
+  observe(board.doubles, at, of.bounds, value);
 }
 
 /** The sum of the histograms that begin at these doubles. */

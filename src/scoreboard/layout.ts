@@ -18,25 +18,32 @@ import { Bitmap } from './bitmap.ts';
 import { TicketRing } from './ticket-ring.ts';
 
 export type Writer = 'main' | 'child' | 'owner' | 'cas' | 'holder' | 'mover';
+type FieldType = 'i32' | 'f64' | 'bytes';
 export interface Field {
   readonly offset: number;
-  /** int32 unless it says otherwise; `count` of them. */
-  readonly type?: 'f64' | 'bytes';
-  readonly count?: number;
   readonly writer: Writer;
   readonly meaning: string;
+  readonly type: FieldType;
+  /** How many of them. */
+  readonly count: number;
 }
 
 export const CACHE_LINE = 64;
 
-const f = (offset: number, writer: Writer, meaning: string): Field => ({ offset, writer, meaning });
-const f64 = (offset: number, writer: Writer, meaning: string, count = 1): Field => ({
-  offset,
-  writer,
-  meaning,
-  type: 'f64',
-  count,
-});
+// One shape for all: what takes any field is compiled for that one alone.
+const field = (
+  offset: number,
+  writer: Writer,
+  meaning: string,
+  type: FieldType,
+  count: number,
+): Field => ({ offset, writer, meaning, type, count });
+const f = (offset: number, writer: Writer, meaning: string): Field =>
+  field(offset, writer, meaning, 'i32', 1);
+const f64 = (offset: number, writer: Writer, meaning: string, count = 1): Field =>
+  field(offset, writer, meaning, 'f64', count);
+const bytes = (offset: number, writer: Writer, meaning: string, count: number): Field =>
+  field(offset, writer, meaning, 'bytes', count);
 
 /**
  * Upper bounds of the histograms that are always kept. A histogram is a row of doubles: how many values
@@ -226,7 +233,7 @@ export const SLOT = {
   chunkRemaining: f(60, 'owner', 'bytes left of the present chunk'),
   peerFamily: f(64, 'owner', 'address family; written when it is accepted'),
   peerPort: f(68, 'owner', 'peer port'),
-  peerAddress: { offset: 72, writer: 'owner', meaning: '4 or 16 bytes', type: 'bytes', count: 16 },
+  peerAddress: bytes(72, 'owner', '4 or 16 bytes', 16),
   acceptedTicks: f(88, 'owner', 'clock ticks when it was accepted'),
   answerPhase: f(96, 'owner', 'AnswerPhase of the present request'),
   chunkTrailerBytes: f(100, 'owner', 'bytes of trailers seen by the decoder'),
@@ -256,13 +263,7 @@ export const SLOT = {
     'of the client that a trusted proxy has told of, 0: the peer is it',
   ),
   clientPort: f(212, 'owner', 'its port, 0: not told'),
-  clientAddress: {
-    offset: 216,
-    writer: 'owner',
-    meaning: '4 or 16 bytes',
-    type: 'bytes',
-    count: 16,
-  },
+  clientAddress: bytes(216, 'owner', '4 or 16 bytes', 16),
   proxyDone: f(232, 'owner', '1: a PROXY header is not, or no longer, due'),
   restSpilledKb: f(176, 'owner', 'KiB of it that count as spilled: > 0 in memory, < 0 in a folder'),
   restSeries: f(200, 'owner', 'series its request counts in, see route-series.ts'),
@@ -300,13 +301,12 @@ export const MAX_SESSION_STATE_LENGTH = 24;
  * writes the same when it has loaded the application, whoever is last after a reload.
  */
 export const PROTOCOL = {
-  names: {
-    offset: 0,
-    writer: 'cas',
-    meaning: "the protocol's name, then those of its states: 32 bytes each, latin1, zero-filled",
-    type: 'bytes',
-    count: 512,
-  },
+  names: bytes(
+    0,
+    'cas',
+    "the protocol's name, then those of its states: 32 bytes each, latin1, zero-filled",
+    512,
+  ),
 } as const satisfies Record<string, Field>;
 export const PROTOCOL_BYTES = 512;
 export const PROTOCOL_NAME_BYTES = 32;
@@ -337,13 +337,7 @@ export const LOG_RING = {
   tail: f(0, 'child', 'bytes published so far, wraps'),
   lost: f(4, 'child', 'lines lost because neither ring nor file took them'),
   head: f(64, 'holder', 'bytes written to the file so far, wraps'),
-  bytes: {
-    offset: 128,
-    writer: 'child',
-    meaning: 'lines, latin1',
-    type: 'bytes',
-    count: LOG_RING_BYTES,
-  },
+  bytes: bytes(128, 'child', 'lines, latin1', LOG_RING_BYTES),
 } as const satisfies Record<string, Field>;
 export const LOG_RING_STRIDE = 128 + LOG_RING_BYTES;
 
@@ -357,14 +351,8 @@ export const REQUEST = {
   targetBytes: f(24, 'owner', 'length of the request-target as received'),
   hostBytes: f(28, 'owner', 'length of the Host field as received'),
   minorVersion: f(32, 'owner', '0 for HTTP/1.0, 1 for HTTP/1.1'),
-  host: { offset: 40, writer: 'owner', meaning: 'its beginning', type: 'bytes', count: 48 },
-  text: {
-    offset: 88,
-    writer: 'owner',
-    meaning: 'method, space, request-target: the beginning of it',
-    type: 'bytes',
-    count: 168,
-  },
+  host: bytes(40, 'owner', 'its beginning', 48),
+  text: bytes(88, 'owner', 'method, space, request-target: the beginning of it', 168),
 } as const satisfies Record<string, Field>;
 export const REQUEST_BYTES = 256;
 
@@ -389,7 +377,7 @@ export const SERIES = {
   method: f(4, 'cas', 'number of the method, see route-series.ts'),
   statusClass: f(8, 'cas', '1 .. 5, 0: none'),
   routeUnits: f(12, 'cas', 'length of the route'),
-  route: { offset: 16, writer: 'cas', meaning: 'UTF-16', type: 'bytes', count: 232 },
+  route: bytes(16, 'cas', 'UTF-16', 232),
 } as const satisfies Record<string, Field>;
 export const SERIES_BYTES = 256;
 
@@ -408,7 +396,7 @@ export const EXEMPLAR = {
   durationUs: f(4, 'child', 'how long it took, microseconds'),
   seconds: f(8, 'child', 'when it was over, since the Unix epoch'),
   millis: f(12, 'child', 'and milliseconds'),
-  traceId: { offset: 16, writer: 'child', meaning: 'W3C trace-id, big-endian words', count: 4 },
+  traceId: field(16, 'child', 'W3C trace-id, big-endian words', 'i32', 4),
 } as const satisfies Record<string, Field>;
 export const EXEMPLAR_BYTES = 64;
 

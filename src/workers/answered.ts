@@ -6,7 +6,7 @@
  */
 import { performance } from 'node:perf_hooks';
 import { Aborted } from '../scoreboard/aborted.ts';
-import { observeChild } from '../scoreboard/histograms.ts';
+import { observeChild, RESPONSE_SIZE } from '../scoreboard/histograms.ts';
 import { CHILD } from '../scoreboard/layout.ts';
 import { countRequest, NO_SERIES } from '../scoreboard/request-counters.ts';
 import type { WorkerContext } from './context.ts';
@@ -72,7 +72,7 @@ export class Answered {
     this.#measured = position;
     // What comes from another socket to its end has no size beforehand.
     if (!(bytes < Number.POSITIVE_INFINITY)) return;
-    observeChild(this.#context.board, this.#context.child, 'responseSize', bytes);
+    observeChild(this.#context.board, this.#context.child, RESPONSE_SIZE, bytes);
   }
 
   /**

@@ -11,7 +11,7 @@ import { performance } from 'node:perf_hooks';
 import { WatchAnswer } from '../listener/native.ts';
 import { assign, closeAssignments, takeAssigned } from '../scoreboard/assignment.ts';
 import { ChildCommand, ChildStatus, ExitReason } from '../scoreboard/codes.ts';
-import { observeChild } from '../scoreboard/histograms.ts';
+import { observeChild, QUEUE_WAIT } from '../scoreboard/histograms.ts';
 import { NOBODY, takeInbox } from '../scoreboard/inbox.ts';
 import { CHILD, type Field, SLOT } from '../scoreboard/layout.ts';
 import type { Pool } from '../scoreboard/pool.ts';
@@ -422,7 +422,7 @@ export class ServingLoop implements ConnectionHost {
     const context = this.#context;
     const waited = waitedUs(context.board, slot, context.now);
     context.add(CHILD.queueWaitMs, waited / 1000);
-    observeChild(context.board, context.child, 'queueWait', waited / 1e6);
+    observeChild(context.board, context.child, QUEUE_WAIT, waited / 1e6);
     context.add(CHILD.claims, 1);
     if (this.#counted[slot] === incarnation + 1) return;
     this.#counted[slot] = incarnation + 1;

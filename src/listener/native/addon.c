@@ -7,13 +7,12 @@
 call_t call_begin(napi_env env, napi_callback_info info, size_t arguments) {
   call_t call = {.addon = NULL, .env = env, .ok = true};
   size_t count = MAX_ARGUMENTS;
-  void *data = NULL;
-  napi_value receiver;
-  if (napi_get_cb_info(env, info, &count, call.value, &receiver, NULL) != napi_ok ||
-      count < arguments || napi_get_instance_data(env, &data) != napi_ok || data == NULL) {
+  void *addon = NULL;
+  if (napi_get_cb_info(env, info, &count, call.value, NULL, &addon) != napi_ok ||
+      count < arguments || addon == NULL) {
     call.ok = false;
   }
-  call.addon = data;
+  call.addon = addon;
   return call;
 }
 
@@ -47,7 +46,10 @@ napi_value call_return(call_t *call, int32_t result) {
 
 void define_function(napi_env env, napi_value exports, const char *name, napi_callback function) {
   napi_value value;
-  if (napi_create_function(env, name, NAPI_AUTO_LENGTH, function, NULL, &value) == napi_ok) {
+  // With the function comes what it would else have to ask for in each call.
+  void *addon = NULL;
+  if (napi_get_instance_data(env, &addon) == napi_ok &&
+      napi_create_function(env, name, NAPI_AUTO_LENGTH, function, addon, &value) == napi_ok) {
     napi_set_named_property(env, exports, name, value);
   }
 }

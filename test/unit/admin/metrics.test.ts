@@ -1,7 +1,12 @@
 // The /metrics text, line by line.
 import { beforeAll, describe, expect, it } from 'vitest';
 import { ChildStatus, ExitReason, SpawnReason } from '../../../src/scoreboard/codes.ts';
-import { observeChild, observeHeader } from '../../../src/scoreboard/histograms.ts';
+import {
+  observeChild,
+  observeHeader,
+  QUEUE_WAIT,
+  RESPONSE_SIZE,
+} from '../../../src/scoreboard/histograms.ts';
 import { CHILD, DURATION_BUCKETS_MS, HEADER } from '../../../src/scoreboard/layout.ts';
 import { createMetrics, formatFor } from '../../../src/scoreboard/metrics.ts';
 import type { RouteSeries } from '../../../src/scoreboard/route-series.ts';
@@ -94,15 +99,15 @@ function board(): Scoreboard {
     set(CHILD.durations, 14, 1);
     set(CHILD.statuses, 1, 10);
   }
-  observeChild(made, 1, 'queueWait', 0.002);
-  observeChild(made, 3, 'queueWait', 0.002);
-  observeChild(made, 3, 'queueWait', 10);
+  observeChild(made, 1, QUEUE_WAIT, 0.002);
+  observeChild(made, 3, QUEUE_WAIT, 0.002);
+  observeChild(made, 3, QUEUE_WAIT, 10);
   observeHeader(made, 'connectionDuration', 2);
   observeHeader(made, 'connectionRequests', 3);
   observeHeader(made, 'workerConnectionsAtExit', 5_000);
   observeHeader(made, 'workerHeapAtExit', 5e7);
   observeHeader(made, 'listenerTurn', 0.25);
-  observeChild(made, 1, 'responseSize', 300);
+  observeChild(made, 1, RESPONSE_SIZE, 300);
   made.count(HEADER.acceptErrnos, 2, 0);
   made.count(HEADER.startFailures, 3);
   made.count(HEADER.spawns, 5, SpawnReason.demand);

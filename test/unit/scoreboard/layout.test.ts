@@ -58,7 +58,7 @@ const RECORDS: readonly [string, Readonly<Record<string, Field>>, number][] = [
   ['PROTOCOL', PROTOCOL, PROTOCOL_BYTES],
 ];
 const elementBytes = ({ type }: Field): number => (type === 'f64' ? 8 : type === 'bytes' ? 1 : 4);
-const endOf = (field: Field): number => field.offset + elementBytes(field) * (field.count ?? 1);
+const endOf = (field: Field): number => field.offset + elementBytes(field) * field.count;
 
 /**
  * Lines in which a word that is moved by compare-and-swap stands among fields of one writer, and why.
