@@ -10,7 +10,7 @@
 //   probe({dir})  {version} or {missing: why}; also {runtime} if it is another one than node
 //   command({port, adminPort, dir, settings})  {file, args, cwd?} that runs in the foreground
 import { apache } from './apache.mjs';
-import { floor } from './floor.mjs';
+import { floor, floorUring } from './floor.mjs';
 import { frameworks } from './frameworks.mjs';
 import { hybrid, hybridDispatch, hybridUnrecorded } from './hybrid.mjs';
 import {
@@ -31,6 +31,7 @@ export const servers = [
   hybridDispatch,
   hybridUnrecorded,
   floor,
+  floorUring,
   nginx,
   ...scriptServers,
   ...frameworks,
