@@ -78,7 +78,7 @@ export function parseOptions(argv, { serverNames, workloadNames }) {
     runs,
     durationMs: number(values.duration ?? (quick ? '1' : '4'), 'duration', 0.3, 60) * 1000,
     // Every JavaScript server still compiles in its first seconds, each isolate on its own.
-    warmUpMs: quick ? 500 : 3000,
+    warmUpMs: quick ? 500 : 6000,
     // What --quick promises, less the build that `npm run bench` does first: cells that would
     // start later than this are left out with a word.
     budgetMs: quick ? 85_000 : Number.POSITIVE_INFINITY,

@@ -70,7 +70,7 @@ const proxyWindow = (name, title, path, connections) => ({
   async measure({ base, rootPid, options }) {
     const url = base + path;
     const { durationMs } = options;
-    await runWrk({ url, connections, durationMs: Math.min(options.warmUpMs, durationMs) });
+    await runWrk({ url, connections, durationMs: options.warmUpMs });
     return withServerCpu(rootPid, () => runWrk({ url, connections, durationMs }));
   },
 });

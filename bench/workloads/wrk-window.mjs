@@ -28,7 +28,7 @@ function wrkWindow(name, title, load, extra = {}) {
     ratio: { key: 'cpuPerRequestUs', what: 'CPU/request' },
     async measure({ url, rootPid, options }) {
       const durationMs = Math.min(options.durationMs, extra.maxDurationMs ?? Infinity);
-      const warmUpMs = extra.warmUpMs ?? Math.min(options.warmUpMs, durationMs);
+      const warmUpMs = extra.warmUpMs ?? options.warmUpMs;
       await runWrk({ url, ...load, durationMs: warmUpMs, limit: extra.warmUpLimit });
       return withServerCpu(rootPid, () => runWrk({ url, ...load, durationMs }));
     },
