@@ -1,5 +1,5 @@
 /**
- * A set of small numbers in shared memory, one bit each, lowest first.
+ * A set of small numbers in shared memory, one bit each, taken from either end.
  *
  * Role: which workers are idle; which connection buffers are free. Lowest first keeps the same few in
  * use, so that the others can be culled or stay untouched. There are no links between entries, so a
@@ -34,15 +34,32 @@ export class Bitmap {
 
   /** Takes the lowest number out, -1 where the set is empty. */
   takeLowest(): number {
+    for (let index = 0; index < this.#words.length; index++) {
+      const place = this.#take(index, lowestPlace);
+      if (place >= 0) return index * 32 + place;
+    }
+    return -1;
+  }
+
+  /** Takes the highest number out, -1 where the set is empty. */
+  takeHighest(): number {
+    for (let index = this.#words.length - 1; index >= 0; index--) {
+      const place = this.#take(index, highestPlace);
+      if (place >= 0) return index * 32 + place;
+    }
+    return -1;
+  }
+
+  /** Takes a bit of one word out: its place, -1 where there is none. */
+  #take(index: number, chosen: (word: number) => number): number {
     const words = this.#words;
-    for (let index = 0; index < words.length; index++) {
-      let word = Atomics.load(words, index);
-      while (word !== 0) {
-        const bit = word & -word;
-        word = Atomics.and(words, index, ~bit);
-        if ((word & bit) !== 0) return index * 32 + (31 - Math.clz32(bit));
-        word &= ~bit;
-      }
+    let word = Atomics.load(words, index);
+    while (word !== 0) {
+      const place = chosen(word);
+      const bit = 1 << place;
+      word = Atomics.and(words, index, ~bit);
+      if ((word & bit) !== 0) return place;
+      word &= ~bit;
     }
     return -1;
   }
@@ -67,3 +84,7 @@ export class Bitmap {
     return count;
   }
 }
+
+/** Of the bits of a word that is not 0. */
+const highestPlace = (word: number): number => 31 - Math.clz32(word);
+const lowestPlace = (word: number): number => highestPlace(word & -word);

@@ -120,7 +120,9 @@ export class ServingLoop implements ConnectionHost {
     this.#counted = new Int32Array(context.board.connectionSlots);
     const { native, options } = context;
     if (this.#isLengthy) giveWayForGood(native, options.lengthy?.nice ?? 0);
-    this.#urgency = this.#isLengthy ? null : new Urgency(native, options.longHandlerNice);
+    this.#urgency = this.#isLengthy
+      ? null
+      : new Urgency(native, options.longHandlerNice, context.child);
   }
 
   // ---- ConnectionHost -----------------------------------------------------------------------------
@@ -169,7 +171,8 @@ export class ServingLoop implements ConnectionHost {
 
   heirFor(route: number): number {
     if (!this.#routes.isLong(route)) return -1;
-    const heir = this.#leading?.leads === true ? this.#context.board.idle.takeLowest() : -1;
+    // The lowest are woken for short ones, see `Urgency`.
+    const heir = this.#leading?.leads === true ? this.#context.board.idle.takeHighest() : -1;
     if (heir >= 0 || this.#unfinished === 0) return heir;
     // This call ends with it.
     this.#unfinished = UNFINISHED_PER_CALL;

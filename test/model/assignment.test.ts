@@ -72,7 +72,7 @@ function assignmentModel(code: Code, size: Size): Model {
         const next = turn(heirs, at);
         return next === null ? null : { read, at: next };
       }
-      const chosen = board.idle.takeLowest();
+      const chosen = board.idle.takeHighest();
       if (chosen < 0) serve(read);
       else {
         // As in ServingLoop.delegate.

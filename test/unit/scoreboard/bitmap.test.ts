@@ -19,6 +19,12 @@ describe('the bitmap', () => {
     expect(bitmap.takeLowest()).toBe(-1);
   });
 
+  it('gives the highest number first, from the other end', () => {
+    const bitmap = bitmapOf(SIZE, ...EDGES);
+    expect(EDGES.map(() => bitmap.takeHighest())).toEqual([...EDGES].reverse());
+    expect(bitmap.takeHighest()).toBe(-1);
+  });
+
   it.each(EDGES)('has %i after it was added and not after it was removed', (number) => {
     const bitmap = bitmapOf(SIZE);
     expect([bitmap.has(number), bitmap.remove(number)]).toEqual([false, false]);

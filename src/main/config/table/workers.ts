@@ -70,7 +70,7 @@ export const WORKERS = {
     initial: () => 5,
     summary: 'By how much a worker is nicer while its handler is known to be long',
     meaning:
-      'What is added to the nice value of a worker while it runs a handler whose route took more than 0.3 ms on average, up to 19 in all: where processors are scarce the kernel gives them to short requests and to the listener first, and they are answered several times sooner. It needs a way back to the old value: root, CAP_SYS_NICE, or RLIMIT_NICE (`LimitNICE=+0` in a systemd unit, `--ulimit nice=20` of Docker); without one nothing is added. 0: all handlers are equally urgent.',
+      'What is added to the nice value of a worker while it runs a handler whose route took more than 0.3 ms on average, up to 19 in all: where processors are scarce the kernel gives them to short requests and to the listener first, and they are answered several times sooner. Afterwards it is as urgent as before, which takes root, CAP_SYS_NICE or RLIMIT_NICE (`LimitNICE=+0` in a systemd unit, `--ulimit nice=20` of Docker); without any of these a worker stays nicer from its first such handler on, except for the first ones, one for each processor. 0: all handlers are equally urgent.',
     change:
       'upwards where short requests still feel long ones; to 0 where long handlers starve, or where other programs compete for the same processors outside of a cgroup of their own.',
     source: 'nice(1)',
