@@ -420,8 +420,8 @@ export class Connection implements Served, ResponseCourse, BodyCourse {
       this.#leave();
       return true;
     }
-    // The next request is not for a lengthy worker, whatever has come.
-    if (this.#context.isLengthy && !partial) return this.#release(true);
+    // The next request is not for a lengthy worker, whatever of it has come.
+    if (this.#context.isLengthy) return this.#release(true);
     this.#budget = this.#fullBudget;
     return false;
   }

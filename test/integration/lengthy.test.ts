@@ -115,6 +115,18 @@ describe('a declared route', () => {
     client.close();
   });
 
+  it('has nothing of a next request that has begun behind it and ends while it runs', async () => {
+    const running = await start();
+    const client = await RawClient.open(running.port);
+    const next = get('/');
+    client.send(get('/report/spin?ms=400') + next.slice(0, 10));
+    await until(running, { MpmLengthyWorkersBusy: '1' });
+    client.send(next.slice(10));
+    expect(await answerOn(client)).toMatchObject({ status: 200, lengthy: true });
+    expect(await answerOn(client)).toMatchObject({ status: 200, lengthy: false });
+    client.close();
+  });
+
   it('is answered 411 with a chunked body that is larger than the buffer', async () => {
     const running = await start();
     const chunk = `10000\r\n${'x'.repeat(0x10000)}\r\n`;
