@@ -1,14 +1,17 @@
 /**
  * Moves what one socket receives to another, without its passing through this process.
  *
- * Role: splice through a pipe, for responses whose body is another socket's bytes. A pipe exists from
- * the first byte of such a response to its end.
+ * Role: splice through a pipe, for responses whose body is another socket's bytes and for tunnels. A pipe
+ * belongs to a stream only while bytes of it are in there, which the target did not take: so what is idle
+ * has none.
  * Thread: the listener's.
  */
 import { EAGAIN, type Native } from './native.ts';
 
 /** What a pipe holds unless told otherwise (pipe(7)). */
 const PIPE_BYTES = 64 * 1024;
+/** Empty pipes that are kept for the next stream. */
+const MAX_SPARES = 32;
 
 export interface Pipe {
   readonly readEnd: number;
@@ -25,7 +28,9 @@ export type Relayed = (typeof Relayed)[keyof typeof Relayed];
 
 export class Relay {
   readonly #native: Native;
+  /** By stream: those that hold bytes. */
   readonly #pipes = new Map<number, Pipe>();
+  readonly #spares: Pipe[] = [];
   readonly #ends = new Int32Array(2);
   /** Bytes that the last `advance` sent. */
   sent = 0;
@@ -35,14 +40,27 @@ export class Relay {
   }
 
   /**
+   * @param stream number of the caller's for what goes from this source to this target
    * @param source descriptor bytes come from, `target` where they go
    * @param length bytes still to be sent; Infinity: until the source ends
    * @param budget bytes for this turn
    */
-  advance(slot: number, source: number, target: number, length: number, budget: number): Relayed {
+  advance(stream: number, source: number, target: number, length: number, budget: number): Relayed {
     this.sent = 0;
-    const pipe = this.#pipes.get(slot) ?? this.#open(slot);
+    const kept = this.#pipes.get(stream);
+    const pipe = kept ?? this.#spares.pop() ?? this.#open();
     if (pipe === null) return Relayed.broken;
+    const outcome = this.#move(pipe, source, target, length, budget);
+    if (pipe.held > 0) {
+      if (kept === undefined) this.#pipes.set(stream, pipe);
+      return outcome;
+    }
+    if (kept !== undefined) this.#pipes.delete(stream);
+    this.#spare(pipe);
+    return outcome;
+  }
+
+  #move(pipe: Pipe, source: number, target: number, length: number, budget: number): Relayed {
     for (;;) {
       const wanted = Math.min(PIPE_BYTES, length - this.sent) - pipe.held;
       let moved = 0;
@@ -67,20 +85,39 @@ export class Relay {
     }
   }
 
-  #open(slot: number): Pipe | null {
-    if (this.#native.pipe(this.#ends) < 0) return null;
-    const [readEnd = -1, writeEnd = -1] = this.#ends;
-    const pipe = { readEnd, writeEnd, held: 0, ended: false };
-    this.#pipes.set(slot, pipe);
-    return pipe;
+  /** Bytes of this stream wait for its target. */
+  holds(stream: number): boolean {
+    return this.#pipes.has(stream);
   }
 
-  /** The response is over, one way or the other. */
-  close(slot: number): void {
-    const pipe = this.#pipes.get(slot);
-    if (pipe === undefined) return;
-    this.#pipes.delete(slot);
+  #open(): Pipe | null {
+    if (this.#native.pipe(this.#ends) < 0) return null;
+    const [readEnd = -1, writeEnd = -1] = this.#ends;
+    return { readEnd, writeEnd, held: 0, ended: false };
+  }
+
+  #spare(pipe: Pipe): void {
+    pipe.ended = false;
+    if (this.#spares.length < MAX_SPARES) this.#spares.push(pipe);
+    else this.#closePipe(pipe);
+  }
+
+  #closePipe(pipe: Pipe): void {
     this.#native.close(pipe.readEnd);
     this.#native.close(pipe.writeEnd);
+  }
+
+  /** The stream is over, one way or the other. */
+  close(stream: number): void {
+    const pipe = this.#pipes.get(stream);
+    if (pipe === undefined) return;
+    this.#pipes.delete(stream);
+    // Somebody else's bytes are in it.
+    this.#closePipe(pipe);
+  }
+
+  /** All streams are over. */
+  stop(): void {
+    for (const pipe of this.#spares.splice(0)) this.#closePipe(pipe);
   }
 }
