@@ -1,15 +1,17 @@
 /**
- * Moves what one socket receives to another, without its passing through this process.
+ * Moves what one socket receives to another, without its passing through JavaScript.
  *
  * Role: splice through a pipe, for responses whose body is another socket's bytes and for tunnels. A pipe
  * belongs to a stream only while bytes of it are in there, which the target did not take: so what is idle
- * has none.
+ * has none. A short message of a tunnel is copied instead: two calls, where splice takes three and a page.
  * Thread: the listener's.
  */
-import { EAGAIN, type Native } from './native.ts';
+import { EAGAIN, type Native, Region } from './native.ts';
 
 /** What a pipe holds unless told otherwise (pipe(7)). */
 const PIPE_BYTES = 64 * 1024;
+/** What is copied at most, and more than that is a body. */
+const SHORT_BYTES = 16 * 1024;
 /** Empty pipes that are kept for the next stream. */
 const MAX_SPARES = 32;
 
@@ -32,6 +34,7 @@ export class Relay {
   readonly #pipes = new Map<number, Pipe>();
   readonly #spares: Pipe[] = [];
   readonly #ends = new Int32Array(2);
+  #short: Uint8Array | null = null;
   /** Bytes that the last `advance` sent. */
   sent = 0;
 
@@ -83,6 +86,49 @@ export class Relay {
       if (pipe.ended) return Relayed.ended;
       if (moved === EAGAIN) return Relayed.waits;
     }
+  }
+
+  /**
+   * As `advance` without a length, for what is mostly short messages.
+   * @param toEnd the source may have ended behind what it has; else a short read has emptied it
+   */
+  pass(stream: number, source: number, target: number, toEnd: boolean, budget: number): Relayed {
+    if (this.#pipes.has(stream))
+      return this.advance(stream, source, target, Number.POSITIVE_INFINITY, budget);
+    this.sent = 0;
+    const native = this.#native;
+    const short = this.#short ?? this.#attach();
+    const count = native.recv(source, Region.upstream, 0, SHORT_BYTES);
+    if (count === EAGAIN) return Relayed.waits;
+    if (count === 0) return Relayed.ended;
+    if (count < 0) return Relayed.broken;
+    const sent = native.send(target, Region.upstream, 0, count);
+    if (sent < 0 && sent !== EAGAIN) return Relayed.broken;
+    const taken = Math.max(0, sent);
+    if (taken < count && !this.#keep(stream, short.subarray(taken, count))) return Relayed.broken;
+    let outcome: Relayed = Relayed.waits;
+    // A socket that gave less than it was asked for has no more (epoll(7), question 9), but for its end.
+    if (taken === count && (toEnd || count === SHORT_BYTES)) {
+      outcome = this.advance(stream, source, target, Number.POSITIVE_INFINITY, budget);
+    }
+    this.sent += taken;
+    return outcome;
+  }
+
+  /** What a target did not take; an empty pipe has room for it. */
+  #keep(stream: number, bytes: Uint8Array): boolean {
+    const pipe = this.#spares.pop() ?? this.#open();
+    if (pipe === null) return false;
+    this.#pipes.set(stream, pipe);
+    pipe.held = bytes.length;
+    return this.#native.spill(bytes, 0, pipe.writeEnd) >= 0;
+  }
+
+  #attach(): Uint8Array {
+    const short = new Uint8Array(SHORT_BYTES);
+    this.#native.attach(Region.upstream, short);
+    this.#short = short;
+    return short;
   }
 
   /** Bytes of this stream wait for its target. */

@@ -141,18 +141,21 @@ export class Tunnels {
 
   /** @param out what comes from the socket that has the event, `into` what goes there */
   #attend(tunnel: Tunnel, out: Flow, into: Flow, events: number): void {
-    const { writable, hangup } = this.#bits;
-    if ((events & ~writable) !== 0 && !out.ended) this.#carry(tunnel, out);
+    const { writable, endOfStream, hangup } = this.#bits;
+    if ((events & ~writable) !== 0 && !out.ended) {
+      this.#carry(tunnel, out, (events & (endOfStream | hangup)) !== 0);
+    }
     if ((events & writable) !== 0 && this.#relay.holds(into.stream)) this.#carry(tunnel, into);
     // It had ended in good order, and is reset now: nothing tells of that but this event.
     if ((events & hangup) !== 0 && out.ended) this.#lose(tunnel);
   }
 
-  #carry(tunnel: Tunnel, flow: Flow): void {
+  /** @param toEnd there may be an end behind what there is */
+  #carry(tunnel: Tunnel, flow: Flow, toEnd = true): void {
     if (tunnel.closed) return;
     const relay = this.#relay;
     const { stream, source, target } = flow;
-    const outcome = relay.advance(stream, source, target, Number.POSITIVE_INFINITY, TURN_BYTES);
+    const outcome = relay.pass(stream, source, target, toEnd, TURN_BYTES);
     if (relay.sent > 0) this.#count(tunnel, flow, relay.sent);
     switch (outcome) {
       case Relayed.waits:
