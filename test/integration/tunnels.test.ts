@@ -367,6 +367,38 @@ describe('nothing is left of tunnels', () => {
   });
 });
 
+describe('a tunnel whose log line has no room in its slot', () => {
+  it('stays with its worker, and is a tunnel all the same', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'tunnels-'));
+    kept({ close: () => rm(folder, { recursive: true }) });
+    const log = join(folder, 'access.log');
+    const upstream = await upstreamOf();
+    upstream.greeting = 'greeting;';
+    const running = await serve(route(upstream, 'maxRequests=1'), `--access-log=${log}`);
+    const path = `/t?${'x'.repeat(1_100)}`;
+    for (let turn = 0; turn < 2; turn++) {
+      const near = kept(await openTunnel(running.port, path, 'early;'));
+      const far = kept(await upstream.next());
+      expect(await numberOf(running, 'MpmConnectionsUpgraded')).toBe(1);
+      expect(await tunnels(running)).toBe(0);
+      near.send('more');
+      far.send('more');
+      await near.has('greeting;more');
+      await far.has('early;more');
+      near.socket.end();
+      await far.until('end', () => far.ended);
+      far.socket.end();
+      await near.until('close', () => near.closed);
+      await none(running);
+    }
+    const lines = await eventually(
+      () => readFileSync(log, 'latin1').split('\n').slice(0, -1),
+      (seen) => seen.length === 2,
+    );
+    for (const line of lines) expect(line).toContain(`${path} HTTP/1.1" 101 13 `);
+  });
+});
+
 describe('a graceful stop', () => {
   it('tells WebSockets that are quiet, and does not wait for others beyond three quarters of its time', async () => {
     const http = createServer();
