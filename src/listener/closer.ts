@@ -13,7 +13,14 @@ import { countRequest, NO_SERIES } from '../scoreboard/request-counters.ts';
 import { FilePart } from '../scoreboard/rest.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';
 import { ConnectionEvent, ConnectionState } from '../scoreboard/states.ts';
-import { FLAG_HANGUP, flagsOf, incarnationOf, Outcome, stateOf } from '../scoreboard/transition.ts';
+import {
+  FLAG_HANGUP,
+  flagsOf,
+  incarnationOf,
+  Outcome,
+  partyFor,
+  stateOf,
+} from '../scoreboard/transition.ts';
 import { EAGAIN, type Native, Region } from './native.ts';
 import type { SlotPool } from './slots.ts';
 
@@ -36,16 +43,19 @@ export type ListenerStatus = keyof typeof REASON_PHRASES;
 const RETRY_AFTER = 5;
 const MORE_FIELDS: Readonly<Record<string, string>> = { 503: `Retry-After: ${RETRY_AFTER}\r\n` };
 
+/** A WebSocket's last frame from a server: 1001, going away (RFC 6455, section 7.4.1). */
+const GOING_AWAY = Buffer.from([0x88, 0x02, 0x03, 0xe9]);
 const ANSWERS = new Map<number, { readonly offset: number; readonly length: number }>();
-const ANSWER_BYTES = Buffer.concat(
-  Object.entries(REASON_PHRASES).map(([status, phrase]) => {
+const ANSWER_BYTES = Buffer.concat([
+  ...Object.entries(REASON_PHRASES).map(([status, phrase]) => {
     const more = MORE_FIELDS[status] ?? '';
     const head = `HTTP/1.1 ${status} ${phrase}\r\n${more}Connection: close\r\nContent-Length: 0\r\n\r\n`;
     const offset = [...ANSWERS.values()].reduce((sum, { length }) => sum + length, 0);
     ANSWERS.set(Number(status), { offset, length: head.length });
     return Buffer.from(head, 'latin1');
   }),
-);
+  GOING_AWAY,
+]);
 
 export class Closer {
   readonly #board: Scoreboard;
@@ -80,6 +90,19 @@ export class Closer {
     if (this.#board.move(slot, word, event) !== Outcome.moved) return false;
     this.closed(slot, reason);
     return true;
+  }
+
+  /** Closes one that waits and whose client has left; false: it has not, or somebody has it. */
+  closeIfGone(slot: number, incarnation: number): boolean {
+    const board = this.#board;
+    const word = board.word(slot);
+    if (incarnationOf(word) !== incarnation) return false;
+    if (partyFor(stateOf(word), ConnectionEvent.peerGone) === undefined) return false;
+    // A client that has shut its side may still read what it has asked for.
+    if (stateOf(word) >= ConnectionState.queued) return false;
+    const pending = this.#native.pending(board.slot(slot, SLOT.fd));
+    if (pending > 0 || pending === EAGAIN) return false;
+    return this.close(slot, word, ConnectionEvent.peerGone, CloseReason.peer);
   }
 
   /** For a connection that is in closing already. */
@@ -158,6 +181,29 @@ export class Closer {
     this.#reasons[slot] = reason + 1;
     // The peer may have finished before; its event has been and gone.
     this.drain(slot, board.word(slot), CloseReason.lingered);
+  }
+
+  /** Tells the client of a WebSocket that the server stops; where its socket is full it will find out. */
+  sayGoingAway(slot: number): void {
+    const { length } = GOING_AWAY;
+    const offset = ANSWER_BYTES.length - length;
+    this.#native.send(this.#board.slot(slot, SLOT.fd), Region.constants, offset, length);
+  }
+
+  /** An event of a lingering connection, or a flag that a leading worker has left of one. */
+  drainNoticed(slot: number): void {
+    const board = this.#board;
+    for (;;) {
+      const word = board.word(slot);
+      const state = stateOf(word);
+      if (state !== ConnectionState.lingerNormal && state !== ConnectionState.lingerShort) return;
+      if (flagsOf(word) === 0) {
+        this.drain(slot, word, CloseReason.lingered);
+        return;
+      }
+      // Taken before the socket is looked at, so that none is missed.
+      board.move(slot, word, ConnectionEvent.attend);
+    }
   }
 
   /** Throws away what a lingering client still sends; closes at its end of stream or an error. */

@@ -299,5 +299,6 @@ export class Completer {
 
   stop(): void {
     if (this.#next !== null) clearImmediate(this.#next);
+    this.#relay.stop();
   }
 }

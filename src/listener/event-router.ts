@@ -41,6 +41,7 @@ export const Routed = {
   lingers: 5,
   completes: 6,
   departed: 7,
+  tunnels: 8,
 } as const;
 export type Routed = (typeof Routed)[keyof typeof Routed];
 
@@ -61,7 +62,8 @@ export class EventRouter {
 
   /**
    * Routes one event. `queued`: the caller puts the slot's ticket into the ring. `lingers`, `completes`
-   * and `departed`: only the listener can act on it.
+   * and `departed`: only the listener can act on it. `tunnels`: so can it, from its own set; a leading
+   * worker's is of the time before.
    */
   route(slot: number, incarnation: number, events: number): Routed {
     const board = this.#board;
@@ -93,6 +95,8 @@ export class EventRouter {
         case ConnectionState.lingerNormal:
         case ConnectionState.lingerShort:
           return Routed.lingers;
+        case ConnectionState.tunnel:
+          return Routed.tunnels;
         case ConnectionState.lengthyQueued: {
           const flags = this.#flagsFor(events) & (FLAG_END | FLAG_HANGUP) & ~flagsOf(word);
           if (flags === 0) return Routed.nothing;

@@ -20,7 +20,7 @@ import type { Pool } from '../scoreboard/pool.ts';
 import { reclaimSpilling, SOURCE_TOKEN } from '../scoreboard/rest.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';
 import { ConnectionEvent, ConnectionState } from '../scoreboard/states.ts';
-import { flagsOf, incarnationOf, ownerOf, partyFor, stateOf } from '../scoreboard/transition.ts';
+import { incarnationOf, ownerOf, stateOf } from '../scoreboard/transition.ts';
 import { beginHandback, wakeChild } from '../scoreboard/wake.ts';
 import { Acceptor, type ListenAddress, type ListenProtocol } from './acceptor.ts';
 import { Closer } from './closer.ts';
@@ -30,7 +30,7 @@ import { Dispatcher } from './dispatcher.ts';
 import { EventRouter, Routed } from './event-router.ts';
 import { LengthyWatch } from './lengthy-watch.ts';
 import { LogScheduler } from './log-scheduler.ts';
-import { EAGAIN, type Native, SHORT_SLICE_US } from './native.ts';
+import { type Native, SHORT_SLICE_US } from './native.ts';
 import type { ListenerOptions } from './options.ts';
 import { type Orphaned, Orphans } from './orphans.ts';
 import type { Poller } from './poller.ts';
@@ -40,6 +40,7 @@ import { SleepWatch } from './sleep-watch.ts';
 import { SlotPool } from './slots.ts';
 import { Standby } from './standby.ts';
 import { Sweeper } from './sweeper.ts';
+import { Tunnels } from './tunnels.ts';
 
 /** Further asks of a poll set while batches keep coming, before timers and signals get their turn. */
 const MAX_FURTHER_ASKS = 8;
@@ -72,6 +73,7 @@ export class Listener {
   readonly #slots: SlotPool;
   readonly #closer: Closer;
   readonly #completer: Completer;
+  readonly #tunnels: Tunnels;
   readonly #acceptor: Acceptor;
   readonly #dispatcher: Dispatcher;
   readonly #sweeper: Sweeper;
@@ -132,14 +134,16 @@ export class Listener {
       wakeOverdue: (tail) => this.#dispatcher.wakeOverdue(tail),
       admit: () => this.#acceptor.resume(),
     });
-    this.#completer = new Completer(board, native, this.#closer, {
-      queued: (slot) => this.#dispatcher.push(slot),
-      ended: (...response) => logging?.ended(...response),
-      passed: (began) => {
+    const sending = {
+      queued: (slot: number) => this.#dispatcher.push(slot),
+      ended: (...response: Parameters<ListenerLogging['ended']>) => logging?.ended(...response),
+      passed: (began: number) => {
         this.#endTurn();
         this.#timeTurn(began);
       },
-    });
+    };
+    this.#completer = new Completer(board, native, this.#closer, sending);
+    this.#tunnels = new Tunnels(board, native, poller, this.#closer, this.#options, sending);
     const sleepers = new SleepWatch(board, this.#signal);
     const logs = new LogScheduler(board, (ticket) => this.#dispatcher.push(ticket));
     this.#sweeper = new Sweeper(board, this.#closer, this.#slots, this.#options, {
@@ -160,17 +164,20 @@ export class Listener {
         if (this.#router.queueHeldBack(slot, word)) this.#dispatcher.push(slot);
       },
       lengthyQueued: (...queued) => this.#lengthy.sweep(...queued),
+      tunnel: (...tunnel) => this.#tunnels.look(...tunnel),
       passed: (began) => {
         logging?.flush();
         logs.pass();
         this.#lengthy.look();
         sleepers.look();
-        this.#endTurn();
-        this.#timeTurn(began);
+        sending.passed(began);
       },
       unfinished: () => logs.waiting || logging?.waiting === true,
     });
-    this.#closer.onClosed = (slot) => this.#completer.closed(slot);
+    this.#closer.onClosed = (slot) => {
+      this.#completer.closed(slot);
+      this.#tunnels.closed(slot);
+    };
     if (logging !== null) {
       this.#closer.onAnswered = (slot, status) => logging.answered(slot, status);
       orphans.onCut = (slot) => logging.answered(slot, 0);
@@ -287,23 +294,26 @@ export class Listener {
     const slot = batch[at] as number;
     const incarnation = batch[at + 1] as number;
     const events = batch[at + 2] as number;
-    if (slot >= SOURCE_TOKEN) this.#onSource(slot - SOURCE_TOKEN, incarnation);
+    if (slot >= SOURCE_TOKEN) this.#onSource(slot - SOURCE_TOKEN, incarnation, events);
     else if (slot >= 0) this.#onConnection(slot, incarnation, events);
     else if (slot === TOKEN_HANDBACK) this.#onHandback();
     else this.#acceptor.accept(slot);
   }
 
-  /** The socket that a response comes from has more. */
-  #onSource(slot: number, incarnation: number): void {
-    if (incarnationOf(this.#board.word(slot)) === incarnation) this.#completer.advance(slot);
-    else this.#board.count(HEADER.staleEvents);
+  /** The socket that a response comes from has more, or the other side of a tunnel has an event. */
+  #onSource(slot: number, incarnation: number, events: number): void {
+    const word = this.#board.word(slot);
+    if (incarnationOf(word) !== incarnation) this.#board.count(HEADER.staleEvents);
+    else if (stateOf(word) === ConnectionState.tunnel) this.#tunnels.onUpstream(slot, events);
+    else this.#completer.advance(slot);
   }
 
   #onConnection(slot: number, incarnation: number, events: number): void {
     const board = this.#board;
     const { endOfStream, hangup } = this.#poller;
     // Mostly a client that closed its idle connection; no worker is needed for that.
-    if ((events & (endOfStream | hangup)) !== 0 && this.#closeIfGone(slot, incarnation)) return;
+    const ends = (events & (endOfStream | hangup)) !== 0;
+    if (ends && this.#closer.closeIfGone(slot, incarnation)) return;
     switch (this.#router.route(slot, incarnation, events)) {
       case Routed.queued:
         board.count(HEADER.dispatched);
@@ -316,10 +326,13 @@ export class Listener {
         board.count(HEADER.staleEvents);
         return;
       case Routed.lingers:
-        this.#drain(slot);
+        this.#closer.drainNoticed(slot);
         return;
       case Routed.completes:
         this.#completer.advance(slot);
+        return;
+      case Routed.tunnels:
+        this.#tunnels.onClient(slot, events);
         return;
       case Routed.departed:
         this.#lengthy.departed(slot);
@@ -329,37 +342,10 @@ export class Listener {
     }
   }
 
-  #closeIfGone(slot: number, incarnation: number): boolean {
-    const board = this.#board;
-    const word = board.word(slot);
-    if (incarnationOf(word) !== incarnation) return false;
-    if (partyFor(stateOf(word), ConnectionEvent.peerGone) === undefined) return false;
-    // A client that has shut its side may still read what it has asked for.
-    if (stateOf(word) >= ConnectionState.queued) return false;
-    const pending = this.#native.pending(board.slot(slot, SLOT.fd));
-    if (pending > 0 || pending === EAGAIN) return false;
-    return this.#closer.close(slot, word, ConnectionEvent.peerGone, CloseReason.peer);
-  }
-
   /** Has a worker call a session that waits for its client. */
   #call(slot: number, word: number, call: Call): void {
     const outcome = notify(this.#board, slot, incarnationOf(word), call, performance.now());
     if (outcome === Notified.queued) this.#dispatcher.push(slot);
-  }
-
-  #drain(slot: number): void {
-    const board = this.#board;
-    for (;;) {
-      const word = board.word(slot);
-      const state = stateOf(word);
-      if (state !== ConnectionState.lingerNormal && state !== ConnectionState.lingerShort) return;
-      if (flagsOf(word) === 0) {
-        this.#closer.drain(slot, word, CloseReason.lingered);
-        return;
-      }
-      // Left by a leading worker; taken before the socket is looked at, so that none is missed.
-      board.move(slot, word, ConnectionEvent.attend);
-    }
   }
 
   /** What workers left: closing connections, events that only the listener acts on, the lead. */
@@ -378,8 +364,11 @@ export class Listener {
         case ConnectionState.lengthyQueued:
           this.#lengthy.departed(slot);
           break;
+        case ConnectionState.tunnel:
+          this.#tunnels.adopt(slot);
+          break;
         default:
-          this.#drain(slot);
+          this.#closer.drainNoticed(slot);
       }
     }
     this.#lengthy.look();
@@ -398,6 +387,8 @@ export class Listener {
     const ticket = revokeAssignments(board, child);
     if (ticket >= 0) this.#dispatcher.requeueOrphan(ticket);
     board.log?.releaseFor(child);
+    // Before what it had of its upstreams is given back: a part of that may be a tunnel's by now.
+    for (let slot = 0; slot < this.#slots.watermark; slot++) this.#tunnels.adopt(slot);
     board.upstreams.reclaim(child);
     reclaimSpilling(board, child);
     if (inheritLead(board, child)) this.#standby.check();
@@ -435,6 +426,8 @@ export class Listener {
         this.#native.shutdownWrite(board.slot(slot, SLOT.fd));
         return 'ending';
       }
+      // Its worker may just have handed it over.
+      if (state === ConnectionState.tunnel) this.#tunnels.adopt(slot);
       if (!this.#closer.close(slot, word, ConnectionEvent.force, CloseReason.forced)) continue;
       this.#endTurn();
       return 'closed';
@@ -459,6 +452,7 @@ export class Listener {
     this.announceStop();
     this.#acceptor.close();
     this.#sweeper.draining = true;
+    this.#tunnels.drain();
     const empty = new Promise<void>((resolve) => {
       this.#onEmpty = resolve;
     });
@@ -490,6 +484,7 @@ export class Listener {
     this.#standby.stop();
     this.#deadlines.stop();
     this.#completer.stop();
+    this.#tunnels.stop();
     this.#dispatcher.stop();
     this.#poller.stop();
     this.#native.close(this.#handbackFd);

@@ -17,7 +17,7 @@ export const Region = {
   out: 3,
   constants: 4,
   accept: 5,
-  /** What a worker receives from upstreams. */
+  /** What a worker receives from upstreams, and the listener from either side of a tunnel. */
   upstream: 6,
   /** Tickets of the set that watches upstreams. */
   upstreamBatch: 7,

@@ -24,6 +24,8 @@ export interface ListenerOptions {
   readonly lengthyQueueTimeoutMs?: number;
   /** Addresses may have session protocols. */
   readonly sessions?: boolean;
+  /** Time to stop, milliseconds, 0: no bound. */
+  readonly gracefulShutdownTimeoutMs?: number;
   /** A lengthy request whose client shuts its side of the connection is cancelled. */
   readonly lengthyCancel?: boolean;
 }

@@ -66,7 +66,8 @@ export class Reclaimer {
     const { board, poller, signal } = this.#parts;
     const state = stateOf(word);
     if (state === ConnectionState.free || state === ConnectionState.closing) return;
-    if (state === ConnectionState.upgraded) return;
+    // No event of theirs is for who polls.
+    if (state === ConnectionState.upgraded || state === ConnectionState.tunnel) return;
     const owner = ownerOf(word);
     // It may have died between the move and the push, or between leaving a flag and saying so; a second time
     // does no harm.

@@ -66,6 +66,8 @@ export interface SweepTargets {
   heldBack(slot: number, word: number): void;
   /** It waits for a lengthy worker, for so long. */
   lengthyQueued(slot: number, word: number, waitedMs: number): void;
+  /** Of a tunnel: for so long nothing was said. */
+  tunnel(slot: number, waitedMs: number): void;
   /** Once a pass, also when nothing was found; its last turn began at this `performance.now()`. */
   passed(began: number): void;
   /** There has to be another pass although no connection is open. */
@@ -202,6 +204,9 @@ export class Sweeper {
         return;
       case ConnectionState.lengthyQueued:
         this.#targets.lengthyQueued(slot, word, waited);
+        return;
+      case ConnectionState.tunnel:
+        this.#targets.tunnel(slot, waited);
         return;
       case ConnectionState.lingerNormal:
         if (waited > LINGER_NORMAL_MS) this.#cut(slot, word);

@@ -28,6 +28,7 @@ export function listenerOptions(directives: Directives): ListenerOptions {
     queueTimeoutMs: directives.queueTimeoutMs,
     lengthyQueueTimeoutMs: directives.lengthyQueueTimeoutMs,
     lengthyCancel: directives.lengthyCancel,
+    gracefulShutdownTimeoutMs: directives.gracefulShutdownTimeoutMs,
     sessions: sessionsIn(directives).length > 0,
   };
 }

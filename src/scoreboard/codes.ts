@@ -36,6 +36,8 @@ export const CloseReason = {
   deadline: 9,
   /** Answered 503, since no worker took it within queueTimeout. */
   queueTimeout: 10,
+  /** A tunnel in which nothing was said for too long. */
+  tunnelTimeout: 11,
 } as const;
 export type CloseReason = (typeof CloseReason)[keyof typeof CloseReason];
 
@@ -108,9 +110,10 @@ export type ChildStatus = (typeof ChildStatus)[keyof typeof ChildStatus];
 
 /**
  * `close`: the connection ends with this response. `more`: there may be something to read. `socket`:
- * the descriptor is another socket. `toEnd`: its end is the end of the response.
+ * the descriptor is another socket. `toEnd`: its end is the end of the response. `webSocket`: of a tunnel,
+ * what it carries.
  */
-export const RestFlag = { close: 1, more: 2, socket: 4, toEnd: 8 } as const;
+export const RestFlag = { close: 1, more: 2, socket: 4, toEnd: 8, webSocket: 16 } as const;
 
 /**
  * How far the answer to the request of an owned connection is. `due`: its handler was called and no

@@ -21,6 +21,7 @@ export const ConnectionState = {
   closing: 11,
   upgraded: 12,
   lengthyQueued: 13,
+  tunnel: 14,
 } as const;
 export type ConnectionStateName = keyof typeof ConnectionState;
 export type ConnectionState = (typeof ConnectionState)[ConnectionStateName];
@@ -56,6 +57,7 @@ export const ConnectionEvent = {
   greet: 27,
   notify: 28,
   heldBack: 29,
+  handOver: 30,
 } as const;
 export type ConnectionEventName = keyof typeof ConnectionEvent;
 export type ConnectionEvent = (typeof ConnectionEvent)[ConnectionEventName];
@@ -228,6 +230,18 @@ export const TRANSITIONS: readonly TransitionRow[] = [
     'another protocol from here on: a socket of the child has it, the poll sets have not',
   ),
   row(['upgraded'], 'close', 'closing', 'worker', 'clear', 'that socket was closed'),
+  row(
+    ['upgraded'],
+    'handOver',
+    'tunnel',
+    'worker',
+    'clear',
+    'an upstream speaks that protocol: the listener carries the bytes both ways from here on',
+  ),
+  row(['tunnel'], 'drained', 'closing', 'listener', 'clear', 'both sides have ended'),
+  row(['tunnel'], 'peerGone', 'closing', 'listener', 'clear', 'one side is gone'),
+  row(['tunnel'], 'timeout', 'closing', 'listener', 'clear', 'nothing was said for too long'),
+  row(['tunnel'], 'shed', 'closing', 'listener', 'clear', 'the server stops, or lacks room'),
   row(['processing'], 'close', 'closing', 'worker', 'clear', 'nothing more to say to this peer'),
   row(WAITING, 'timeout', 'lingerShort', 'listener', 'clear', 'too slow or idle too long'),
   row(
@@ -259,7 +273,7 @@ export const TRANSITIONS: readonly TransitionRow[] = [
     'its child is gone, nothing was sent: the listener answers 502, or 504 past its deadline',
   ),
   row(
-    [...WAITING, 'queued', 'lengthyQueued', 'writeCompletion', ...LINGERING],
+    [...WAITING, 'queued', 'lengthyQueued', 'writeCompletion', ...LINGERING, 'tunnel'],
     'force',
     'closing',
     'listener',
@@ -317,6 +331,7 @@ export const STATE_LETTER: Readonly<Record<ConnectionStateName, string>> = {
   closing: 'x',
   upgraded: 'U',
   lengthyQueued: 'L',
+  tunnel: 'T',
 };
 
 export const STATE_NAMES = Object.keys(ConnectionState) as readonly ConnectionStateName[];

@@ -36,7 +36,8 @@ const HELD_ALONE =
   bitOf(ConnectionState.writeCompletion) |
   bitOf(ConnectionState.lingerNormal) |
   bitOf(ConnectionState.lingerShort) |
-  bitOf(ConnectionState.closing);
+  bitOf(ConnectionState.closing) |
+  bitOf(ConnectionState.tunnel);
 
 export const isHeldAlone = (state: ConnectionState): boolean => (HELD_ALONE & bitOf(state)) !== 0;
 

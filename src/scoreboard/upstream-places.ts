@@ -45,6 +45,12 @@ export function givePlace(at: PlaceWords, child: number): number {
   return nextWaiting(at, child);
 }
 
+/** One of the places that a child has belongs to another from now on. */
+export function movePlace({ words, held, stride }: PlaceWords, from: number, to: number): void {
+  Atomics.add(words, held + to * stride, 1);
+  Atomics.sub(words, held + from * stride, 1);
+}
+
 /** As many requests of this child wait; try to take a place once more after it. */
 export function setWaiting(at: PlaceWords, child: number, count: number): void {
   Atomics.store(at.words, at.waiting + child * at.stride, count);

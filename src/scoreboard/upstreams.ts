@@ -6,12 +6,14 @@
  * alone asks an upstream how it is.
  * Threads: an entry's name is written by whoever wins it, once; its health and its places by every worker,
  * by atomic operations; a child's row and doorbell by that child alone, and by main once its thread is
- * gone. Readers take what they find.
+ * gone. What a child has under way main may take over (tunnels), so that is counted by atomic operations; the
+ * row behind those of the children is main's. Readers take what they find.
  * Limits: 64 upstreams; those beyond are used without being counted.
  */
 import { nowTicks } from './clock.ts';
 import {
   givePlace,
+  movePlace,
   nextWaiting,
   type PlaceWords,
   reclaimPlaces,
@@ -76,7 +78,16 @@ export interface UpstreamStatus {
 
 /** Bytes of the memory for so many children. */
 export const upstreamBytes = (children: number): number =>
-  (MAX_UPSTREAM_ENTRIES * (ENTRY_WORDS + children * ROW_WORDS) + children * DOORBELL_WORDS) * 4;
+  (MAX_UPSTREAM_ENTRIES * (ENTRY_WORDS + (children + 1) * ROW_WORDS) + children * DOORBELL_WORDS) *
+  4;
+
+/** SLOT.tunnelUpstream: what a tunnel has of its upstream; 0: that one is not in the table. */
+export const TunnelUpstream = {
+  /** @param hasPlace it has one of the places that `maxRequests` bounds */
+  of: (index: number, hasPlace: boolean): number => (hasPlace ? -(index + 1) : index + 1),
+  index: (value: number): number => Math.abs(value) - 1,
+  hasPlace: (value: number): boolean => value < 0,
+} as const;
 
 export class UpstreamTable {
   readonly #words: Int32Array;
@@ -94,7 +105,7 @@ export class UpstreamTable {
   }
 
   #entry(index: number): number {
-    return index * (ENTRY_WORDS + this.#children * ROW_WORDS);
+    return index * (ENTRY_WORDS + (this.#children + 1) * ROW_WORDS);
   }
 
   #row(index: number, child: number): number {
@@ -152,7 +163,7 @@ export class UpstreamTable {
   // ---- a child's own row --------------------------------------------------------------------------
 
   addActive(index: number, child: number, amount: number): void {
-    if (index >= 0) (this.#words[this.#row(index, child) + ACTIVE] as number) += amount;
+    if (index >= 0) Atomics.add(this.#words, this.#row(index, child) + ACTIVE, amount);
   }
 
   addIdle(index: number, child: number, amount: number): void {
@@ -228,6 +239,23 @@ export class UpstreamTable {
     this.#count(index, child, REFUSED);
   }
 
+  // ---- tunnels: main's row --------------------------------------------------------------------------
+
+  /** Main has a request from now on that this child began, place and all. @param value `TunnelUpstream` */
+  takeTunnel(value: number, child: number): void {
+    const index = TunnelUpstream.index(value);
+    this.addActive(index, this.#children, 1);
+    this.addActive(index, child, -1);
+    if (TunnelUpstream.hasPlace(value)) movePlace(this.#places(index), child, this.#children);
+  }
+
+  /** It is over. Returns the child that waits for its place and is to be told, -1: none does. */
+  endTunnel(value: number): number {
+    const index = TunnelUpstream.index(value);
+    this.addActive(index, this.#children, -1);
+    return TunnelUpstream.hasPlace(value) ? this.givePlace(index, this.#children) : -1;
+  }
+
   /** The descriptor by which this child is told, -1: it has none yet. It stays open over its lives. */
   doorbell(child: number): number {
     return Atomics.load(this.#words, this.#doorbellAt(child)) - 1;
@@ -248,7 +276,7 @@ export class UpstreamTable {
 
   #sum(index: number, field: number): number {
     let sum = 0;
-    for (let child = 0; child < this.#children; child++) {
+    for (let child = 0; child <= this.#children; child++) {
       sum += this.#words[this.#row(index, child) + field] as number;
     }
     return sum;

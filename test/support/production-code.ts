@@ -13,6 +13,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import * as router from '../../src/listener/event-router.ts';
 import * as lengthyWatch from '../../src/listener/lengthy-watch.ts';
 import type * as listenerLoop from '../../src/listener/listener.ts';
+import type * as tunnels from '../../src/listener/tunnels.ts';
 import * as assignment from '../../src/scoreboard/assignment.ts';
 import * as bitmap from '../../src/scoreboard/bitmap.ts';
 import * as connectionRows from '../../src/scoreboard/connection-rows.ts';
@@ -26,11 +27,13 @@ import * as queueTime from '../../src/scoreboard/queue-time.ts';
 import * as scoreboard from '../../src/scoreboard/scoreboard.ts';
 import * as ring from '../../src/scoreboard/ticket-ring.ts';
 import * as transition from '../../src/scoreboard/transition.ts';
+import type * as upstreamPlaces from '../../src/scoreboard/upstream-places.ts';
 import * as wake from '../../src/scoreboard/wake.ts';
 import type * as workerContext from '../../src/workers/context.ts';
 import * as leading from '../../src/workers/leading.ts';
 import * as ownership from '../../src/workers/ownership.ts';
 import type * as servingLoop from '../../src/workers/serving-loop.ts';
+import type * as toListener from '../../src/workers/upgrade/to-listener.ts';
 
 const SOURCE = fileURLToPath(new URL('../../src/', import.meta.url));
 /** What is copied, so that imports between these find each other's copies. */
@@ -96,6 +99,9 @@ export interface OpenCode extends Code {
   readonly listener: typeof listenerLoop;
   readonly servingLoop: typeof servingLoop;
   readonly context: typeof workerContext;
+  readonly toListener: typeof toListener;
+  readonly tunnels: typeof tunnels;
+  readonly upstreamPlaces: typeof upstreamPlaces;
 }
 
 /**
@@ -109,6 +115,9 @@ export async function opened(...mutations: readonly Mutation[]): Promise<OpenCod
     listener: await load('listener/listener'),
     servingLoop: await load('workers/serving-loop'),
     context: await load('workers/context'),
+    toListener: await load('workers/upgrade/to-listener'),
+    tunnels: await load('listener/tunnels'),
+    upstreamPlaces: await load('scoreboard/upstream-places'),
   }));
 }
 

@@ -5,11 +5,11 @@
  * for, made with the first request; passes exchanges and upgrades on to them.
  * Thread: one worker.
  */
-import type { Socket } from 'node:net';
 import type { Native } from '../../listener/native.ts';
 import type { Scoreboard } from '../../scoreboard/scoreboard.ts';
 import type { Exchange } from '../exchange.ts';
 import { rawFieldsByScan } from '../fetch/fields.ts';
+import type { UpgradeSocket } from '../upgrade/upgrade-socket.ts';
 import { Doorbell } from './doorbell.ts';
 import { FAILURE_HEADERS, failureText, type ProxyFailure } from './failure.ts';
 import { DraftCache, ResponseHeadCache } from './head-caches.ts';
@@ -86,7 +86,7 @@ export class ReverseProxy {
     exchange: Exchange,
     settings: ProxySettings,
     prefix: string,
-    socket: Socket,
+    socket: UpgradeSocket,
     head: Buffer,
   ): void {
     const failure = refusal(exchange, settings, prefix);

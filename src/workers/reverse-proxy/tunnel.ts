@@ -1,11 +1,12 @@
 /**
  * A request for another protocol through the proxy, and the connection after it.
  *
- * Role: passes the request on with its Upgrade field (RFC 9110, section 7.8) and, where the upstream
- * answers 101, bytes both ways until either side ends.
- * Thread: a worker; both sockets are in its loop, which nobody waits in.
+ * Role: passes the request on with its Upgrade field (RFC 9110, section 7.8). Where the upstream answers 101,
+ * what was read goes first, and then the listener has both sockets and carries the bytes. It stays here only
+ * where the listener cannot have it (see `toListener`).
+ * Thread: a worker; until then both sockets are in its loop, which nobody waits in.
  */
-import { connect, type Socket } from 'node:net';
+import { connect, Socket } from 'node:net';
 import {
   BodyEnd,
   MAX_RESPONSE_HEAD_BYTES,
@@ -13,6 +14,7 @@ import {
   type ResponseHead,
   ResponseHeadError,
 } from '../http1/response-parser.ts';
+import type { UpgradeSocket } from '../upgrade/upgrade-socket.ts';
 import { bad, connectError, crowded, failureText, late, type ProxyFailure } from './failure.ts';
 import type { ProxySettings } from './options.ts';
 import { ChunkedRefusal, PlainRefusal } from './refusal-body.ts';
@@ -34,7 +36,7 @@ export function tunnel(
   asked: Asked,
   settings: ProxySettings,
   prefix: string,
-  client: Socket,
+  client: UpgradeSocket,
   sent: Buffer,
 ): void {
   const protocol = protocolOf(asked.fields);
@@ -43,6 +45,10 @@ export function tunnel(
   else
     new Tunnel(group, asked, draftRequest(asked, settings, prefix, protocol), client, sent).start();
 }
+
+/** Not documented, so nothing is relied on; -1: it has none. */
+const descriptorOf = (socket: Socket): number =>
+  (socket as unknown as { _handle: { fd?: number } | null })._handle?.fd ?? -1;
 
 const protocolOf = (fields: readonly string[]): string => {
   const values: string[] = [];
@@ -62,7 +68,7 @@ class Tunnel implements Asker {
   readonly #group: UpstreamGroup;
   readonly #asked: Asked;
   readonly #draft: RequestDraft;
-  readonly #client: Socket;
+  readonly #client: UpgradeSocket;
   /** What the client has sent behind its request. */
   readonly #sent: Buffer;
   /** Those that no connection could be made to. */
@@ -70,6 +76,12 @@ class Tunnel implements Asker {
   /** The one whose place it has. */
   #upstream: Upstream | null = null;
   #server: Socket | null = null;
+  /** Both sides have agreed, and what was read of either is on its way. */
+  #isAgreed = false;
+  /** Called for what is written of that. */
+  readonly #hasLeft = (): void => {
+    if (this.#isAgreed) this.#handOver();
+  };
   #part: Buffer = Buffer.alloc(0);
   #isOver = false;
   #timer: NodeJS.Timeout | null = null;
@@ -78,7 +90,7 @@ class Tunnel implements Asker {
     group: UpstreamGroup,
     asked: Asked,
     draft: RequestDraft,
-    client: Socket,
+    client: UpgradeSocket,
     sent: Buffer,
   ) {
     this.#group = group;
@@ -131,7 +143,7 @@ class Tunnel implements Asker {
         this.#fail(server, late(`response timeout (${responseTimeoutMs} ms)`)),
       );
       server.write(requestHead(this.#draft, this.#group.settings, upstream.address, NO_BODY));
-      if (this.#sent.length > 0) server.write(this.#sent);
+      if (this.#sent.length > 0) server.write(this.#sent, this.#hasLeft);
     });
     server.on('error', (error: NodeJS.ErrnoException) => {
       const failure = connectError(error);
@@ -194,8 +206,9 @@ class Tunnel implements Asker {
       if ((head.fields[i] as string).toLowerCase() === 'upgrade')
         protocol = head.fields[i + 1] as string;
     }
-    client.write(`${headText(head)}Connection: Upgrade\r\nUpgrade: ${protocol}\r\n\r\n`, 'latin1');
-    if (rest.length > 0) client.write(rest);
+    const agreed = `${headText(head)}Connection: Upgrade\r\nUpgrade: ${protocol}\r\n\r\n`;
+    client.write(agreed, 'latin1', this.#hasLeft);
+    if (rest.length > 0) client.write(rest, this.#hasLeft);
     const { idleTimeoutMs } = this.#group.settings;
     for (const socket of [client, server]) {
       socket.setTimeout(idleTimeoutMs);
@@ -207,9 +220,44 @@ class Tunnel implements Asker {
     }
     server.on('error', () => client.destroy());
     server.once('close', () => {
-      client.end();
+      if (!this.#isOver) client.end();
       this.#end();
     });
+    server.pause();
+    // Nothing more is asked for; so what has been read comes to an end, however fast either side sends.
+    for (const socket of [client, server]) socket._read = () => {};
+    this.#isAgreed = true;
+    this.#handOver();
+  }
+
+  /** As soon as nothing of what was read here is left, the listener carries the rest. */
+  #handOver(): void {
+    const client = this.#client;
+    const server = this.#server;
+    const upstream = this.#upstream;
+    if (server === null || upstream === null || client.destroyed || server.destroyed) return;
+    const isUnsent = () => client.writableLength > 0 || server.writableLength > 0;
+    if (isUnsent()) return;
+    for (const [from, to] of [
+      [client, server],
+      [server, client],
+    ] as const) {
+      const data = from.read() as Buffer | null;
+      if (data !== null) to.write(data, this.#hasLeft);
+    }
+    if (isUnsent()) return;
+    this.#isAgreed = false;
+    const descriptor = descriptorOf(server);
+    const { idleTimeoutMs } = this.#group.settings;
+    const far = { descriptor, idleTimeoutMs, upstream: upstream.tunnel };
+    if (descriptor >= 0 && client.toListener(far)) {
+      // What the upstream is to get back goes along.
+      this.#upstream = null;
+      this.#isOver = true;
+      server.destroy();
+      return;
+    }
+    for (const socket of [client, server]) socket._read = Socket.prototype._read;
     client.pipe(server);
     server.pipe(client);
   }

@@ -8,7 +8,7 @@
  */
 import { lookup } from 'node:dns';
 import { isIP } from 'node:net';
-import type { UpstreamTable } from '../../scoreboard/upstreams.ts';
+import { TunnelUpstream, type UpstreamTable } from '../../scoreboard/upstreams.ts';
 import type { Doorbell } from './doorbell.ts';
 import type { ResponseHeadCache } from './head-caches.ts';
 import type { ProxySettings, UpstreamAddress } from './options.ts';
@@ -195,6 +195,11 @@ export class Upstream implements Timed {
     const { table, child, doorbell } = this.#runtime;
     const next = table.givePlace(this.entry, child);
     if (next >= 0) doorbell.ring(next);
+  }
+
+  /** What whoever carries a tunnel gives back in the place of `end`, see `TunnelUpstream`. */
+  get tunnel(): number {
+    return TunnelUpstream.of(this.entry, this.entry >= 0 && this.#settings.maxRequests > 0);
   }
 
   succeeded(): void {

@@ -8,6 +8,7 @@
  */
 import { Socket } from 'node:net';
 import type { Native } from '../../listener/native.ts';
+import type { FarSide } from './to-listener.ts';
 
 type WriteCallback = (error?: Error | null) => void;
 
@@ -20,6 +21,11 @@ export class UpgradeSocket extends Socket {
   #headBytes = 0;
   /** Called with the status of the response once its head was written. */
   onAnswered: ((status: number) => void) | null = null;
+  /**
+   * Has the listener carry what follows between this socket's peer and another socket's; nothing may be unsent
+   * or unread here. Closes this socket and returns true; false: it stays, and so does the work.
+   */
+  toListener: (far: FarSide) => boolean = () => false;
 
   /**
    * @param fd becomes this socket's

@@ -2,7 +2,8 @@
  * The upgraded connections of one worker.
  *
  * Role: has each from its upgrade to the end of its socket: counts and logs it, gives it back to the
- * listener, and sees to it that none outlives the worker's retirement.
+ * listener, and sees to it that none outlives the worker's retirement. One that becomes a tunnel of the
+ * reverse proxy goes to the listener as it is.
  * Thread: one worker. While a connection is here its socket owns a duplicate of the descriptor, and
  * nobody reads or writes the slot's. May not: close that one; the listener does, when it got it back.
  *
@@ -21,6 +22,7 @@ import { ConnectionEvent } from '../../scoreboard/states.ts';
 import { Outcome } from '../../scoreboard/transition.ts';
 import type { WorkerContext } from '../context.ts';
 import { takesUpgrades } from '../exchange.ts';
+import { type FarSide, toListener } from './to-listener.ts';
 import type { UpgradeSocket } from './upgrade-socket.ts';
 
 /** How often traffic is counted, and a stop of the server looked for. */
@@ -88,12 +90,23 @@ export class Upgrades {
         board.requests?.end(slot, status, tookMs);
         this.#context.setWord(CHILD.lifeRequests, this.#context.getWord(CHILD.lifeRequests) + 1);
       };
+    socket.toListener = (far) => this.#toListener(entry, far);
     socket.once('close', () => this.#closed(entry));
     // Sockets that are idle are no reason to look; a worker has its eventfd to stay alive for.
     this.#ticker ??= setInterval(() => this.#tick(), PERIOD_MS).unref();
   }
 
+  #toListener(entry: Entry, far: FarSide): boolean {
+    // One that was asked to end has been told so, or will say nothing more.
+    if (entry.ending || !this.#entries.has(entry)) return false;
+    this.#countTraffic(entry);
+    if (!toListener(this.#context, entry, far)) return false;
+    this.#forget(entry);
+    return true;
+  }
+
   #closed(entry: Entry): void {
+    if (!this.#entries.has(entry)) return;
     const { board, log } = this.#context;
     const { slot, word, socket, line, startedMs, isRequest = true } = entry;
     this.#countTraffic(entry);
@@ -104,13 +117,17 @@ export class Upgrades {
       const aborted = answered ? Aborted.no : Aborted.byServer;
       log?.end(line, socket.status, socket.payloadBytes, durationMs, aborted);
     }
-    this.#entries.delete(entry);
-    this.#context.setWord(CHILD.upgraded, this.#entries.size);
     board.setSlot(slot, SLOT.sinceTicks, nowTicks());
     // Otherwise the listener has taken it, which it does when it believes this worker to be dead.
     if (board.move(slot, word, ConnectionEvent.close) === Outcome.moved) {
       this.#context.handBack(slot);
     }
+    this.#forget(entry);
+  }
+
+  #forget(entry: Entry): void {
+    this.#entries.delete(entry);
+    this.#context.setWord(CHILD.upgraded, this.#entries.size);
     if (this.#entries.size > 0) return;
     if (this.#ticker !== null) clearInterval(this.#ticker);
     this.#ticker = null;

@@ -156,7 +156,7 @@ describe('who writes before the swap', () => {
       }
     }
     expect([...parties].filter(([, who]) => who.size > 1)).toEqual([]);
-    expect(parties.size).toBe(7);
+    expect(parties.size).toBe(8);
     expect(stateOf(0)).toBe(ConnectionState.free);
   });
 });

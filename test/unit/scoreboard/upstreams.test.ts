@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import {
   MAX_UPSTREAM_ENTRIES,
+  TunnelUpstream,
   UpstreamTable,
   upstreamBytes,
 } from '../../../src/scoreboard/upstreams.ts';
@@ -53,6 +54,31 @@ describe('the table of upstreams', () => {
         ...{ requests: 2, failures: 1, retries: 1, waiting: 0, waited: 0, refused: 0 },
       },
     ]);
+  });
+
+  it.each([true, false])('has a tunnel counted beyond its child, its place too: %s', (hasPlace) => {
+    const [worker, main] = tables(2) as [UpstreamTable, UpstreamTable];
+    const index = worker.indexOf('a:1');
+    const other = 1;
+    if (hasPlace) expect(worker.takePlace(index, 2, 1)).toBe(true);
+    worker.addActive(index, 2, 1);
+    const value = TunnelUpstream.of(index, hasPlace);
+    main.takeTunnel(value, 2);
+    main.reclaim(2);
+    expect(worker.active(index)).toBe(1);
+    expect(worker.takePlace(index, other, 1)).toBe(!hasPlace);
+    if (hasPlace) worker.setWaiting(index, other, 1);
+    expect(main.endTunnel(value)).toBe(hasPlace ? other : -1);
+    expect(worker.active(index)).toBe(0);
+    expect(worker.takePlace(index, other, 1)).toBe(hasPlace);
+  });
+
+  it('does without a tunnel whose upstream has no entry', () => {
+    const [table] = tables(1) as [UpstreamTable];
+    const value = TunnelUpstream.of(-1, false);
+    table.takeTunnel(value, 0);
+    expect([value, table.endTunnel(value)]).toEqual([0, -1]);
+    expect(table.statuses()).toEqual([]);
   });
 
   it('leaves one out after failures in a row, until it succeeds', () => {
