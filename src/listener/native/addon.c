@@ -67,14 +67,12 @@ static void on_environment_cleanup(napi_async_cleanup_hook_handle handle, void *
   (void)handle;
   addon_t *addon = data;
   addon->cleaning_up = true;
-  // A thread that was ended in the middle of a response has not given these away.
-  close_held_descriptors(addon);
   memory_release(addon);
-  if (addon->open_watches == 0) {
-    watch_cleanup_finished(addon);
-    return;
-  }
-  watch_close_all(addon);
+  bool watched = addon->open_watches > 0;
+  if (watched) watch_close_all(addon);
+  // A thread that was ended in the middle of a response has not given these away; none is watched any more.
+  close_held_descriptors(addon);
+  if (!watched) watch_cleanup_finished(addon);
 }
 
 void watch_cleanup_finished(addon_t *addon) {

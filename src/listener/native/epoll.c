@@ -9,10 +9,14 @@
 
 enum { TICKET_WORDS = 3, MAX_BATCH = 256 };
 
+// A set goes with its thread: a worker that is ended by force has not closed that of its upstreams.
 static napi_value epoll_create_set(napi_env env, napi_callback_info info) {
   call_t call = call_begin(env, info, 0);
+  if (!call.ok) return call_return(&call, -EINVAL);
   int fd = epoll_create1(EPOLL_CLOEXEC);
-  return call_return(&call, fd < 0 ? -errno : fd);
+  if (fd < 0) return call_return(&call, -errno);
+  hold_descriptor(call.addon, fd);
+  return call_return(&call, fd);
 }
 
 // An event is a ticket: data.u64 carries slot and incarnation, never a pointer.
