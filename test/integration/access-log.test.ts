@@ -299,7 +299,7 @@ describe('a line for each request', () => {
     );
     expect(linesOf()).toEqual([]);
     client.socket.resume();
-    expect((await client.response()).body.length).toBe(20_000_000);
+    expect((await client.response('GET', 20_000)).body.length).toBe(20_000_000);
     const [line = ''] = await lines(1);
     if (format === 'json') {
       expect(json(line)).toMatchObject({ status: 200, bodyBytes: 20_000_000, aborted: false });

@@ -265,7 +265,7 @@ describe('an application that takes upgrades by itself', () => {
     '/throws',
     '/rejects',
   ])('that fails answers 500, and the worker goes on: %s', async (path) => {
-    const running = await start('upgrade.mjs', '--start-servers=1');
+    const running = await start('upgrade.mjs', '--start-servers=1', '--max-request-workers=1');
     const client = await RawClient.open(running.port);
     client.send(ask(path));
     expect((await client.response()).status).toBe(500);
