@@ -147,8 +147,8 @@ describe('no worker sleeps while a ticket waits, and none is signalled without h
       { workers: 2, tickets: 2 },
       {
         file: 'scoreboard/bitmap',
-        text: 'if ((word & bit) !== 0) return index * 32',
-        becomes: 'if (bit !== 0) return index * 32',
+        text: 'if ((word & bit) !== 0) return place',
+        becomes: 'if (bit !== 0) return place',
       },
       'a signal for a worker',
     ],
