@@ -16,7 +16,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define MAX_FDS 65536
+#include "floor.h"
+
 #define ENTRIES 4096
 #define BUFFERS 1024
 #define BUFFER_BYTES 2048
@@ -28,7 +29,6 @@ enum { ACCEPT, RECEIVE, SEND };
 static const char response[] =
     "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 13\r\n\r\nHello, World!";
 static char responses[MAX_BATCH * sizeof response];
-static unsigned char matched[MAX_FDS];
 static struct io_uring ring;
 static struct io_uring_buf_ring *buffers;
 static char *memory;
@@ -36,27 +36,6 @@ static char *memory;
 static void fail(const char *what, int error) {
   fprintf(stderr, "%s: %s\n", what, strerror(error));
   exit(1);
-}
-
-static unsigned count_heads(int fd, const char *bytes, size_t length) {
-  unsigned heads = 0;
-  unsigned state = matched[fd];
-  for (size_t i = 0; i < length; i++) {
-    char c = bytes[i];
-    if (c == '\r') {
-      state = state == 2 ? 3 : 1;
-    } else if (c == '\n' && (state & 1)) {
-      state++;
-      if (state == 4) {
-        heads++;
-        state = 0;
-      }
-    } else {
-      state = 0;
-    }
-  }
-  matched[fd] = (unsigned char)state;
-  return heads;
 }
 
 static struct io_uring_sqe *next_entry(void) {

@@ -18,7 +18,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define MAX_FDS 65536
+#include "floor.h"
+
 #define MAX_EVENTS 512
 #define READ_BYTES 16384
 #define MAX_BATCH 64
@@ -26,8 +27,6 @@
 static const char body[] =
     "Content-Type: text/plain\r\nContent-Length: 13\r\n\r\nHello, World!";
 
-/* Per descriptor: how many bytes of "\r\n\r\n" have been seen at the end of the input. */
-static unsigned char matched[MAX_FDS];
 static char responses[MAX_BATCH * 256];
 static size_t response_bytes;
 static int close_each;
@@ -35,27 +34,6 @@ static int close_each;
 static void fail(const char *what) {
   perror(what);
   exit(1);
-}
-
-static unsigned count_heads(int fd, const char *bytes, size_t length) {
-  unsigned heads = 0;
-  unsigned state = matched[fd];
-  for (size_t i = 0; i < length; i++) {
-    char c = bytes[i];
-    if (c == '\r') {
-      state = state == 2 ? 3 : 1;
-    } else if (c == '\n' && (state & 1)) {
-      state++;
-      if (state == 4) {
-        heads++;
-        state = 0;
-      }
-    } else {
-      state = 0;
-    }
-  }
-  matched[fd] = (unsigned char)state;
-  return heads;
 }
 
 /* Returns 0 when the connection is to be closed. */

@@ -244,11 +244,7 @@ export const SLOT = {
   endOfStream: f(128, 'owner', '1: the peer shut its write side; seen with the event'),
   parsedEnd: f(136, 'owner', 'bytes of an incomplete head that were parsed in vain'),
   queuedUs: f(132, 'owner', 'clock microseconds (wrapping) when it was queued'),
-  restFd: f(
-    140,
-    'owner',
-    'file or socket that the rest of the response comes from, or other side of a tunnel, + 1; 0: none',
-  ),
+  restFd: f(140, 'owner', 'what the rest comes from, or other side of a tunnel, + 1; 0: none'),
   restOffset: f64(144, 'owner', 'where the rest begins in that file'),
   restBytes: f64(152, 'owner', 'how long it is'),
   restFlags: f(160, 'owner', 'RestFlag'),
@@ -277,16 +273,8 @@ export const SLOT = {
     'owner',
     'protocol of the address it was accepted at, 0: HTTP/1.1; written then',
   ),
-  idleMs: f(
-    240,
-    'owner',
-    'how long a session may wait for its client, or a tunnel for either side, 0: for ever',
-  ),
-  tunnelUpstream: f(
-    204,
-    'owner',
-    'of a tunnel: number of its upstream, see `TunnelUpstream` of upstreams.ts',
-  ),
+  idleMs: f(240, 'owner', 'how long a session or a tunnel may be silent, 0: for ever'),
+  tunnelUpstream: f(204, 'owner', 'of a tunnel: its `TunnelUpstream`, see upstreams.ts'),
   heardTicks: f(
     252,
     'owner',

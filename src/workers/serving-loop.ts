@@ -33,7 +33,7 @@ import type { ServingLoop as ConnectionHost, Protocol, Served } from './protocol
 import { LONG_HANDLER_US, RouteTimes } from './route-times.ts';
 import { SessionHost } from './session/session-host.ts';
 import { type Upgraded, Upgrades } from './upgrade/upgrades.ts';
-import { giveWayForGood, Urgency } from './urgency.ts';
+import { type Urgency, urgencyOf } from './urgency.ts';
 
 /** Connections taken in one call before promise jobs and ticks run. */
 const CLAIMS_PER_CALL = 16;
@@ -118,11 +118,7 @@ export class ServingLoop implements ConnectionHost {
       ...context.sessions.map((session) => new SessionHost(context, this, session)),
     ];
     this.#counted = new Int32Array(context.board.connectionSlots);
-    const { native, options } = context;
-    if (this.#isLengthy) giveWayForGood(native, options.lengthy?.nice ?? 0);
-    this.#urgency = this.#isLengthy
-      ? null
-      : new Urgency(native, options.longHandlerNice, context.child);
+    this.#urgency = urgencyOf(context);
   }
 
   // ---- ConnectionHost -----------------------------------------------------------------------------
@@ -224,11 +220,9 @@ export class ServingLoop implements ConnectionHost {
   #stepAside(): void {
     const { board, native } = this.#context;
     this.#context.setWord(CHILD.inLongHandler, 1);
-    const passed = this.#leading?.pass() === true;
-    if (!passed && board.queue.length > 0) {
-      if (wakeLowestIdle(board, (fd) => native.eventfdSignal(fd)))
-        this.#context.add(CHILD.wakes, 1);
-    }
+    const waits = this.#leading?.pass() !== true && board.queue.length > 0;
+    const woken = waits && wakeLowestIdle(board, (fd) => native.eventfdSignal(fd));
+    if (woken) this.#context.add(CHILD.wakes, 1);
     // Not before they know: from here on they come first.
     this.#urgency?.giveWay();
   }

@@ -12,6 +12,7 @@
  */
 import { availableParallelism } from 'node:os';
 import { type Native, NICEST, SHORT_SLICE_US } from '../listener/native.ts';
+import type { WorkerContext } from './context.ts';
 
 export class Urgency {
   readonly #native: Native;
@@ -56,7 +57,9 @@ export class Urgency {
   }
 }
 
-/** A lengthy worker gives way for good. */
-export function giveWayForGood(native: Native, added: number): void {
-  native.setNice(Math.min(NICEST, native.nice() + added));
+/** Of this worker. A lengthy one gives way for good, so it has none. */
+export function urgencyOf({ native, options, child, isLengthy }: WorkerContext): Urgency | null {
+  if (!isLengthy) return new Urgency(native, options.longHandlerNice, child);
+  native.setNice(Math.min(NICEST, native.nice() + (options.lengthy?.nice ?? 0)));
+  return null;
 }
