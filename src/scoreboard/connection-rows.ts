@@ -178,7 +178,7 @@ function matching(board: Scoreboard, query: ConnectionQuery, now: number) {
       board.slotDouble(slot, SLOT.receivedBytes) + board.slotDouble(slot, SLOT.sentBytes);
     if (bytes < minBytes) continue;
     if (matchesPeer !== undefined) {
-      const told = board.slot(slot, SLOT.clientFamily) !== 0;
+      const told = board.slot(slot, SLOT.clientTold) === 1;
       const client = told ? SLOT.clientFamily : SLOT.peerFamily;
       const at = board.slotIndex(slot) * 4 + client.offset;
       peer.set(board.bytes.subarray(at, at + peer.length));
@@ -234,12 +234,12 @@ function connectionRow(
   return null;
 }
 
-const sessionRow = (board: Scoreboard, protocol: number, state: number): SessionRow | null =>
+const sessionRow = (board: Scoreboard, protocol: number, state: () => number): SessionRow | null =>
   protocol === HTTP_PROTOCOL
     ? null
     : {
         protocol: board.protocolNames.nameOf(protocol),
-        state: board.protocolNames.stateOf(protocol, state),
+        state: board.protocolNames.stateOf(protocol, state()),
       };
 
 const PEER_WORDS = 6;
@@ -260,7 +260,7 @@ function readConnection(
     return patternAsDouble[0] as number;
   };
   const peer = new Int32Array(PEER_WORDS);
-  const client = load(SLOT.clientFamily) === 0 ? SLOT.peerFamily : SLOT.clientFamily;
+  const client = load(SLOT.clientTold) === 0 ? SLOT.peerFamily : SLOT.clientFamily;
   for (let index = 0; index < PEER_WORDS; index++) {
     peer[index] = Atomics.load(board.words, first + (client.offset >> 2) + index);
   }
@@ -282,7 +282,7 @@ function readConnection(
     receivedBytes: double(SLOT.receivedBytes),
     sentBytes: double(SLOT.sentBytes),
     request: board.requests?.read(slot, incarnation, now) ?? null,
-    session: sessionRow(board, load(SLOT.protocol), load(SLOT.sessionState)),
+    session: sessionRow(board, load(SLOT.protocol), () => load(SLOT.sessionState)),
     trail: board.trail?.read(slot, stateOf(word), now) ?? [],
   };
 }

@@ -6,6 +6,7 @@
  * Thread: any. May not: decide anything; policy is the listener's, the workers' or main's.
  */
 import { Bitmap } from './bitmap.ts';
+import { recordAt } from './halves.ts';
 import {
   CHILD,
   CHILD_BYTES,
@@ -18,7 +19,6 @@ import {
   ROUTES,
   type Sections,
   SLOT,
-  SLOT_BYTES,
   sectionsFor,
 } from './layout.ts';
 import { LogRings } from './log-rings.ts';
@@ -207,7 +207,7 @@ export class Scoreboard {
 
   /** Index of a connection's first word; add `SLOT.x.offset >> 2`. */
   slotIndex(slot: number): number {
-    return (this.sections.connections + slot * SLOT_BYTES) >> 2;
+    return (this.sections.connections + recordAt(slot)) >> 2;
   }
 
   child(child: number, field: { readonly offset: number }): number {
