@@ -100,13 +100,17 @@ export interface ConnectionList {
   readonly total: number;
 }
 
+/** The board's doubles as their bits. */
+const patternsOf = (board: Scoreboard): BigInt64Array =>
+  new BigInt64Array(board.shared.board, 0, board.doubles.length);
+
 /** Rows of the open connections in slot order, at most `limit`. */
 export function connectionRows(
   board: Scoreboard,
   limit: number,
   now: number = nowTicks(),
 ): ConnectionRow[] {
-  const doubles = new BigInt64Array(board.shared.board);
+  const doubles = patternsOf(board);
   const rows: ConnectionRow[] = [];
   const watermark = board.header(HEADER.slotWatermark.offset);
   for (let slot = 0; slot < watermark && rows.length < limit; slot++) {
@@ -123,7 +127,7 @@ export function connectionAt(
   now: number = nowTicks(),
 ): ConnectionRow | null {
   if (slot >= board.header(HEADER.slotWatermark.offset)) return null;
-  return connectionRow(board, new BigInt64Array(board.shared.board), slot, now);
+  return connectionRow(board, patternsOf(board), slot, now);
 }
 
 /**
@@ -142,7 +146,7 @@ export function findConnections(
     const difference = (keys[one] as number) - (keys[other] as number);
     return difference === 0 ? one - other : difference * sign;
   });
-  const doubles = new BigInt64Array(board.shared.board);
+  const doubles = patternsOf(board);
   const rows: ConnectionRow[] = [];
   for (let index = query.offset ?? 0; index < order.length && rows.length < query.limit; index++) {
     const row = connectionRow(board, doubles, order[index] as number, now);
