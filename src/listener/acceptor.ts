@@ -292,11 +292,10 @@ const CLEARED = [
   SLOT.inListenerSet,
   SLOT.readPhase,
   SLOT.lastChild,
-  SLOT.drainedBytes,
   SLOT.endOfStream,
   SLOT.answerPhase,
   SLOT.deadlineTicks,
-  SLOT.clientFamily,
+  SLOT.clientTold,
   SLOT.proxyDone,
 ];
 

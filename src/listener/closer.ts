@@ -170,7 +170,6 @@ export class Closer {
     const board = this.#board;
     const fd = board.slot(slot, SLOT.fd);
     board.setSlot(slot, SLOT.sinceTicks, nowTicks());
-    board.setSlot(slot, SLOT.drainedBytes, 0);
     if (status !== null) {
       const { offset, length } = ANSWERS.get(status) as { offset: number; length: number };
       this.#native.send(fd, Region.constants, offset, length);
@@ -217,7 +216,6 @@ export class Closer {
         this.close(slot, word, ConnectionEvent.drained, reason);
         return;
       }
-      board.setSlot(slot, SLOT.drainedBytes, (board.slot(slot, SLOT.drainedBytes) + count) | 0);
     }
     // A client that sends without end is cut off: its event would not come again (edge-triggered).
     this.close(slot, word, ConnectionEvent.drained, reason);

@@ -7,7 +7,8 @@
  */
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
-import { SLOT, SLOT_BYTES } from '../scoreboard/layout.ts';
+import { HALF_BYTES } from '../scoreboard/halves.ts';
+import { SLOT } from '../scoreboard/layout.ts';
 
 /** Memory a call may point into; the first two have a fixed meaning on the C side. */
 export const Region = {
@@ -150,7 +151,7 @@ interface Addon extends Native {
   readonly slotPeerPort: number;
   readonly slotPeerAddress: number;
   readonly slotRestSpilled: number;
-  readonly slotBytes: number;
+  readonly slotHalfBytes: number;
 }
 
 /**
@@ -210,7 +211,7 @@ export function loadNative(): Native {
     addon.slotPeerPort === SLOT.peerPort.offset &&
     addon.slotPeerAddress === SLOT.peerAddress.offset &&
     addon.slotRestSpilled === SLOT.restSpilledKb.offset - SLOT.restFd.offset &&
-    addon.slotBytes === SLOT_BYTES;
+    addon.slotHalfBytes === HALF_BYTES;
   if (!agreed) {
     throw new NativeError(
       'ERR_MPM_NATIVE_LAYOUT',

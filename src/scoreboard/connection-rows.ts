@@ -100,13 +100,17 @@ export interface ConnectionList {
   readonly total: number;
 }
 
+/** The board's doubles as their bits. */
+const patternsOf = (board: Scoreboard): BigInt64Array =>
+  new BigInt64Array(board.shared.board, 0, board.doubles.length);
+
 /** Rows of the open connections in slot order, at most `limit`. */
 export function connectionRows(
   board: Scoreboard,
   limit: number,
   now: number = nowTicks(),
 ): ConnectionRow[] {
-  const doubles = new BigInt64Array(board.shared.board);
+  const doubles = patternsOf(board);
   const rows: ConnectionRow[] = [];
   const watermark = board.header(HEADER.slotWatermark.offset);
   for (let slot = 0; slot < watermark && rows.length < limit; slot++) {
@@ -123,7 +127,7 @@ export function connectionAt(
   now: number = nowTicks(),
 ): ConnectionRow | null {
   if (slot >= board.header(HEADER.slotWatermark.offset)) return null;
-  return connectionRow(board, new BigInt64Array(board.shared.board), slot, now);
+  return connectionRow(board, patternsOf(board), slot, now);
 }
 
 /**
@@ -142,7 +146,7 @@ export function findConnections(
     const difference = (keys[one] as number) - (keys[other] as number);
     return difference === 0 ? one - other : difference * sign;
   });
-  const doubles = new BigInt64Array(board.shared.board);
+  const doubles = patternsOf(board);
   const rows: ConnectionRow[] = [];
   for (let index = query.offset ?? 0; index < order.length && rows.length < query.limit; index++) {
     const row = connectionRow(board, doubles, order[index] as number, now);
@@ -178,7 +182,7 @@ function matching(board: Scoreboard, query: ConnectionQuery, now: number) {
       board.slotDouble(slot, SLOT.receivedBytes) + board.slotDouble(slot, SLOT.sentBytes);
     if (bytes < minBytes) continue;
     if (matchesPeer !== undefined) {
-      const told = board.slot(slot, SLOT.clientFamily) !== 0;
+      const told = board.slot(slot, SLOT.clientTold) === 1;
       const client = told ? SLOT.clientFamily : SLOT.peerFamily;
       const at = board.slotIndex(slot) * 4 + client.offset;
       peer.set(board.bytes.subarray(at, at + peer.length));
@@ -234,12 +238,12 @@ function connectionRow(
   return null;
 }
 
-const sessionRow = (board: Scoreboard, protocol: number, state: number): SessionRow | null =>
+const sessionRow = (board: Scoreboard, protocol: number, state: () => number): SessionRow | null =>
   protocol === HTTP_PROTOCOL
     ? null
     : {
         protocol: board.protocolNames.nameOf(protocol),
-        state: board.protocolNames.stateOf(protocol, state),
+        state: board.protocolNames.stateOf(protocol, state()),
       };
 
 const PEER_WORDS = 6;
@@ -260,7 +264,7 @@ function readConnection(
     return patternAsDouble[0] as number;
   };
   const peer = new Int32Array(PEER_WORDS);
-  const client = load(SLOT.clientFamily) === 0 ? SLOT.peerFamily : SLOT.clientFamily;
+  const client = load(SLOT.clientTold) === 0 ? SLOT.peerFamily : SLOT.clientFamily;
   for (let index = 0; index < PEER_WORDS; index++) {
     peer[index] = Atomics.load(board.words, first + (client.offset >> 2) + index);
   }
@@ -282,7 +286,7 @@ function readConnection(
     receivedBytes: double(SLOT.receivedBytes),
     sentBytes: double(SLOT.sentBytes),
     request: board.requests?.read(slot, incarnation, now) ?? null,
-    session: sessionRow(board, load(SLOT.protocol), load(SLOT.sessionState)),
+    session: sessionRow(board, load(SLOT.protocol), () => load(SLOT.sessionState)),
     trail: board.trail?.read(slot, stateOf(word), now) ?? [],
   };
 }

@@ -1,9 +1,10 @@
 /**
  * Where every shared word lives and who writes it.
  *
- * Role: the one declaration of bytes. Offsets are literal constants; a test proves that fields do not
- * overlap and that no cache line has two writers. The C side states the few it uses again and
- * src/listener/native.ts compares them.
+ * Role: the one declaration of bytes. Offsets are constants; a test proves that fields do not overlap and
+ * that no cache line has two writers. The C side states the few it uses again and src/listener/native.ts
+ * compares them. A connection's slot and request record have two halves in different pages, so that an idle
+ * connection pays for what it has written alone, see halves.ts.
  * Thread: any; constants only.
  *
  * Writers: `main` is the listener's thread, `child` the thread that holds the child slot, `owner` the
@@ -15,6 +16,7 @@
  * trail.ts.
  */
 import { Bitmap } from './bitmap.ts';
+import { recordsBytes, SECOND_HALF } from './halves.ts';
 import { TicketRing } from './ticket-ring.ts';
 
 export type Writer = 'main' | 'child' | 'owner' | 'cas' | 'holder' | 'mover';
@@ -213,7 +215,10 @@ export const DURATION_BUCKETS_MS = [
   0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000,
 ] as const;
 
-/** One connection slot: 256 bytes. The C side writes fd and peer when it accepts. */
+/**
+ * One connection slot, in two halves. The first is what a connection writes that waits or does small
+ * requests; nothing of the second is written on their way. The C side writes fd and peer when it accepts.
+ */
 export const SLOT = {
   word: f(0, 'cas', 'state word, see transition.ts'),
   fd: f(4, 'owner', 'descriptor; only the listener closes it'),
@@ -222,67 +227,62 @@ export const SLOT = {
   dataStart: f(16, 'owner', 'first unread byte in the buffer'),
   dataEnd: f(20, 'owner', 'behind the last byte in the buffer'),
   sinceTicks: f(24, 'owner', 'clock ticks when the present wait began'),
-  requestSinceTicks: f(28, 'owner', 'clock ticks of the first byte of the request'),
-  requestBytes: f(32, 'owner', 'bytes of the request received so far, at most 2^31 - 1'),
-  requests: f(36, 'owner', 'requests answered on this connection'),
-  inListenerSet: f(40, 'owner', '1: registered for writability as well'),
+  queuedUs: f(28, 'owner', 'clock microseconds (wrapping) when it was queued'),
+  requestSinceTicks: f(32, 'owner', 'clock ticks of the first byte of the request'),
+  requestBytes: f(36, 'owner', 'bytes of the request received so far, at most 2^31 - 1'),
+  requests: f(40, 'owner', 'requests answered on this connection'),
   readPhase: f(44, 'owner', 'ReadPhase of the incomplete request'),
-  headEnd: f(48, 'owner', 'end of the parsed head of a request whose body is incomplete'),
-  bodyEnd: f(52, 'owner', 'end of the decoded part of that body'),
-  chunkPhase: f(56, 'owner', 'state of the chunked decoder'),
-  chunkRemaining: f(60, 'owner', 'bytes left of the present chunk'),
+  answerPhase: f(48, 'owner', 'AnswerPhase of the present request'),
+  lastChild: f(52, 'owner', 'child slot that served it last, + 1'),
+  endOfStream: f(56, 'owner', '1: the peer shut its write side; seen with the event'),
+  restFd: f(60, 'owner', 'what the rest comes from, or other side of a tunnel, + 1; 0: none'),
   peerFamily: f(64, 'owner', 'address family; written when it is accepted'),
   peerPort: f(68, 'owner', 'peer port'),
   peerAddress: bytes(72, 'owner', '4 or 16 bytes', 16),
   acceptedTicks: f(88, 'owner', 'clock ticks when it was accepted'),
-  answerPhase: f(96, 'owner', 'AnswerPhase of the present request'),
-  chunkTrailerBytes: f(100, 'owner', 'bytes of trailers seen by the decoder'),
-  lastChild: f(104, 'owner', 'child slot that served it last, + 1'),
-  drainedBytes: f(108, 'owner', 'bytes thrown away while it lingers'),
+  deadlineTicks: f(92, 'owner', 'clock ticks when the response must have begun, 0: whenever'),
+  inListenerSet: f(96, 'owner', '1: registered for writability as well'),
+  protocol: f(100, 'owner', 'of the address it was accepted at, 0: HTTP/1.1; written then'),
+  proxyDone: f(104, 'owner', '1: a PROXY header is not, or no longer, due'),
+  clientTold: f(108, 'owner', '1: a trusted proxy has told of the client; 0: the peer is it'),
   sentBytes: f64(112, 'owner', 'bytes handed to the kernel'),
   receivedBytes: f64(120, 'owner', 'bytes received'),
-  endOfStream: f(128, 'owner', '1: the peer shut its write side; seen with the event'),
-  parsedEnd: f(136, 'owner', 'bytes of an incomplete head that were parsed in vain'),
-  queuedUs: f(132, 'owner', 'clock microseconds (wrapping) when it was queued'),
-  restFd: f(140, 'owner', 'what the rest comes from, or other side of a tunnel, + 1; 0: none'),
-  restOffset: f64(144, 'owner', 'where the rest begins in that file'),
-  restBytes: f64(152, 'owner', 'how long it is'),
-  restFlags: f(160, 'owner', 'RestFlag'),
-  restStatus: f(164, 'owner', 'status of that response'),
-  restStartedMs: f64(168, 'owner', 'clock milliseconds when its request began'),
-  restPayload: f64(184, 'owner', 'bytes of the body of that response, as far as they are known'),
+  headEnd: f(SECOND_HALF, 'owner', 'end of the parsed head of a request whose body is incomplete'),
+  bodyEnd: f(SECOND_HALF + 4, 'owner', 'end of the decoded part of that body'),
+  parsedEnd: f(SECOND_HALF + 8, 'owner', 'bytes of an incomplete head that were parsed in vain'),
+  chunkPhase: f(SECOND_HALF + 12, 'owner', 'state of the chunked decoder'),
+  chunkRemaining: f(SECOND_HALF + 16, 'owner', 'bytes left of the present chunk'),
+  chunkTrailerBytes: f(SECOND_HALF + 20, 'owner', 'bytes of trailers seen by the decoder'),
+  restSpilledKb: f(SECOND_HALF + 24, 'owner', 'KiB spilled: > 0 in memory, < 0 in a folder'),
+  restFlags: f(SECOND_HALF + 28, 'owner', 'RestFlag'),
+  restOffset: f64(SECOND_HALF + 32, 'owner', 'where the rest begins in that file'),
+  restBytes: f64(SECOND_HALF + 40, 'owner', 'how long it is'),
+  restProbed: f64(SECOND_HALF + 48, 'owner', 'up to where the file was found in memory'),
+  restStartedMs: f64(SECOND_HALF + 56, 'owner', 'clock milliseconds when its request began'),
+  restPayload: f64(SECOND_HALF + 64, 'owner', 'bytes of that body, as far as they are known'),
+  restStatus: f(SECOND_HALF + 72, 'owner', 'status of that response'),
+  restSeries: f(SECOND_HALF + 76, 'owner', 'series its request counts in, see route-series.ts'),
   unsentBytes: f(
-    180,
+    SECOND_HALF + 80,
     'owner',
     'bytes the peer had not taken at a sample of the present wait, -1: none',
   ),
-  restProbed: f64(192, 'owner', 'up to where the file was found in memory'),
-  clientFamily: f(
-    208,
-    'owner',
-    'of the client that a trusted proxy has told of, 0: the peer is it',
-  ),
-  clientPort: f(212, 'owner', 'its port, 0: not told'),
-  clientAddress: bytes(216, 'owner', '4 or 16 bytes', 16),
-  proxyDone: f(232, 'owner', '1: a PROXY header is not, or no longer, due'),
-  restSpilledKb: f(176, 'owner', 'KiB of it that count as spilled: > 0 in memory, < 0 in a folder'),
-  restSeries: f(200, 'owner', 'series its request counts in, see route-series.ts'),
-  deadlineTicks: f(248, 'owner', 'clock ticks when the response must have begun, 0: whenever'),
-  protocol: f(
-    236,
-    'owner',
-    'protocol of the address it was accepted at, 0: HTTP/1.1; written then',
-  ),
-  idleMs: f(240, 'owner', 'how long a session or a tunnel may be silent, 0: for ever'),
-  tunnelUpstream: f(204, 'owner', 'of a tunnel: its `TunnelUpstream`, see upstreams.ts'),
+  tunnelUpstream: f(SECOND_HALF + 84, 'owner', 'its `TunnelUpstream`, see upstreams.ts'),
+  idleMs: f(SECOND_HALF + 88, 'owner', 'how long a session or a tunnel may be silent, 0: for ever'),
   heardTicks: f(
-    252,
+    SECOND_HALF + 92,
     'owner',
     'of a session: clock ticks when its client last sent, or took what had waited',
   ),
-  sessionState: f(244, 'owner', "of a session: number of the application's state, 0: none"),
+  sessionState: f(
+    SECOND_HALF + 96,
+    'owner',
+    "of a session: number of the application's state, 0: none",
+  ),
+  clientFamily: f(SECOND_HALF + 100, 'owner', 'address family of that client, see clientTold'),
+  clientPort: f(SECOND_HALF + 104, 'owner', 'its port, 0: not told'),
+  clientAddress: bytes(SECOND_HALF + 108, 'owner', '4 or 16 bytes', 16),
 } as const satisfies Record<string, Field>;
-export const SLOT_BYTES = 256;
 
 /**
  * What a session is to be called for besides bytes, one int32 a slot, see notices.ts. By
@@ -342,20 +342,23 @@ export const LOG_RING = {
 } as const satisfies Record<string, Field>;
 export const LOG_RING_STRIDE = 128 + LOG_RING_BYTES;
 
-/** What the owner of a connection records of its present or last request: 256 bytes a slot. */
+/**
+ * What the owner of a connection records of its present or last request, in two halves: the second is
+ * written only where a Host or a request line is longer than the first has room for.
+ */
 export const REQUEST = {
   sequence: f(0, 'owner', 'odd while the record is being written'),
   connection: f(4, 'owner', 'incarnation + 1 of the connection the record is of'),
   outcome: f64(8, 'owner', 'status and duration, see request-records.ts; 0: not over'),
   beganTicks: f(16, 'owner', 'clock ticks when its handler was called'),
-  methodBytes: f(20, 'owner', 'length of the method'),
+  methodAndVersion: f(20, 'owner', 'length of the method * 2, + 1 for HTTP/1.1'),
   targetBytes: f(24, 'owner', 'length of the request-target as received'),
   hostBytes: f(28, 'owner', 'length of the Host field as received'),
-  minorVersion: f(32, 'owner', '0 for HTTP/1.0, 1 for HTTP/1.1'),
-  host: bytes(40, 'owner', 'its beginning', 48),
-  text: bytes(88, 'owner', 'method, space, request-target: the beginning of it', 168),
+  host: bytes(32, 'owner', 'its beginning', 24),
+  text: bytes(56, 'owner', 'method, space, request-target: the beginning of it', 72),
+  hostMore: bytes(SECOND_HALF, 'owner', 'what follows in the Host field', 24),
+  textMore: bytes(SECOND_HALF + 24, 'owner', 'what follows in the request-target', 104),
 } as const satisfies Record<string, Field>;
-export const REQUEST_BYTES = 256;
 
 /** Transitions shown of each connection. */
 export const TRAIL_LENGTH = 8;
@@ -404,7 +407,7 @@ export const EXEMPLAR_BYTES = 64;
 /** Byte offsets of the parts of the memory that is there only with `extendedStatus`. */
 export function extendedSectionsFor({ connectionSlots, childSlots }: Dimensions) {
   const requests = 0;
-  const trails = requests + connectionSlots * REQUEST_BYTES;
+  const trails = requests + recordsBytes(connectionSlots);
   const series = trails + connectionSlots * TRAIL_BYTES;
   const counts = series + MAX_SERIES * SERIES_BYTES;
   const countsStride = (MAX_SERIES + OTHER_SERIES) * SERIES_COUNTS_BYTES;
@@ -466,7 +469,7 @@ export function sectionsFor({ connectionSlots, childSlots }: Dimensions): Sectio
   const children = HEADER_BYTES;
   // One more, for what the listener counts of requests that it ends.
   const connections = children + (childSlots + 1) * CHILD_BYTES;
-  const ring = connections + connectionSlots * SLOT_BYTES;
+  const ring = connections + recordsBytes(connectionSlots);
   const handback = ring + TicketRing.bytes(ringCapacity);
   const idle = handback + TicketRing.bytes(ringCapacity);
   const lengthyRing = idle + Bitmap.bytes(childSlots);

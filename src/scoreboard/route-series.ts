@@ -96,11 +96,13 @@ export class RouteSeries {
   constructor(memory: SharedArrayBuffer, dimensions: Dimensions) {
     const sections = extendedSectionsFor(dimensions);
     const bytes = MAX_SERIES * SERIES_BYTES;
+    const countsBytes = sections.exemplars - sections.counts;
+    const exemplarsBytes = sections.totalBytes - sections.exemplars;
     this.#words = new Int32Array(memory, sections.series, bytes >> 2);
     this.#units = new Uint16Array(memory, sections.series, bytes >> 1);
-    this.#counts = new Float64Array(memory, sections.counts);
+    this.#counts = new Float64Array(memory, sections.counts, countsBytes >> 3);
     this.#countsStride = sections.countsStride >> 3;
-    this.#exemplars = new Int32Array(memory, sections.exemplars);
+    this.#exemplars = new Int32Array(memory, sections.exemplars, exemplarsBytes >> 2);
     this.#exemplarsStride = sections.exemplarsStride >> 2;
     this.#records = dimensions.childSlots + 1;
     this.#unknown = this.#ofRoute(UNKNOWN_ROUTE);

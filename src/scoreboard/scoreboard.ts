@@ -6,6 +6,7 @@
  * Thread: any. May not: decide anything; policy is the listener's, the workers' or main's.
  */
 import { Bitmap } from './bitmap.ts';
+import { recordAt } from './halves.ts';
 import {
   CHILD,
   CHILD_BYTES,
@@ -18,11 +19,11 @@ import {
   ROUTES,
   type Sections,
   SLOT,
-  SLOT_BYTES,
   sectionsFor,
 } from './layout.ts';
 import { LogRings } from './log-rings.ts';
 import { Notices } from './notices.ts';
+import { pageAligned } from './page-aligned.ts';
 import type { Pool } from './pool.ts';
 import { ProtocolNames } from './protocol-names.ts';
 import { RequestRecords } from './request-records.ts';
@@ -95,9 +96,10 @@ export class Scoreboard {
     this.bufferBytes = shared.bufferBytes;
     const sections = sectionsFor(shared);
     this.sections = sections;
-    this.words = new Int32Array(shared.board);
-    this.doubles = new Float64Array(shared.board);
-    this.bytes = new Uint8Array(shared.board);
+    const { byteLength } = shared.board;
+    this.words = new Int32Array(shared.board, 0, byteLength >> 2);
+    this.doubles = new Float64Array(shared.board, 0, byteLength >> 3);
+    this.bytes = new Uint8Array(shared.board, 0, byteLength);
     this.buffers = Buffer.from(shared.buffers);
     const part = (start: number, bytes: number) => new Int32Array(shared.board, start, bytes >> 2);
     const ringBytes = TicketRing.bytes(sections.ringCapacity);
@@ -141,16 +143,14 @@ export class Scoreboard {
     const { totalBytes, bufferCount } = sectionsFor(dimensions);
     const board = new Scoreboard({
       ...dimensions,
-      board: new SharedArrayBuffer(totalBytes),
+      board: pageAligned(totalBytes),
       buffers: new SharedArrayBuffer(bufferCount * dimensions.bufferBytes),
       restLines: accessLog
         ? new SharedArrayBuffer(RestLines.bytes(dimensions.connectionSlots))
         : null,
-      log: accessLog ? new SharedArrayBuffer(LogRings.bytes(dimensions.childSlots + 1)) : null,
-      extended: extendedStatus
-        ? new SharedArrayBuffer(extendedSectionsFor(dimensions).totalBytes)
-        : null,
-      upstreams: new SharedArrayBuffer(upstreamBytes(dimensions.childSlots)),
+      log: accessLog ? pageAligned(LogRings.bytes(dimensions.childSlots + 1)) : null,
+      extended: extendedStatus ? pageAligned(extendedSectionsFor(dimensions).totalBytes) : null,
+      upstreams: pageAligned(upstreamBytes(dimensions.childSlots)),
     });
     board.setHeader(HEADER.layout.offset, LAYOUT_VERSION);
     board.setHeader(HEADER.connectionSlots.offset, dimensions.connectionSlots);
@@ -207,7 +207,7 @@ export class Scoreboard {
 
   /** Index of a connection's first word; add `SLOT.x.offset >> 2`. */
   slotIndex(slot: number): number {
-    return (this.sections.connections + slot * SLOT_BYTES) >> 2;
+    return (this.sections.connections + recordAt(slot)) >> 2;
   }
 
   child(child: number, field: { readonly offset: number }): number {

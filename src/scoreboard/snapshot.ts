@@ -24,6 +24,7 @@ import {
   type Field,
   HEADER,
   type HistogramName,
+  HTTP_PROTOCOL,
   MAX_SESSION_PROTOCOLS,
   MAX_SESSION_STATES,
   SLOT,
@@ -325,7 +326,9 @@ export function countSessions(board: Scoreboard): SessionCount[] {
   const watermark = board.header(HEADER.slotWatermark.offset);
   for (let slot = 0; slot < watermark; slot++) {
     if (stateOf(board.word(slot)) === ConnectionState.free) continue;
-    const key = board.slot(slot, SLOT.protocol) * 16 + board.slot(slot, SLOT.sessionState);
+    const protocol = board.slot(slot, SLOT.protocol);
+    if (protocol === HTTP_PROTOCOL) continue;
+    const key = protocol * 16 + board.slot(slot, SLOT.sessionState);
     const count = counts.get(key);
     if (count !== undefined) counts.set(key, count + 1);
   }

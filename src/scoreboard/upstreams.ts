@@ -98,9 +98,10 @@ export class UpstreamTable {
   readonly #known = new Map<string, number>();
 
   constructor(memory: SharedArrayBuffer, children: number) {
-    this.#words = new Int32Array(memory);
-    this.#doubles = new Float64Array(memory);
-    this.#bytes = new Uint8Array(memory);
+    const { byteLength } = memory;
+    this.#words = new Int32Array(memory, 0, byteLength >> 2);
+    this.#doubles = new Float64Array(memory, 0, byteLength >> 3);
+    this.#bytes = new Uint8Array(memory, 0, byteLength);
     this.#children = children;
   }
 

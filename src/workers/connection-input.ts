@@ -75,6 +75,7 @@ export class ConnectionInput {
     this.end = words[slotIndex + (SLOT.dataEnd.offset >> 2)] as number;
     this.phase = words[slotIndex + (SLOT.readPhase.offset >> 2)] as ReadPhase;
     this.parsedEnd = words[slotIndex + (SLOT.parsedEnd.offset >> 2)] as number;
+    if (this.phase === ReadPhase.head) return;
     this.headEnd = words[slotIndex + (SLOT.headEnd.offset >> 2)] as number;
     this.bodyEnd = words[slotIndex + (SLOT.bodyEnd.offset >> 2)] as number;
   }
@@ -96,7 +97,10 @@ export class ConnectionInput {
     words[at + (SLOT.dataStart.offset >> 2)] = this.start;
     words[at + (SLOT.dataEnd.offset >> 2)] = this.end;
     words[at + (SLOT.readPhase.offset >> 2)] = this.phase;
-    words[at + (SLOT.parsedEnd.offset >> 2)] = this.parsedEnd;
+    // A request that is left whole to another worker writes nothing into the slot's second half.
+    const parsedAt = at + (SLOT.parsedEnd.offset >> 2);
+    if (words[parsedAt] !== this.parsedEnd) words[parsedAt] = this.parsedEnd;
+    if (this.phase === ReadPhase.head) return;
     words[at + (SLOT.headEnd.offset >> 2)] = this.headEnd;
     words[at + (SLOT.bodyEnd.offset >> 2)] = this.bodyEnd;
   }

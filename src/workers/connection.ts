@@ -111,7 +111,10 @@ export class Connection implements Served, ResponseCourse, BodyCourse {
     this.#reset = reset;
     this.#budget = this.#fullBudget;
     this.#exchange.idle();
-    if (this.#writer.adopt(this.#hold.doubleField(SLOT.restPayload))) this.#adopt();
+    const hold = this.#hold;
+    // It stands in the slot's second half, a page that is left alone where there is no rest.
+    const payload = hold.field(SLOT.restFd) === 0 ? 0 : hold.doubleField(SLOT.restPayload);
+    if (this.#writer.adopt(payload)) this.#adopt();
     else this.#run();
   }
 

@@ -37,7 +37,7 @@ export class ExchangeAddresses {
   }
 
   get clientPort(): number {
-    const told = this.#hold.field(SLOT.clientFamily) !== 0;
+    const told = this.#hold.field(SLOT.clientTold) === 1;
     return this.#hold.field(told ? SLOT.clientPort : SLOT.peerPort);
   }
 

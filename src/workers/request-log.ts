@@ -90,7 +90,7 @@ export class RequestLog {
   beginRefused(requestLine: string, connection: LoggedConnection): string {
     const { method, target, protocol } = requestLineParts(requestLine);
     // Nobody has told of its client; a request before it may have had another.
-    this.#context.board.words[connection.index + (SLOT.clientFamily.offset >> 2)] = 0;
+    this.#context.board.words[connection.index + (SLOT.clientTold.offset >> 2)] = 0;
     return this.#prefix(connection, method, target, protocol, null, null, null, null);
   }
 

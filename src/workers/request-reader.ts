@@ -78,7 +78,7 @@ export class RequestReader extends ConnectionInput {
     this.#isNew = false;
     this.#streamDone = true;
     this.#continueDue = false;
-    if (this.buffer < 0) return;
+    if (this.buffer < 0 || this.phase !== ReadPhase.chunkedBody) return;
     const { words } = this.context.board;
     this.#decoder.phase = words[slotIndex + (SLOT.chunkPhase.offset >> 2)] as number;
     this.#decoder.remaining = words[slotIndex + (SLOT.chunkRemaining.offset >> 2)] as number;
@@ -87,7 +87,7 @@ export class RequestReader extends ConnectionInput {
 
   override store(): void {
     super.store();
-    if (this.buffer < 0) return;
+    if (this.buffer < 0 || this.phase !== ReadPhase.chunkedBody) return;
     const { words } = this.context.board;
     const at = this.slotIndex;
     words[at + (SLOT.chunkPhase.offset >> 2)] = this.#decoder.phase;

@@ -204,7 +204,6 @@ export class Tenure {
     if (!hold.takeBack()) return false;
     this.#reader.release();
     this.#context.native.shutdownWrite(hold.fd);
-    hold.setField(SLOT.drainedBytes, 0);
     while (this.#peerIsSending()) {
       this.unpin();
       if (hold.release(ConnectionEvent.lastResponseSent, this.#context.now)) return true;

@@ -1,6 +1,7 @@
 // A poller that stands still in the middle of an event, while its connection is closed, or its child dies, and
 // the slot is another connection's. Production `EventRouter`, inbox and queue times.
 import { describe, expect, it } from 'vitest';
+import { HALF_BYTES, SECOND_HALF } from '../../src/scoreboard/halves.ts';
 import { SLOT } from '../../src/scoreboard/layout.ts';
 import { ConnectionEvent, ConnectionState } from '../../src/scoreboard/states.ts';
 import { incarnationOf, Outcome, stateOf } from '../../src/scoreboard/transition.ts';
@@ -194,8 +195,8 @@ describe('a poller that is late', () => {
       {
         file: 'listener/event-router',
         text: 'const flags = this.#endFlag(events) | this.#resetFlag(events);',
-        becomes:
-          'const flags = this.#resetFlag(events); board.words[board.slotIndex(slot) + 32] = 1;',
+        becomes: `const flags = this.#resetFlag(events);
+          board.words[board.slotIndex(slot) + ${SLOT.endOfStream.offset >> 2}] = 1;`,
       },
     ],
   ])('and it would be caught where %s', async (_, mutation, weak = false) => {
@@ -218,7 +219,8 @@ describe('a leader that is late with its push', () => {
       text,
       becomes,
     });
-    const link = 'board.words[board.slotIndex(slot) + 23]';
+    const unused = (SECOND_HALF + HALF_BYTES - 4) >> 2;
+    const link = `board.words[board.slotIndex(slot) + ${unused}]`;
     const code = await mutated(
       inbox(
         'Atomics.or(inboxes, child * inboxWords + word, 1 << (slot & 31));',

@@ -336,8 +336,9 @@ export class World implements Runtime {
 
   /** A connection was accepted; `index` is where its slot begins. */
   opened(fd: number, socket: Socket, index: number): number {
-    const first = this.board.slotIndex(0);
-    socket.slot = (index - first) / (this.board.slotIndex(1) - first);
+    let slot = 0;
+    while (this.board.slotIndex(slot) !== index) slot++;
+    socket.slot = slot;
     this.connections++;
     return fd;
   }

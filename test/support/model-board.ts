@@ -6,14 +6,8 @@
  * Thread: tests only.
  */
 import { ChildStatus } from '../../src/scoreboard/codes.ts';
-import {
-  CHILD,
-  CHILD_BYTES,
-  HEADER,
-  HEADER_BYTES,
-  SLOT,
-  SLOT_BYTES,
-} from '../../src/scoreboard/layout.ts';
+import { HALF_BYTES, recordsBytes, SECOND_HALF } from '../../src/scoreboard/halves.ts';
+import { CHILD, CHILD_BYTES, HEADER, HEADER_BYTES, SLOT } from '../../src/scoreboard/layout.ts';
 import type { Scoreboard } from '../../src/scoreboard/scoreboard.ts';
 import { ConnectionState, OWNED, STATE_NAMES, TRANSITIONS } from '../../src/scoreboard/states.ts';
 import { ownerOf, stateOf } from '../../src/scoreboard/transition.ts';
@@ -54,6 +48,10 @@ const KERNELS = /^(handbackFd|wakeFd|socket|edge|open|connected)/;
 /** The model's word that says which thread has won a cell of a ring and not yet published it. */
 const cellName = (ring: string, cell: number) => `${ring}.winner${cell}`;
 
+const isOfSlot = (offset: number): boolean =>
+  (offset >= 0 && offset < HALF_BYTES) ||
+  (offset >= SECOND_HALF && offset < SECOND_HALF + HALF_BYTES);
+
 const unreadIn = (socket: number): number => {
   const bytes = socket & ~ENDS;
   return bytes > 0 || (socket & ENDS) !== 0 ? bytes : -1;
@@ -79,7 +77,7 @@ export class ModelBoard {
     const { Bitmap } = code.bitmap;
     const childrenAt = HEADER_BYTES;
     const connectionsAt = childrenAt + children * CHILD_BYTES;
-    const ringAt = connectionsAt + slots * SLOT_BYTES;
+    const ringAt = connectionsAt + recordsBytes(slots);
     const handbackAt = ringAt + TicketRing.bytes(ring);
     const idleAt = handbackAt + TicketRing.bytes(ring);
     const lengthyRingAt = idleAt + Bitmap.bytes(children);
@@ -351,10 +349,13 @@ export class ModelBoard {
         });
       }
     }
-    const open = [SLOT.word, SLOT.fd, SLOT.queuedUs, SLOT.sinceTicks];
+    const open: readonly number[] = [SLOT.word, SLOT.fd, SLOT.queuedUs, SLOT.sinceTicks].map(
+      ({ offset }) => offset,
+    );
     const fields: number[] = [];
-    for (let offset = 0; offset < SLOT_BYTES; offset += 4) {
-      if (!open.some((field) => field.offset === offset)) fields.push(offset >> 2);
+    for (let offset = 0; offset < HALF_BYTES; offset += 4) {
+      if (!open.includes(offset)) fields.push(offset >> 2);
+      fields.push((SECOND_HALF + offset) >> 2);
     }
     for (let slot = 0; slot < this.slots; slot++) {
       const index = this.board.slotIndex(slot);
@@ -406,7 +407,7 @@ export class ModelBoard {
     for (let slot = 0; slot < this.slots; slot++) {
       const offset = step.index - this.board.slotIndex(slot);
       if (offset === SLOT.word.offset >> 2) this.#checkMove(step);
-      else if (offset > 0 && offset < SLOT_BYTES >> 2) this.#checkField(step, slot, offset << 2);
+      else if (isOfSlot(offset << 2)) this.#checkField(step, slot, offset << 2);
       if (offset === SLOT.requests.offset >> 2 && step.after === step.before + 1) {
         const served = this.own('served');
         poke(served, (this.memory.words[served] as number) + 1);

@@ -14,16 +14,16 @@
 
 enum { MAX_REGIONS = 8, MAX_WATCHES = 16, MAX_ARGUMENTS = 6, MAX_HELD = 8192 };
 
-// Offsets in a connection slot that accept writes, and where the KiB of a file stand behind its
-// descriptor; src/scoreboard/layout.ts states the same numbers
-// and src/listener/native.ts compares them when the addon is loaded.
+// Offsets in the first half of a connection slot that accept writes, and how far behind a file's
+// descriptor its KiB stand, in the other half; src/scoreboard/layout.ts states the same numbers and
+// src/listener/native.ts compares them when the addon is loaded.
 enum {
   SLOT_FD = 4,
   SLOT_PEER_FAMILY = 64,
   SLOT_PEER_PORT = 68,
   SLOT_PEER_ADDRESS = 72,
-  SLOT_REST_SPILLED = 36,
-  SLOT_BYTES = 256,
+  SLOT_REST_SPILLED = 131036,
+  SLOT_HALF_BYTES = 128,
 };
 
 // Regions with a fixed meaning; others are free for the caller.

@@ -54,5 +54,5 @@ void memory_register(napi_env env, napi_value exports) {
   define_constant(env, exports, "slotPeerPort", SLOT_PEER_PORT);
   define_constant(env, exports, "slotPeerAddress", SLOT_PEER_ADDRESS);
   define_constant(env, exports, "slotRestSpilled", SLOT_REST_SPILLED);
-  define_constant(env, exports, "slotBytes", SLOT_BYTES);
+  define_constant(env, exports, "slotHalfBytes", SLOT_HALF_BYTES);
 }

@@ -149,7 +149,7 @@ static napi_value accept_batch(napi_env env, napi_callback_info info) {
   while (accepted < wanted) {
     uint32_t offset;
     memcpy(&offset, offsets + (size_t)accepted * sizeof offset, sizeof offset);
-    uint8_t *slot = call_memory(&call, REGION_BOARD, offset, SLOT_BYTES);
+    uint8_t *slot = call_memory(&call, REGION_BOARD, offset, SLOT_HALF_BYTES);
     if (slot == NULL) return call_return(&call, -EFAULT);
     struct sockaddr_storage peer;
     socklen_t length = sizeof peer;
@@ -333,7 +333,7 @@ static napi_value local_name(napi_env env, napi_callback_info info) {
   socklen_t length = sizeof name;
   memset(&name, 0, sizeof name);
   if (getsockname(fd, (struct sockaddr *)&name, &length) < 0) return call_return(&call, -errno);
-  uint8_t slot[SLOT_BYTES] = {0};
+  uint8_t slot[SLOT_HALF_BYTES] = {0};
   store_peer(slot, &name);
   memcpy(memory, slot + SLOT_PEER_FAMILY, 24);
   return call_return(&call, 0);

@@ -56,7 +56,7 @@ export class TrustedProxies {
    */
   look(index: number, head: string, table: FieldTable): Forwarded | null {
     const { words, bytes } = this.#board;
-    words[index + (SLOT.clientFamily.offset >> 2)] = 0;
+    words[index + (SLOT.clientTold.offset >> 2)] = 0;
     const peer = this.#texts.text(words, bytes, index * 4 + SLOT.peerFamily.offset);
     if (!this.trusts(peer)) return null;
     const client = this.#clientIn(head, table);
@@ -86,12 +86,13 @@ export class TrustedProxies {
     words[index + (SLOT.clientPort.offset >> 2)] = port;
     words[index + (SLOT.clientFamily.offset >> 2)] =
       value.length === 4 ? FAMILY_IPV4 : this.#familyIpv6;
+    words[index + (SLOT.clientTold.offset >> 2)] = 1;
   }
 }
 
 /** Offset of the address that stands for the client of a connection, in its slot. */
 export function clientAt(words: Int32Array, index: number): number {
-  const told = words[index + (SLOT.clientFamily.offset >> 2)] !== 0;
+  const told = words[index + (SLOT.clientTold.offset >> 2)] === 1;
   return told ? SLOT.clientFamily.offset : SLOT.peerFamily.offset;
 }
 

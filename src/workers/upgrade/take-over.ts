@@ -53,7 +53,7 @@ export function takeOver(context: WorkerContext, taken: TakenOver): boolean {
     return false;
   }
   const { slot } = hold;
-  if (hold.field(SLOT.clientFamily) !== 0) {
+  if (hold.field(SLOT.clientTold) === 1) {
     const { remoteAddress, remotePort } = exchange;
     const remoteFamily = remoteAddress.includes(':') ? 'IPv6' : 'IPv4';
     for (const [name, value] of Object.entries({ remoteAddress, remotePort, remoteFamily })) {

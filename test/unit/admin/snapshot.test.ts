@@ -76,10 +76,10 @@ describe('takeSnapshot', () => {
     board.setHeader(HEADER.slotWatermark.offset, slots);
     const stop = new Int32Array(new SharedArrayBuffer(8));
     const worker = new Worker(
-      `const { words, first, stride, slots, stop } = require('node:worker_threads').workerData;
+      `const { words, indices, stop } = require('node:worker_threads').workerData;
        for (let turn = 0; Atomics.load(stop, 0) === 0; turn++) {
-         for (let slot = 0; slot < slots; slot++) {
-           Atomics.store(words, first + slot * stride, (turn * 7 + slot) % 11);
+         for (const [slot, index] of indices.entries()) {
+           Atomics.store(words, index, (turn * 7 + slot) % 11);
          }
          Atomics.store(stop, 1, turn + 1);
        }`,
@@ -87,9 +87,7 @@ describe('takeSnapshot', () => {
         eval: true,
         workerData: {
           words: board.words,
-          first: board.slotIndex(0),
-          stride: board.slotIndex(1) - board.slotIndex(0),
-          slots,
+          indices: Array.from({ length: slots }, (_, slot) => board.slotIndex(slot)),
           stop,
         },
       },

@@ -7,6 +7,8 @@ import { createRequire } from 'node:module';
 import { constants } from 'node:os';
 import { afterEach, describe, expect, it } from 'vitest';
 import { EINVAL, type Native, Region } from '../../../src/listener/native.ts';
+import { recordsBytes } from '../../../src/scoreboard/halves.ts';
+import { SLOT } from '../../../src/scoreboard/layout.ts';
 
 type Call = (...parameters: unknown[]) => number;
 const { EBADF, EFAULT } = constants.errno;
@@ -157,7 +159,7 @@ describe('a descriptor that is not open', () => {
     )
     .map(([name]) => name);
   it.each(names)('is EBADF to %s', (name) => {
-    native.attach(Region.board, new Uint8Array(1024));
+    native.attach(Region.board, new Uint8Array(recordsBytes(1)));
     native.attach(Region.batch, new Uint8Array(1024));
     const parameters = other[name] ?? (CALLS[name] ?? []).map((kind) => FITTING[kind]);
     // accept with room for one connection, at the board's beginning.
@@ -215,24 +217,27 @@ describe('memory', () => {
   });
 
   it('for the entry of a file and for its counter must be words of the board', () => {
-    const board = new Int32Array(128);
+    const boardBytes = recordsBytes(1);
+    const board = new Int32Array(boardBytes >> 2);
     native.attach(Region.board, new Uint8Array(board.buffer));
     const fd = openSync('/dev/null', 'r');
-    // The KiB stand nine words behind the descriptor.
-    for (const entry of [-4, 2, 512 - 36, 512, 2 ** 40]) {
+    // The KiB stand so far behind the descriptor.
+    const behind = SLOT.restSpilledKb.offset - SLOT.restFd.offset;
+    const spilled = (8 + behind) >> 2;
+    for (const entry of [-4, 2, boardBytes - behind, boardBytes, 2 ** 40]) {
       expect(call('enterFile', fd, entry, 3), `entry ${entry}`).toBe(-EFAULT);
       if (entry >= 0) expect(call('closeFile', fd, entry, 0, 3), `entry ${entry}`).toBe(-EFAULT);
     }
-    for (const counter of [-4, 2, 512, 2 ** 40]) {
+    for (const counter of [-4, 2, boardBytes, 2 ** 40]) {
       expect(call('closeFile', fd, 0, counter, 3), `counter ${counter}`).toBe(-EFAULT);
     }
     expect(board.every((word) => word === 0)).toBe(true);
     expect(fstatSync(fd).isCharacterDevice()).toBe(true);
     board[0] = 10;
     expect(native.enterFile(fd, 8, -3)).toBe(0);
-    expect([board[0], board[2], board[2 + 9]]).toEqual([10, fd + 1, -3]);
+    expect([board[0], board[2], board[spilled]]).toEqual([10, fd + 1, -3]);
     expect(native.closeFile(fd, 8, 0, 3)).toBe(0);
-    expect([board[0], board[2], board[2 + 9]]).toEqual([7, 0, 0]);
+    expect([board[0], board[2], board[spilled]]).toEqual([7, 0, 0]);
     expect(() => fstatSync(fd)).toThrow('EBADF');
   });
 
@@ -244,7 +249,7 @@ describe('memory', () => {
 
   it('for accepted connections must hold their offsets, and those must be slots of the board', () => {
     native.attach(Region.board, new Uint8Array(512));
-    const offsets = new Uint32Array([512 - 255, 2 ** 32 - 1]);
+    const offsets = new Uint32Array([512 - 127, 2 ** 32 - 1]);
     native.attach(Region.accept, new Uint8Array(offsets.buffer));
     expect(call('accept', CLOSED, Region.accept, 3)).toBe(-EFAULT);
     expect(call('accept', CLOSED, Region.accept, 2 ** 31 - 1)).toBe(-EFAULT);
@@ -252,7 +257,7 @@ describe('memory', () => {
     expect(call('accept', CLOSED, Region.accept, 1)).toBe(-EFAULT);
     offsets[0] = 2 ** 32 - 1;
     expect(call('accept', CLOSED, Region.accept, 1)).toBe(-EFAULT);
-    offsets[0] = 256;
+    offsets[0] = 512 - 128;
     expect(call('accept', CLOSED, Region.accept, 1)).toBe(-EBADF);
   });
 

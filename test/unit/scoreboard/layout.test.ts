@@ -1,6 +1,7 @@
 // The declaration of bytes: every field has room of its own, and no cache line has two writers.
 import { describe, expect, it } from 'vitest';
 import { Bitmap } from '../../../src/scoreboard/bitmap.ts';
+import { HALF_BYTES, recordAt, recordsBytes, SECOND_HALF } from '../../../src/scoreboard/halves.ts';
 import {
   CACHE_LINE,
   CHILD,
@@ -27,14 +28,12 @@ import {
   PROTOCOL_BYTES,
   PROTOCOL_NAME_BYTES,
   REQUEST,
-  REQUEST_BYTES,
   ROUTES,
   SERIES,
   SERIES_BYTES,
   SERIES_COUNTS,
   SERIES_COUNTS_BYTES,
   SLOT,
-  SLOT_BYTES,
   SPARE_BUFFERS,
   sectionsFor,
   TRAIL,
@@ -47,10 +46,10 @@ import { TicketRing } from '../../../src/scoreboard/ticket-ring.ts';
 const RECORDS: readonly [string, Readonly<Record<string, Field>>, number][] = [
   ['HEADER', HEADER, HEADER_BYTES],
   ['CHILD', CHILD, CHILD_BYTES],
-  ['SLOT', SLOT, SLOT_BYTES],
+  ['SLOT', SLOT, SECOND_HALF + HALF_BYTES],
   ['LOG_HEADER', LOG_HEADER, LOG_HEADER_BYTES],
   ['LOG_RING', LOG_RING, LOG_RING_STRIDE],
-  ['REQUEST', REQUEST, REQUEST_BYTES],
+  ['REQUEST', REQUEST, SECOND_HALF + HALF_BYTES],
   ['TRAIL', TRAIL, TRAIL_BYTES],
   ['SERIES', SERIES, SERIES_BYTES],
   ['SERIES_COUNTS', SERIES_COUNTS, SERIES_COUNTS_BYTES],
@@ -122,6 +121,51 @@ describe('the records', () => {
   });
 });
 
+describe('the two halves of a record', () => {
+  it.each([
+    ['SLOT', SLOT],
+    ['REQUEST', REQUEST],
+  ])('of %s hold each field whole', (_, fields: Readonly<Record<string, Field>>) => {
+    const outside = Object.entries(fields).filter(([, declared]) => {
+      const inFirst = endOf(declared) <= HALF_BYTES;
+      const inSecond =
+        declared.offset >= SECOND_HALF && endOf(declared) <= SECOND_HALF + HALF_BYTES;
+      return !inFirst && !inSecond;
+    });
+    expect(outside).toEqual([]);
+  });
+
+  it('are no half of another record, and within what the records span', () => {
+    const slots = 2500;
+    const starts = Array.from({ length: slots }, (_, slot) => [
+      recordAt(slot),
+      recordAt(slot) + SECOND_HALF,
+    ]).flat();
+    expect(new Set(starts).size).toBe(2 * slots);
+    expect(starts.filter((start) => start % HALF_BYTES !== 0)).toEqual([]);
+    expect(Math.max(...starts) + HALF_BYTES).toBeLessThanOrEqual(recordsBytes(slots));
+  });
+
+  it('stand so that first halves and second halves share few pages, wherever the memory begins', () => {
+    const slots = 8000;
+    const page = 4096;
+    for (const begins of [0, 16, 1600, 4080]) {
+      const pages = new Set<number>();
+      for (let slot = 0; slot < slots; slot++) {
+        pages.add(Math.floor((begins + recordAt(slot)) / page));
+        pages.add(Math.floor((begins + recordAt(slot) + HALF_BYTES - 1) / page));
+      }
+      // Bytes of memory for each connection that leaves its second half alone.
+      expect((pages.size * page) / slots).toBeLessThan(HALF_BYTES * 1.05);
+    }
+  });
+
+  it('take no more address space for a bound that fills its groups than they need', () => {
+    expect(recordsBytes(2048)).toBe(2048 * 2 * HALF_BYTES);
+    expect(recordsBytes(1)).toBe(2 * SECOND_HALF);
+  });
+});
+
 describe('the histograms', () => {
   const fields = { ...HEADER, queueWait: CHILD.queueWait, responseSize: CHILD.responseSize };
 
@@ -154,7 +198,7 @@ describe('the sections', () => {
     const parts = [
       [0, HEADER_BYTES],
       [sections.children, (size.childSlots + 1) * CHILD_BYTES],
-      [sections.connections, size.connectionSlots * SLOT_BYTES],
+      [sections.connections, recordsBytes(size.connectionSlots)],
       [sections.ring, ringBytes],
       [sections.handback, ringBytes],
       [sections.idle, Bitmap.bytes(size.childSlots)],
@@ -183,8 +227,8 @@ describe('the sections', () => {
     const exemplarsStride = (MAX_SERIES + OTHER_SERIES) * EXEMPLAR_BYTES;
     expect(sections).toEqual({
       requests: 0,
-      trails: 513 * REQUEST_BYTES,
-      series: 513 * (REQUEST_BYTES + TRAIL_BYTES),
+      trails: recordsBytes(513),
+      series: recordsBytes(513) + 513 * TRAIL_BYTES,
       counts: sections.series + MAX_SERIES * SERIES_BYTES,
       countsStride: stride,
       exemplars: sections.counts + 8 * stride,

@@ -26,6 +26,8 @@ import type { ServingLoop } from '../../../src/workers/protocol.ts';
 const BROKEN_PIPE = -32;
 const NO_SPACE = -28;
 const FIRST_FILE = 1000;
+/** From the descriptor of a file in a slot to the KiB it counts as spilled. */
+const SPILLED_WORDS = (SLOT.restSpilledKb.offset - SLOT.restFd.offset) >> 2;
 /** The one folder that takes files. */
 export const SPILL_FOLDER = '/spill';
 
@@ -106,14 +108,14 @@ function fakeNative(sockets: Map<number, FakeSocket>, files: FakeFiles): Native 
     enterFile: (fd, entry, spilledKb) => {
       const words = new Int32Array((regions.get(0) as Uint8Array).buffer);
       words[entry >> 2] = fd + 1;
-      words[(entry >> 2) + 9] = spilledKb;
+      words[(entry >> 2) + SPILLED_WORDS] = spilledKb;
       return 0;
     },
     closeFile: (fd, entry, counter, kilobytes) => {
       const words = new Int32Array((regions.get(0) as Uint8Array).buffer);
       if (entry >= 0) {
         words[entry >> 2] = 0;
-        words[(entry >> 2) + 9] = 0;
+        words[(entry >> 2) + SPILLED_WORDS] = 0;
       }
       words[counter >> 2] = (words[counter >> 2] as number) - kilobytes;
       return native.close?.(fd) as number;

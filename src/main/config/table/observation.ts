@@ -33,7 +33,7 @@ export const OBSERVATION = {
     initial: () => true,
     summary: 'Requests, connection trails and routes for status page and metrics',
     meaning:
-      'Whether the server records, in shared memory, the present or last request of each connection, its last eight changes of state, and durations by method, route and status class. Costs 0.2 microseconds a request (micro benchmark) to 1 (medians under load), 384 bytes for each connection slot that is used, and up to 33 KB for each worker slot.',
+      'Whether the server records, in shared memory, the present or last request of each connection, its last eight changes of state, and durations by method, route and status class. Costs 0.2 microseconds a request (micro benchmark) to 1 (medians under load), 256 bytes for each connection slot that is used (384 where request lines are longer than 72 bytes or Host fields than 24), and up to 33 KB for each worker slot.',
     change: 'where request lines must not be seen by whoever may read the status page.',
     source: 'ExtendedStatus',
   }),

@@ -115,7 +115,7 @@ export const SOCKETS = {
       '20000, or what the limit of open descriptors less 256, 4g of connection buffers and half of the memory (of the cgroup, where that has less) allow',
     summary: 'Most open connections, idle ones included',
     meaning:
-      'Most connections that are open at the same time, idle ones included; also the number of connection slots (256 bytes each) and connection buffers, which cost memory once they are used. At the bound the listener stops accepting, and new connections wait in the backlog of the kernel (listenBacklog) until one closes.',
+      'Most connections that are open at the same time, idle ones included; also the number of connection slots and connection buffers, which cost memory once they are used: an idle connection has no buffer, and 128 bytes of its slot are written, with extendedStatus 256 more. At the bound the listener stops accepting, and new connections wait in the backlog of the kernel (listenBacklog) until one closes.',
     change:
       'upwards for more idle clients, together with the limit of open descriptors; downwards to bound memory.',
     source: 'none; Apache has MaxRequestWorkers and AsyncRequestWorkerFactor bound connections',
