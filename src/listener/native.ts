@@ -94,6 +94,8 @@ export interface Native {
   ): number;
   /** As `send`, where more follows at once. */
   sendMore(fd: number, region: Region, offset: number, length: number): number;
+  /** As `send`; where the socket takes all of it, the write side is shut with the last byte. */
+  sendLast(fd: number, region: Region, offset: number, length: number): number;
   /** Bytes of a file, from `offset`; 0: the file ends there. */
   sendfile(fd: number, file: number, offset: number, length: number): number;
   /** A new file in a folder, without a name, so that it goes with its last descriptor. */
