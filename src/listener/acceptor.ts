@@ -46,6 +46,16 @@ interface ListeningSocket {
   readonly protocol: number;
 }
 
+/** Where there is no slot or no descriptor for a client. */
+export interface RoomMaker {
+  /** Connections that are over but not closed yet are, with the end of the batch; false: there were none. */
+  takeBack(): boolean;
+  /** So many clients wait. */
+  makeRoom(clients: number): void;
+}
+
+const NO_ROOM: RoomMaker = { takeBack: () => false, makeRoom: () => {} };
+
 /** Tokens of listening sockets in the listener's set: -2, -3, ...; -1 is the listener's eventfd. */
 const TOKEN_BASE = -2;
 
@@ -55,7 +65,7 @@ export class Acceptor {
   readonly #poller: Poller;
   readonly #slots: SlotPool;
   readonly #options: ListenerOptions;
-  readonly #makeRoom: (clients: number) => void;
+  readonly #room: RoomMaker;
   readonly #sockets: ListeningSocket[] = [];
   readonly #slotOffsets = new Uint32Array(ACCEPT_BATCH);
   #open = false;
@@ -63,21 +73,20 @@ export class Acceptor {
   #closed = false;
   #retry: NodeJS.Timeout | null = null;
 
-  /** @param makeRoom so many clients wait, and there is no slot or no descriptor for them */
   constructor(
     board: Scoreboard,
     native: Native,
     poller: Poller,
     slots: SlotPool,
     options: ListenerOptions,
-    makeRoom: (clients: number) => void = () => {},
+    room: RoomMaker = NO_ROOM,
   ) {
     this.#board = board;
     this.#native = native;
     this.#poller = poller;
     this.#slots = slots;
     this.#options = options;
-    this.#makeRoom = makeRoom;
+    this.#room = room;
     native.attach(Region.accept, new Uint8Array(this.#slotOffsets.buffer));
   }
 
@@ -158,10 +167,12 @@ export class Acceptor {
     if (socket === undefined || this.#paused || this.#closed) return;
     const board = this.#board;
     const wanted = Math.min(ACCEPT_BATCH, this.#slots.available);
+    // The sockets stay in the set, so clients are tried again in the next turn.
+    if (wanted === 0 && this.#room.takeBack()) return;
     if (wanted === 0 || board.waiting >= this.#options.queueLimit) {
       this.#pause(FULL_PAUSE_MS);
       // More connections than slots can be helped, more requests than workers cannot.
-      if (wanted === 0) this.#makeRoom(this.#unaccepted());
+      if (wanted === 0) this.#room.makeRoom(this.#unaccepted());
       return;
     }
     for (let index = 0; index < wanted; index++) {
@@ -225,8 +236,9 @@ export class Acceptor {
     const known = ACCEPT_ERRNOS.findIndex(([, errno]) => errno === -error);
     this.#board.count(HEADER.acceptErrnos, 1, known < 0 ? ACCEPT_ERRNOS.length - 1 : known);
     if (error === EMFILE || error === ENFILE || error === ENOBUFS || error === ENOMEM) {
+      if (this.#room.takeBack()) return;
       this.#pause(ERROR_PAUSE_MS);
-      this.#makeRoom(this.#unaccepted());
+      this.#room.makeRoom(this.#unaccepted());
     }
   }
 
@@ -248,7 +260,7 @@ export class Acceptor {
       this.#retryAfter(FULL_PAUSE_MS);
       if (this.#slots.available > 0) return;
       const clients = this.#unaccepted();
-      if (clients > 0) this.#makeRoom(clients);
+      if (clients > 0) this.#room.makeRoom(clients);
     }, milliseconds);
   }
 
