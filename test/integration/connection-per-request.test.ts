@@ -33,9 +33,9 @@ async function metric(name: string): Promise<number> {
   return Number(line.slice(name.length));
 }
 
-/** One after the other; each waits for the end of the stream, and closes. */
-async function requests(port: number): Promise<void> {
-  for (let round = 0; round < ROUNDS; round++) {
+/** So many at a time; each waits for the end of the stream, and closes. */
+async function requests(port: number, together: number): Promise<void> {
+  const one = async (): Promise<void> => {
     const client = await RawClient.open(port);
     clients.push(client);
     client.send(REQUEST);
@@ -43,14 +43,16 @@ async function requests(port: number): Promise<void> {
     expect([status, body.toString()]).toEqual([200, 'hello\n']);
     await client.ended();
     client.close();
+  };
+  for (let round = 0; round < ROUNDS; round++) {
+    await Promise.all(Array.from({ length: together }, one));
   }
 }
 
 describe('a connection for each request', () => {
   it('is let in though there are hardly any slots', async () => {
     const { port } = await start('--max-connections=3', '--max-request-workers=1');
-    await requests(port);
-    // Each would last 5 ms, and every third client would meet one.
+    await requests(port, 3);
     expect(await metric('mpm_accept_pauses_total')).toBeLessThan(ROUNDS / 20);
   });
 
@@ -59,11 +61,10 @@ describe('a connection for each request', () => {
     const pid = child.pid as number;
     expect(await metric('mpm_accept_pauses_total')).toBe(0);
     const used = new Set(readdirSync(`/proc/${pid}/fd`).map(Number));
-    let [limit, free] = [0, 4];
+    let [limit, free] = [0, 3];
     while (used.has(limit) || --free > 0) limit++;
     execFileSync('prlimit', [`--pid=${pid}`, `--nofile=${limit + 1}:`]);
-    await requests(port);
-    // Each would last 100 ms, and every fourth client would meet one.
+    await requests(port, 3);
     expect(await metric('mpm_accept_pauses_total')).toBeLessThan(ROUNDS / 20);
   });
 
