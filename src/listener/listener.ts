@@ -123,7 +123,11 @@ export class Listener {
       signal: this.#signal,
     });
     const shedder = new Shedder(board, native, this.#closer, this.#slots);
+    const isFollower = () => !this.#standby.leads;
     this.#acceptor = new Acceptor(board, native, poller, this.#slots, this.#options, {
+      get mayNap() {
+        return isFollower();
+      },
       takeBack: () => this.#takeBack() || this.#closer.isDue,
       makeRoom: (clients) => shedder.makeRoom(clients, performance.now()),
     });

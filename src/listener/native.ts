@@ -124,6 +124,8 @@ export interface Native {
   discard(fd: number, length: number): number;
   /** 1: bytes wait, 0: end of stream, -EAGAIN: neither. */
   pending(fd: number): number;
+  /** This thread sleeps for so long, or until a signal comes; microseconds, 1,000 at most. */
+  nap(microseconds: number): number;
   /** Asks for a time slice of its own for this thread; 0: the default. */
   setSlice(microseconds: number): number;
   /** This thread's nice value plus 20: 0 (most urgent) .. 39. */

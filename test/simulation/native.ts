@@ -238,6 +238,10 @@ export function nativeOf(world: World, thread: SimulatedThread): Native {
       nativeCall();
       return descriptors.socket(fd, 'recv (MSG_PEEK)').pending();
     },
+    nap: () => {
+      nativeCall();
+      return 0;
+    },
     setSlice: () => 0,
     nice: () => 20,
     setNice: () => 0,

@@ -58,6 +58,7 @@ const CALLS: Readonly<Record<string, readonly ('fd' | 'int' | 'offset' | 'other'
   closeFile: ['fd', 'offset', 'offset', 'int'],
   discard: ['fd', 'int'],
   pending: ['fd'],
+  nap: ['int'],
   setSlice: ['int'],
   setNice: ['int'],
   nice: [],
