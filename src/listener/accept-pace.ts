@@ -11,6 +11,8 @@
 export const NAP_US = 100;
 /** After a pause this long nothing is known of what comes next. */
 const MAX_GAP_US = 10 * NAP_US;
+/** Naps begin where clients come this fast, microseconds; they end where fewer than one comes in a nap. */
+const BEGIN_GAP_US = 0.75 * NAP_US;
 /** Weight of the newest turn in the moving mean. */
 const WEIGHT = 1 / 8;
 
@@ -18,16 +20,14 @@ export class AcceptPace {
   /** Moving mean of the time between two clients, microseconds. */
   #meanGapUs = MAX_GAP_US;
   #lastMs = 0;
+  /** Another client is to be expected within a nap. */
+  isFast = false;
 
   /** @param now `performance.now()` of a turn that has let `clients` in, one at least */
   accepted(clients: number, now: number): void {
     const gapUs = Math.min((now - this.#lastMs) * 1000, MAX_GAP_US) / clients;
     this.#lastMs = now;
     this.#meanGapUs += (gapUs - this.#meanGapUs) * WEIGHT;
-  }
-
-  /** Another client is to be expected within a nap. */
-  get isFast(): boolean {
-    return this.#meanGapUs < NAP_US;
+    this.isFast = this.#meanGapUs < (this.isFast ? NAP_US : BEGIN_GAP_US);
   }
 }

@@ -20,14 +20,23 @@ describe('AcceptPace', () => {
   });
 
   it.each<[boolean, number, number]>([
-    [true, 1, NAP_US * 0.9],
-    [true, 4, NAP_US * 3.6],
-    [false, 1, NAP_US * 1.1],
-    [false, 4, NAP_US * 4.4],
+    [true, 1, NAP_US * 0.7],
+    [true, 4, NAP_US * 2.8],
+    [false, 1, NAP_US * 0.8],
+    [false, 4, NAP_US * 3.2],
   ])('is %s of %i clients every %i us', (isFast, clients, gapUs) => {
     const pace = new AcceptPace();
     turns(pace, clients, gapUs);
     expect(pace.isFast).toBe(isFast);
+  });
+
+  it('stays fast until fewer than one client comes in a nap', () => {
+    const pace = new AcceptPace();
+    let now = turns(pace, 1, NAP_US / 2);
+    now = turns(pace, 1, NAP_US * 0.9, now);
+    expect(pace.isFast).toBe(true);
+    turns(pace, 1, NAP_US * 1.1, now);
+    expect(pace.isFast).toBe(false);
   });
 
   it('is over with the first client after a pause', () => {
