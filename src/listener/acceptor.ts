@@ -3,7 +3,8 @@
  *
  * Role: admission. Accepts while slots are free and the queue is below its bound; otherwise the
  * sockets leave the poll set and clients wait in the backlog, while idle connections are let go for
- * them. EMFILE and ENFILE pause for a while instead of spinning on a socket that stays readable.
+ * them. Where they come fast it naps shortly, to let several in at once. EMFILE and ENFILE pause for
+ * a while instead of spinning on a socket that stays readable.
  * Thread: the listener's.
  */
 import { ticksOf } from '../scoreboard/clock.ts';

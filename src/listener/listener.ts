@@ -4,7 +4,7 @@
  *
  * Role: the event loop over both poll sets. Owns all slots and descriptors; accepts, dispatches,
  * notices, resumes, lingers, closes.
- * Thread: main. May not: run a handler, read a request, block.
+ * Thread: main. May not: run a handler, read a request, block (but for a nap, see accept-pace.ts).
  */
 
 import type { Aborted } from '../scoreboard/aborted.ts';
