@@ -3,10 +3,11 @@
  *
  * Role: admission. Accepts while slots are free and the queue is below its bound; otherwise the
  * sockets leave the poll set and clients wait in the backlog, while idle connections are let go for
- * them. EMFILE and ENFILE pause for a while instead of spinning on a socket that stays readable.
+ * them. Where they come fast it naps shortly, to let several in at once. EMFILE and ENFILE pause for
+ * a while instead of spinning on a socket that stays readable.
  * Thread: the listener's.
  */
-import { nowTicks } from '../scoreboard/clock.ts';
+import { ticksOf } from '../scoreboard/clock.ts';
 import { ACCEPT_ERRNOS } from '../scoreboard/codes.ts';
 import { HEADER, SLOT } from '../scoreboard/layout.ts';
 import { Call } from '../scoreboard/notices.ts';
@@ -14,6 +15,7 @@ import { setAccepted, setQueued } from '../scoreboard/queue-time.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';
 import { ConnectionEvent } from '../scoreboard/states.ts';
 import { incarnationOf } from '../scoreboard/transition.ts';
+import { AcceptPace, NAP_US } from './accept-pace.ts';
 import { EAGAIN, EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM, type Native, Region } from './native.ts';
 import type { ListenerOptions } from './options.ts';
 import type { Poller } from './poller.ts';
@@ -46,6 +48,21 @@ interface ListeningSocket {
   readonly protocol: number;
 }
 
+/** What the listener does for accepting. */
+export interface AcceptHelp {
+  /** A worker polls the request set, so that no request waits for this thread. */
+  readonly mayNap: boolean;
+  /**
+   * There is no slot or no descriptor for a client: connections that are over but not closed yet are, with
+   * the end of the batch. False: there were none.
+   */
+  takeBack(): boolean;
+  /** There was nothing to take back, and so many clients wait. */
+  makeRoom(clients: number): void;
+}
+
+const NO_HELP: AcceptHelp = { mayNap: false, takeBack: () => false, makeRoom: () => {} };
+
 /** Tokens of listening sockets in the listener's set: -2, -3, ...; -1 is the listener's eventfd. */
 const TOKEN_BASE = -2;
 
@@ -55,29 +72,29 @@ export class Acceptor {
   readonly #poller: Poller;
   readonly #slots: SlotPool;
   readonly #options: ListenerOptions;
-  readonly #makeRoom: (clients: number) => void;
+  readonly #help: AcceptHelp;
   readonly #sockets: ListeningSocket[] = [];
   readonly #slotOffsets = new Uint32Array(ACCEPT_BATCH);
+  readonly #pace = new AcceptPace();
   #open = false;
   #paused = false;
   #closed = false;
   #retry: NodeJS.Timeout | null = null;
 
-  /** @param makeRoom so many clients wait, and there is no slot or no descriptor for them */
   constructor(
     board: Scoreboard,
     native: Native,
     poller: Poller,
     slots: SlotPool,
     options: ListenerOptions,
-    makeRoom: (clients: number) => void = () => {},
+    help: AcceptHelp = NO_HELP,
   ) {
     this.#board = board;
     this.#native = native;
     this.#poller = poller;
     this.#slots = slots;
     this.#options = options;
-    this.#makeRoom = makeRoom;
+    this.#help = help;
     native.attach(Region.accept, new Uint8Array(this.#slotOffsets.buffer));
   }
 
@@ -158,23 +175,28 @@ export class Acceptor {
     if (socket === undefined || this.#paused || this.#closed) return;
     const board = this.#board;
     const wanted = Math.min(ACCEPT_BATCH, this.#slots.available);
+    // The sockets stay in the set, so clients are tried again in the next turn.
+    if (wanted === 0 && this.#help.takeBack()) return;
     if (wanted === 0 || board.waiting >= this.#options.queueLimit) {
       this.#pause(FULL_PAUSE_MS);
       // More connections than slots can be helped, more requests than workers cannot.
-      if (wanted === 0) this.#makeRoom(this.#unaccepted());
+      if (wanted === 0) this.#help.makeRoom(this.#unaccepted());
       return;
     }
     for (let index = 0; index < wanted; index++) {
       this.#slotOffsets[index] = board.slotIndex(this.#slots.peek(index)) * 4;
     }
+    if (this.#pace.isFast && this.#help.mayNap) this.#native.nap(NAP_US);
     const accepted = this.#native.accept(socket.fd, Region.accept, wanted);
     if (accepted < 0) {
       this.#onError(accepted);
       return;
     }
-    const now = nowTicks();
+    const now = performance.now();
+    this.#pace.accepted(accepted, now);
+    const ticks = ticksOf(now);
     const { protocol } = socket;
-    for (let index = 0; index < accepted; index++) this.#admit(this.#slots.take(), now, protocol);
+    for (let index = 0; index < accepted; index++) this.#admit(this.#slots.take(), ticks, protocol);
     board.count(HEADER.accepted, accepted);
     board.setHeader(HEADER.openConnections.offset, this.#slots.inUse);
     board.setHeader(HEADER.slotWatermark.offset, this.#slots.watermark);
@@ -225,8 +247,9 @@ export class Acceptor {
     const known = ACCEPT_ERRNOS.findIndex(([, errno]) => errno === -error);
     this.#board.count(HEADER.acceptErrnos, 1, known < 0 ? ACCEPT_ERRNOS.length - 1 : known);
     if (error === EMFILE || error === ENFILE || error === ENOBUFS || error === ENOMEM) {
+      if (this.#help.takeBack()) return;
       this.#pause(ERROR_PAUSE_MS);
-      this.#makeRoom(this.#unaccepted());
+      this.#help.makeRoom(this.#unaccepted());
     }
   }
 
@@ -248,7 +271,7 @@ export class Acceptor {
       this.#retryAfter(FULL_PAUSE_MS);
       if (this.#slots.available > 0) return;
       const clients = this.#unaccepted();
-      if (clients > 0) this.#makeRoom(clients);
+      if (clients > 0) this.#help.makeRoom(clients);
     }, milliseconds);
   }
 

@@ -105,6 +105,11 @@ export class Closer {
     return this.close(slot, word, ConnectionEvent.peerGone, CloseReason.peer);
   }
 
+  /** Some are closed with the end of the batch. */
+  get isDue(): boolean {
+    return this.#closing.length > 0;
+  }
+
   /** For a connection that is in closing already. */
   closed(slot: number, reason: CloseReason): void {
     if (this.#marked[slot] === 1) return;

@@ -4,7 +4,7 @@
  *
  * Role: the event loop over both poll sets. Owns all slots and descriptors; accepts, dispatches,
  * notices, resumes, lingers, closes.
- * Thread: main. May not: run a handler, read a request, block.
+ * Thread: main. May not: run a handler, read a request, block (but for a nap, see accept-pace.ts).
  */
 
 import type { Aborted } from '../scoreboard/aborted.ts';
@@ -123,9 +123,14 @@ export class Listener {
       signal: this.#signal,
     });
     const shedder = new Shedder(board, native, this.#closer, this.#slots);
-    this.#acceptor = new Acceptor(board, native, poller, this.#slots, this.#options, (clients) =>
-      shedder.makeRoom(clients, performance.now()),
-    );
+    const isFollower = () => !this.#standby.leads;
+    this.#acceptor = new Acceptor(board, native, poller, this.#slots, this.#options, {
+      get mayNap() {
+        return isFollower();
+      },
+      takeBack: () => this.#takeBack() || this.#closer.isDue,
+      makeRoom: (clients) => shedder.makeRoom(clients, performance.now()),
+    });
     this.#dispatcher = new Dispatcher(board, this.#signal, () =>
       this.#crews.get(board.normal)?.backlog(),
     );
@@ -133,6 +138,9 @@ export class Listener {
     this.#standby = new Standby(board, poller, this.#signal, {
       wakeOverdue: (tail) => this.#dispatcher.wakeOverdue(tail),
       admit: () => this.#acceptor.resume(),
+      takeBack: () => {
+        if (this.#takeBack()) this.#endTurn();
+      },
     });
     const sending = {
       queued: (slot: number) => this.#dispatcher.push(slot),
@@ -270,6 +278,7 @@ export class Listener {
     this.#router.now = performance.now();
     this.#board.tick(this.#router.now);
     for (let index = 0; index < count; index++) this.#onTicket(index * 3);
+    this.#takeBack();
     this.#dispatcher.wake();
     this.#closer.flush();
   }
@@ -353,6 +362,15 @@ export class Listener {
     const board = this.#board;
     this.#native.eventfdDrain(this.#handbackFd);
     beginHandback(board);
+    this.#takeBack();
+    this.#lengthy.look();
+    this.#standby.check();
+  }
+
+  /** Takes what lies in the hand-back ring; the caller ends its turn. False: there was nothing. */
+  #takeBack(): boolean {
+    const board = this.#board;
+    if (board.handback.length === 0) return false;
     for (let slot = board.handback.pop(); slot >= 0; slot = board.handback.pop()) {
       switch (stateOf(board.word(slot))) {
         case ConnectionState.closing:
@@ -371,8 +389,7 @@ export class Listener {
           this.#closer.drainNoticed(slot);
       }
     }
-    this.#lengthy.look();
-    this.#standby.check();
+    return true;
   }
 
   /**

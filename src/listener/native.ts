@@ -95,6 +95,8 @@ export interface Native {
   ): number;
   /** As `send`, where more follows at once. */
   sendMore(fd: number, region: Region, offset: number, length: number): number;
+  /** As `send`; where the socket takes all of it, the write side is shut with the last byte. */
+  sendLast(fd: number, region: Region, offset: number, length: number): number;
   /** Bytes of a file, from `offset`; 0: the file ends there. */
   sendfile(fd: number, file: number, offset: number, length: number): number;
   /** A new file in a folder, without a name, so that it goes with its last descriptor. */
@@ -123,6 +125,8 @@ export interface Native {
   discard(fd: number, length: number): number;
   /** 1: bytes wait, 0: end of stream, -EAGAIN: neither. */
   pending(fd: number): number;
+  /** This thread sleeps for so long, or until a signal comes; microseconds, 1,000 at most. */
+  nap(microseconds: number): number;
   /** Asks for a time slice of its own for this thread; 0: the default. */
   setSlice(microseconds: number): number;
   /** This thread's nice value plus 20: 0 (most urgent) .. 39. */

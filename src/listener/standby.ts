@@ -31,6 +31,8 @@ export interface StandbyDuties {
   wakeOverdue(tail: number): void;
   /** Room may have come for new clients. */
   admit(): void;
+  /** Workers may have given connections back without a signal. */
+  takeBack(): void;
 }
 
 export class Standby {
@@ -107,6 +109,7 @@ export class Standby {
       if (moveLead(board, leader, this.#signal)) board.count(HEADER.takeBacks);
     }
     this.#duties.wakeOverdue(this.#tail);
+    this.#duties.takeBack();
     this.#duties.admit();
     const quiet = same && !ready && board.queue.length === 0;
     this.#quietTicks = quiet ? this.#quietTicks + 1 : 0;
@@ -119,6 +122,8 @@ export class Standby {
   #rest(): void {
     this.#ticking = false;
     this.#board.setHeader(HEADER.standbyLooks.offset, 0);
+    // A worker that has still seen it gave no signal.
+    this.#duties.takeBack();
     this.#poller.resumeRequests();
     // A leader that has put something into the queue, and has still seen that it is looked at, says nothing.
     if (!this.leads && this.#board.queue.length > 0) this.watchLeader();

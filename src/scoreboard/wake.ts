@@ -89,6 +89,21 @@ export function handBack(board: Scoreboard, slot: number, signal: Signal): void 
   callListener(board, signal);
 }
 
+/** So many may lie in the hand-back ring without a signal. */
+export const MAX_UNSIGNALLED = 16;
+
+/**
+ * A worker gives a connection whose client has the end of the stream already, so that nobody waits for its
+ * descriptor to be closed: the listener takes it with whatever it does next, or with its next look. It is
+ * signalled where it does not look, where it lets no clients in, as it may lack room, and where many lie there.
+ */
+export function handBackLater(board: Scoreboard, slot: number, signal: Signal): void {
+  if (!board.handback.push(slot)) throw new Error('handback ring is full');
+  const isLookedAt =
+    board.header(HEADER.standbyLooks.offset) === 1 && board.header(HEADER.accepting.offset) === 1;
+  if (!isLookedAt || board.handback.length >= MAX_UNSIGNALLED) callListener(board, signal);
+}
+
 /** Has the listener look after what workers leave to it; one signal however many follow. */
 export function callListener(board: Scoreboard, signal: Signal): void {
   const index = HEADER.handbackSignalled.offset >> 2;

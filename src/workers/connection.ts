@@ -28,6 +28,7 @@ import { type BodyCourse, RequestBody } from './request-body.ts';
 import { type BodyError, Read, RequestReader } from './request-reader.ts';
 import { Response, type ResponseCourse } from './response-course.ts';
 import { ResponseWriter } from './response-writer.ts';
+import { Follows } from './send-queue.ts';
 import { Tenure } from './tenure.ts';
 import { takeOver, wantsUpgrade } from './upgrade/take-over.ts';
 
@@ -341,6 +342,7 @@ export class Connection implements Served, ResponseCourse, BodyCourse {
     this.#account.enter();
     if (exchange.close || !reader.requestConsumed) {
       exchange.close = true;
+      this.#flushEnded();
       if (this.#settle()) this.#closeGently();
       return false;
     }
@@ -566,6 +568,12 @@ export class Connection implements Served, ResponseCourse, BodyCourse {
     this.#writer.flush();
   }
 
+  /** Sends an ended response, with the end of the stream where its connection ends. */
+  #flushEnded(): void {
+    this.#exchange.headDue = false;
+    this.#writer.flush(this.#exchange.close ? Follows.end : Follows.unknown);
+  }
+
   push(): boolean {
     this.flush();
     if (this.#writer.broken) {
@@ -585,7 +593,7 @@ export class Connection implements Served, ResponseCourse, BodyCourse {
   responseEnded(): void {
     if (this.#body.waiting) this.#body.reject('request-ended', 'the response ended first');
     if (this.#invoking) return;
-    this.flush();
+    this.#flushEnded();
     // Within another connection's handler: its next request must not run on that one's stack.
     if (this.#context.handling) this.#loop.soon(this);
     else this.#goOn();

@@ -12,7 +12,7 @@ import { CHILD, HEADER } from '../scoreboard/layout.ts';
 import { Call, Notified, notify } from '../scoreboard/notices.ts';
 import type { Scoreboard } from '../scoreboard/scoreboard.ts';
 import { FLAG_END, FLAG_HANGUP } from '../scoreboard/transition.ts';
-import { handBack, wakeLowestIdle } from '../scoreboard/wake.ts';
+import { handBack, handBackLater, wakeLowestIdle } from '../scoreboard/wake.ts';
 import type { LogSettings } from './access-log/log-writer.ts';
 import { BlockPool } from './block-pool.ts';
 import { BufferStore } from './buffer-store.ts';
@@ -245,6 +245,11 @@ export class WorkerContext {
   /** Gives a connection in closing to the listener. */
   handBack(slot: number): void {
     handBack(this.board, slot, (fd) => this.native.eventfdSignal(fd));
+  }
+
+  /** The same of one whose client has the end already. */
+  handBackLater(slot: number): void {
+    handBackLater(this.board, slot, (fd) => this.native.eventfdSignal(fd));
   }
 
   /** See `wake` in session/wake.ts. */

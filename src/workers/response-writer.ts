@@ -8,7 +8,7 @@
  */
 import { FilePart } from '../scoreboard/rest.ts';
 import { type Corked, OUT_BYTES } from './context.ts';
-import { SendQueue } from './send-queue.ts';
+import { Follows, SendQueue } from './send-queue.ts';
 
 /** Room that must be left for a head with its length, or a chunk's size line. */
 const HEAD_ROOM = 64;
@@ -166,7 +166,7 @@ export class ResponseWriter extends SendQueue implements Corked {
     this.context.takeOut(this);
     const part = new FilePart(fd, offset, length, spilledKb, false, spilledKb !== 0);
     if (!this.enterFile(part)) return;
-    this.flush(true);
+    this.flush(Follows.file);
     this.sendFile(part);
   }
 
@@ -199,16 +199,13 @@ export class ResponseWriter extends SendQueue implements Corked {
     if (bytes > OUT_BYTES) throw new RangeError(`a head of ${bytes} bytes is too large`);
   }
 
-  /**
-   * Sends what was put together; the rest waits.
-   * @param more a file follows at once
-   */
-  flush(more = false): void {
+  /** Sends what was put together; the rest waits. */
+  flush(follows: Follows = Follows.unknown): void {
     const { context } = this;
     const length = context.outLength;
     if (context.outOwner !== this || length === 0) return;
     context.outLength = 0;
-    this.sendOut(length, more);
+    this.sendOut(length, follows);
   }
 
   /** Sends what was put together and then `data`, from where it is. */

@@ -16,6 +16,10 @@ import { prepend, spill } from './spilled-pieces.ts';
 /** Of a file in one go; then others get their turn, even where the client takes it as fast as it comes. */
 const FILE_TURN_BYTES = 1 << 20;
 
+/** What comes behind bytes that are sent. `end`: nothing ever, the write side is shut with the last one. */
+export const Follows = { unknown: 0, file: 1, end: 2 } as const;
+export type Follows = (typeof Follows)[keyof typeof Follows];
+
 export class SendQueue {
   protected readonly context: WorkerContext;
   #slotIndex = 0;
@@ -26,6 +30,8 @@ export class SendQueue {
   #pendingOffset = 0;
   /** The peer has reset the connection; everything further is thrown away. */
   broken = false;
+  /** The write side was shut behind the last byte. */
+  ended = false;
   /** Bytes that have left, of this connection in this tenure. */
   left = 0;
   /** Bytes that were given to be sent, and have left or wait. */
@@ -41,6 +47,7 @@ export class SendQueue {
     if (this.#pending.length > 0) this.#pending.length = 0;
     this.#pendingOffset = 0;
     this.broken = false;
+    this.ended = false;
     this.left = 0;
     this.taken = 0;
   }
@@ -63,20 +70,15 @@ export class SendQueue {
 
   // ---- what is sent -------------------------------------------------------------------------------
 
-  /**
-   * Sends the first bytes of the scratch memory; the rest waits.
-   * @param more a file follows at once
-   */
-  protected sendOut(length: number, more: boolean): void {
-    const { native, blocks, out } = this.context;
+  /** Sends the first bytes of the scratch memory; the rest waits. */
+  protected sendOut(length: number, follows: Follows): void {
+    const { blocks, out } = this.context;
     this.taken += length;
     if (this.broken) return;
     let sent = 0;
     if (this.#pending.length === 0) {
       this.#begun();
-      sent = more
-        ? native.sendMore(this.#fd, Region.out, 0, length)
-        : native.send(this.#fd, Region.out, 0, length);
+      sent = this.#send(length, follows);
       if (sent < 0) {
         if (sent !== EAGAIN) {
           this.#break();
@@ -90,11 +92,20 @@ export class SendQueue {
     blocks.keep(out.subarray(sent, length), this.#pending);
   }
 
+  #send(length: number, follows: Follows): number {
+    const { native } = this.context;
+    if (follows === Follows.unknown) return native.send(this.#fd, Region.out, 0, length);
+    if (follows === Follows.file) return native.sendMore(this.#fd, Region.out, 0, length);
+    const sent = native.sendLast(this.#fd, Region.out, 0, length);
+    this.ended = sent === length;
+    return sent;
+  }
+
   /** Sends the first bytes of the scratch memory and then `data`, from where it is. */
   protected sendOutWith(length: number, data: Uint8Array): void {
     const { native, blocks, out } = this.context;
     if (this.#pending.length > 0 || this.broken) {
-      if (length > 0) this.sendOut(length, false);
+      if (length > 0) this.sendOut(length, Follows.unknown);
       this.taken += data.length;
       if (!this.broken) this.#pending.push(data);
       return;

@@ -203,7 +203,7 @@ export class Tenure {
     const hold = this.#hold;
     if (!hold.takeBack()) return false;
     this.#reader.release();
-    this.#context.native.shutdownWrite(hold.fd);
+    if (!this.#writer.ended) this.#context.native.shutdownWrite(hold.fd);
     while (this.#peerIsSending()) {
       this.unpin();
       if (hold.release(ConnectionEvent.lastResponseSent, this.#context.now)) return true;
@@ -232,7 +232,8 @@ export class Tenure {
     this.#writer.close();
     this.unpin();
     while (!hold.release(ConnectionEvent.close, this.#context.now)) this.attend();
-    this.#context.handBack(slot);
+    if (this.#writer.ended) this.#context.handBackLater(slot);
+    else this.#context.handBack(slot);
     return true;
   }
 }

@@ -1,6 +1,14 @@
 // Closing connections on their way to the listener: many are told by one signal, none is left behind.
 import { describe, expect, it } from 'vitest';
-import { explore, forbid, type Model, type ModelThread, tellSize } from '../support/explorer.ts';
+import { HEADER } from '../../src/scoreboard/layout.ts';
+import {
+  explore,
+  forbid,
+  type Model,
+  type ModelThread,
+  prepare,
+  tellSize,
+} from '../support/explorer.ts';
 import { ModelBoard } from '../support/model-board.ts';
 import { type Code, type Mutation, mutated, production } from '../support/production-code.ts';
 
@@ -63,6 +71,83 @@ function handbackModel(code: Code, { workers, each, weak = false, fault }: Size)
   };
 }
 
+/** A listener that looks every few milliseconds, finds it quiet, and rests: from then on it has to be signalled. */
+function restModel(code: Code, workers: number, restsAtOnce: boolean, weak = false): Model {
+  const ring = 2 ** Math.ceil(Math.log2(workers * 2));
+  const model = new ModelBoard(code, { slots: workers, children: workers, ring });
+  const { board } = model;
+  const { wake } = code;
+  prepare(() => {
+    board.setHeader(HEADER.standbyLooks.offset, 1);
+    board.setHeader(HEADER.accepting.offset, 1);
+  });
+  const listener: ModelThread<{ at: 'rest' | 'sleep' | 'take'; taken: number }> = {
+    name: 'listener',
+    start: { at: 'rest', taken: 0 },
+    turn: ({ at, taken }) => {
+      switch (at) {
+        case 'rest':
+          board.setHeader(HEADER.standbyLooks.offset, 0);
+          return { at: restsAtOnce ? 'sleep' : 'take', taken };
+        case 'sleep':
+          if (taken === workers) return null;
+          model.sleep('handbackFd');
+          model.drain('handbackFd');
+          wake.beginHandback(board);
+          return { at: 'take', taken };
+        case 'take':
+          if (board.handback.pop() < 0) return { at: 'sleep', taken };
+          return { at, taken: taken + 1 };
+      }
+    },
+  };
+  const worker = (child: number): ModelThread<number> => ({
+    name: `worker ${child}`,
+    start: 0,
+    turn: () => {
+      wake.handBackLater(board, child, model.signal);
+      return null;
+    },
+  });
+  return {
+    memory: model.memory,
+    weak,
+    threads: [listener, ...Array.from({ length: workers }, (_, child) => worker(child))],
+  };
+}
+
+describe('the listener does not rest with a connection in the ring that was put there without a signal', () => {
+  it.each<[string, number, boolean]>([
+    ['one worker', 1, false],
+    ['two workers', 2, false],
+    ['one worker, delayed stores', 1, true],
+  ])('%s', (name, workers, weak) => {
+    const report = explore(restModel(production, workers, false, weak));
+    expect(report.violation).toBeNull();
+    tellSize(`hand-back without a signal, ${name}`, report);
+  });
+
+  it('and would be caught where it did not look once more', () => {
+    const { violation } = explore(restModel(production, 1, true));
+    expect(violation?.message).toBe('sleeps for ever: listener');
+  });
+
+  it('and would be caught where a worker asked before the push', async () => {
+    const code = await mutated(
+      wakeFile(
+        '  if (!isLookedAt || board',
+        "  if (!board.handback.push(slot)) throw new Error('handback ring is full');\n  if (!isLookedAt || board",
+      ),
+      wakeFile(
+        "signal: Signal): void {\n  if (!board.handback.push(slot)) throw new Error('handback ring is full');\n  const isLookedAt",
+        'signal: Signal): void {\n  const isLookedAt',
+      ),
+    );
+    const { violation } = explore(restModel(code, 1, false));
+    expect(violation?.message).toBe('sleeps for ever: listener');
+  });
+});
+
 const wakeFile = (text: string, becomes: string): Mutation => ({
   file: 'scoreboard/wake',
   text,
@@ -106,12 +191,12 @@ describe('the listener never sleeps with a connection in the ring that nobody wi
       'the flag is set before the push',
       [
         wakeFile(
-          "if (!board.handback.push(slot)) throw new Error('handback ring is full');",
-          "const first = Atomics.exchange(board.words, HEADER.handbackSignalled.offset >> 2, 1) === 0;\n  if (!board.handback.push(slot)) throw new Error('handback ring is full');",
+          "never full.\n  if (!board.handback.push(slot)) throw new Error('handback ring is full');",
+          "never full.\n  const first = Atomics.exchange(board.words, HEADER.handbackSignalled.offset >> 2, 1) === 0;\n  if (!board.handback.push(slot)) throw new Error('handback ring is full');",
         ),
         wakeFile(
-          'callListener(board, signal);',
-          'if (first) signal(board.header(HEADER.handbackFd.offset));',
+          '\n  callListener(board, signal);',
+          '\n  if (first) signal(board.header(HEADER.handbackFd.offset));',
         ),
       ],
     ],

@@ -48,6 +48,11 @@ export function nativeOf(world: World, thread: SimulatedThread): Native {
     if (second !== null && count > ofFirst) socket.outbound.push(second, 0, count - ofFirst);
     return count;
   };
+  const shut = (fd: number): number => {
+    const socket = descriptors.socket(fd, 'shutdown');
+    socket.finSentAt = Math.min(socket.finSentAt, world.now);
+    return socket.shutdownWrite();
+  };
   const part = (number: Region, offset: number, length: number): Uint8Array =>
     region(number).subarray(offset, offset + length);
 
@@ -158,6 +163,12 @@ export function nativeOf(world: World, thread: SimulatedThread): Native {
       nativeCall();
       return send(fd, part(number, offset, length), null);
     },
+    sendLast(fd: number, number: Region, offset: number, length: number): number {
+      nativeCall();
+      const sent = send(fd, part(number, offset, length), null);
+      if (sent === length) shut(fd);
+      return sent;
+    },
     sendPair(
       fd: number,
       number: Region,
@@ -227,6 +238,10 @@ export function nativeOf(world: World, thread: SimulatedThread): Native {
       nativeCall();
       return descriptors.socket(fd, 'recv (MSG_PEEK)').pending();
     },
+    nap: () => {
+      nativeCall();
+      return 0;
+    },
     setSlice: () => 0,
     nice: () => 20,
     setNice: () => 0,
@@ -238,9 +253,7 @@ export function nativeOf(world: World, thread: SimulatedThread): Native {
     unaccepted: () => world.backlog.waiting.length,
     shutdownWrite(fd: number): number {
       nativeCall();
-      const socket = descriptors.socket(fd, 'shutdown');
-      socket.finSentAt = Math.min(socket.finSentAt, world.now);
-      return socket.shutdownWrite();
+      return shut(fd);
     },
     resetOnClose(fd: number): number {
       nativeCall();

@@ -1,4 +1,4 @@
-// Time slices.
+// Time slices and naps.
 #include "addon.h"
 
 #include <errno.h>
@@ -6,7 +6,10 @@
 #include <linux/sched/types.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
+
+enum { MAX_NAP_US = 1000 };
 
 // setSlice(microseconds): asks for a time slice of its own within the normal policy, 0: the default.
 // From Linux 6.12 on a short slice gets a woken thread to a processor sooner, at the price of a shorter
@@ -27,6 +30,18 @@ static napi_value set_slice(napi_env env, napi_callback_info info) {
   return call_return(&call, 0);
 }
 
+// nap(microseconds): this thread sleeps for so long, and for less where a signal comes.
+static napi_value nap(napi_env env, napi_callback_info info) {
+  call_t call = call_begin(env, info, 1);
+  int32_t microseconds = call_int(&call, 0);
+  if (!call.ok || microseconds < 0 || microseconds > MAX_NAP_US) {
+    return call_return(&call, -EINVAL);
+  }
+  const struct timespec time = {.tv_nsec = (long)microseconds * 1000};
+  return call_return(&call, nanosleep(&time, NULL) < 0 && errno != EINTR ? -errno : 0);
+}
+
 void slice_register(napi_env env, napi_value exports) {
+  define_function(env, exports, "nap", nap);
   define_function(env, exports, "setSlice", set_slice);
 }

@@ -210,6 +210,25 @@ static napi_value send_more(napi_env env, napi_callback_info info) {
   return send_flagged(env, info, MSG_MORE);
 }
 
+// sendLast(descriptor, region, offset, length): where the socket takes all of it, the end of the stream
+// leaves in the segment of the last bytes instead of one of its own (tcp_send_fin, net/ipv4/tcp_output.c).
+static napi_value send_last(napi_env env, napi_callback_info info) {
+  call_t call = call_begin(env, info, 4);
+  int fd = call_int(&call, 0);
+  int32_t region = call_int(&call, 1);
+  int64_t offset = call_offset(&call, 2);
+  int32_t length = call_int(&call, 3);
+  const uint8_t *memory = call_memory(&call, region, offset, length);
+  if (memory == NULL) return call_return(&call, -EFAULT);
+  ssize_t count;
+  do {
+    count = send(fd, memory, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL | MSG_MORE);
+  } while (count < 0 && errno == EINTR);
+  // What the peer has reset meanwhile cannot be shut, and needs not be.
+  if (count == length) shutdown(fd, SHUT_WR);
+  return call_return(&call, count < 0 ? -errno : (int32_t)count);
+}
+
 // sendPair(descriptor, region, offset, length, Uint8Array, array offset): a head out of attached
 // memory and a body from anywhere, in one call. The length may be 0.
 static napi_value send_pair(napi_env env, napi_callback_info info) {
@@ -349,6 +368,7 @@ void socket_register(napi_env env, napi_value exports) {
   define_function(env, exports, "recv", receive);
   define_function(env, exports, "send", send_region);
   define_function(env, exports, "sendMore", send_more);
+  define_function(env, exports, "sendLast", send_last);
   define_function(env, exports, "sendPair", send_pair);
   define_function(env, exports, "discard", discard);
   define_function(env, exports, "pending", pending);

@@ -46,6 +46,7 @@ const CALLS: Readonly<Record<string, readonly ('fd' | 'int' | 'offset' | 'other'
   recv: ['fd', 'int', 'offset', 'int'],
   send: ['fd', 'int', 'offset', 'int'],
   sendMore: ['fd', 'int', 'offset', 'int'],
+  sendLast: ['fd', 'int', 'offset', 'int'],
   sendPair: ['fd', 'int', 'offset', 'int', 'other', 'offset'],
   sendfile: ['fd', 'fd', 'offset', 'int'],
   temporaryFile: ['other'],
@@ -59,6 +60,7 @@ const CALLS: Readonly<Record<string, readonly ('fd' | 'int' | 'offset' | 'other'
   closeFile: ['fd', 'offset', 'offset', 'int'],
   discard: ['fd', 'int'],
   pending: ['fd'],
+  nap: ['int'],
   setSlice: ['int'],
   setNice: ['int'],
   nice: [],
@@ -178,7 +180,7 @@ describe('a descriptor that is not open', () => {
 
 describe('memory', () => {
   const BYTES = 64;
-  const WITHIN = ['recv', 'send', 'sendMore'] as const;
+  const WITHIN = ['recv', 'send', 'sendMore', 'sendLast'] as const;
   it.each(WITHIN)('%s reaches no byte outside of its region', (name) => {
     native.attach(Region.buffers, new Uint8Array(BYTES));
     const outside: [offset: number, length: number][] = [

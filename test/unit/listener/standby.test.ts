@@ -19,7 +19,7 @@ describe('Standby', () => {
   it('gives each leader its ticks, also one that comes after a leader that was stuck', () => {
     const board = Scoreboard.create({ connectionSlots: 8, childSlots: 8, bufferBytes: 4096 });
     const poller = { requestsReady: () => true, pauseRequests() {}, resumeRequests() {} };
-    const duties = { wakeOverdue() {}, admit() {} };
+    const duties = { wakeOverdue() {}, admit() {}, takeBack() {} };
     const standby = new Standby(board, poller as unknown as Poller, () => {}, duties);
     for (let time = 0; time < 2; time++) {
       takeLead(board, 3);
@@ -37,7 +37,7 @@ describe('Standby', () => {
     const board = Scoreboard.create({ connectionSlots: 8, childSlots: 8, bufferBytes: 4096 });
     const looks = vi.fn(() => false);
     const poller = { requestsReady: looks, pauseRequests() {}, resumeRequests() {} };
-    const duties = { wakeOverdue() {}, admit() {} };
+    const duties = { wakeOverdue() {}, admit() {}, takeBack() {} };
     const standby = new Standby(board, poller as unknown as Poller, () => {}, duties);
     takeLead(board, 3);
     board.idle.add(3);
@@ -56,7 +56,7 @@ describe('Standby', () => {
     const board = Scoreboard.create({ connectionSlots: 8, childSlots: 8, bufferBytes: 4096 });
     const poller = { requestsReady: () => false, pauseRequests() {}, resumeRequests() {} };
     const overdue = vi.fn();
-    const duties = { wakeOverdue: overdue, admit() {} };
+    const duties = { wakeOverdue: overdue, admit() {}, takeBack() {} };
     const standby = new Standby(board, poller as unknown as Poller, () => {}, duties);
     takeLead(board, 3);
     standby.check();
@@ -70,6 +70,26 @@ describe('Standby', () => {
     // It rests when that is taken.
     board.queue.pop();
     vi.advanceTimersByTime(100);
+    expect(board.header(HEADER.standbyLooks.offset)).toBe(0);
+    standby.stop();
+  });
+
+  it('takes back what workers gave it without a signal, also behind the last look', () => {
+    const board = Scoreboard.create({ connectionSlots: 8, childSlots: 8, bufferBytes: 4096 });
+    const poller = { requestsReady: () => false, pauseRequests() {}, resumeRequests() {} };
+    const seen: number[] = [];
+    const duties = {
+      wakeOverdue() {},
+      admit() {},
+      takeBack: () => seen.push(board.header(HEADER.standbyLooks.offset)),
+    };
+    const standby = new Standby(board, poller as unknown as Poller, () => {}, duties);
+    takeLead(board, 3);
+    standby.watchLeader();
+    vi.advanceTimersByTime(2);
+    expect(seen).toEqual([1, 1]);
+    vi.advanceTimersByTime(100);
+    expect(seen.at(-1)).toBe(0);
     expect(board.header(HEADER.standbyLooks.offset)).toBe(0);
     standby.stop();
   });

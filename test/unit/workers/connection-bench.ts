@@ -101,6 +101,11 @@ function fakeNative(sockets: Map<number, FakeSocket>, files: FakeFiles): Native 
     sendPair: (fd, region, offset, length, array, arrayOffset) =>
       socket(fd).take(Buffer.concat([part(region, offset, length), array.subarray(arrayOffset)])),
     sendMore: (fd, region, offset, length) => socket(fd).take(part(region, offset, length)),
+    sendLast: (fd, region, offset, length) => {
+      const sent = socket(fd).take(part(region, offset, length));
+      if (sent === length) native.shutdownWrite?.(fd);
+      return sent;
+    },
     sendfile: (fd, file, offset, length) => {
       const bytes = fileOf(file).subarray(offset, offset + length);
       return bytes.length === 0 ? 0 : socket(fd).take(bytes);
