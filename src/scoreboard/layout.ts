@@ -274,11 +274,7 @@ export const SLOT = {
     'owner',
     'of a session: clock ticks when its client last sent, or took what had waited',
   ),
-  sessionState: f(
-    SECOND_HALF + 96,
-    'owner',
-    "of a session: number of the application's state, 0: none",
-  ),
+  sessionState: f(SECOND_HALF + 96, 'owner', 'of a session: number of its state, 0: none'),
   clientFamily: f(SECOND_HALF + 100, 'owner', 'address family of that client, see clientTold'),
   clientPort: f(SECOND_HALF + 104, 'owner', 'its port, 0: not told'),
   clientAddress: bytes(SECOND_HALF + 108, 'owner', '4 or 16 bytes', 16),

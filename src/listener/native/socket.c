@@ -185,7 +185,7 @@ static napi_value receive(napi_env env, napi_callback_info info) {
   return call_return(&call, count < 0 ? -errno : (int32_t)count);
 }
 
-static napi_value send_flagged(napi_env env, napi_callback_info info, int flags) {
+static napi_value send_flagged(napi_env env, napi_callback_info info, int flags, bool last) {
   call_t call = call_begin(env, info, 4);
   int fd = call_int(&call, 0);
   int32_t region = call_int(&call, 1);
@@ -197,36 +197,25 @@ static napi_value send_flagged(napi_env env, napi_callback_info info, int flags)
   do {
     count = send(fd, memory, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL | flags);
   } while (count < 0 && errno == EINTR);
+  // What the peer has reset meanwhile cannot be shut, and needs not be.
+  if (last && count == length) shutdown(fd, SHUT_WR);
   return call_return(&call, count < 0 ? -errno : (int32_t)count);
 }
 
 // send(descriptor, region, offset, length)
 static napi_value send_region(napi_env env, napi_callback_info info) {
-  return send_flagged(env, info, 0);
+  return send_flagged(env, info, 0, false);
 }
 
 // sendMore(descriptor, region, offset, length): more follows at once, so no short segment leaves.
 static napi_value send_more(napi_env env, napi_callback_info info) {
-  return send_flagged(env, info, MSG_MORE);
+  return send_flagged(env, info, MSG_MORE, false);
 }
 
 // sendLast(descriptor, region, offset, length): where the socket takes all of it, the end of the stream
 // leaves in the segment of the last bytes instead of one of its own (tcp_send_fin, net/ipv4/tcp_output.c).
 static napi_value send_last(napi_env env, napi_callback_info info) {
-  call_t call = call_begin(env, info, 4);
-  int fd = call_int(&call, 0);
-  int32_t region = call_int(&call, 1);
-  int64_t offset = call_offset(&call, 2);
-  int32_t length = call_int(&call, 3);
-  const uint8_t *memory = call_memory(&call, region, offset, length);
-  if (memory == NULL) return call_return(&call, -EFAULT);
-  ssize_t count;
-  do {
-    count = send(fd, memory, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL | MSG_MORE);
-  } while (count < 0 && errno == EINTR);
-  // What the peer has reset meanwhile cannot be shut, and needs not be.
-  if (count == length) shutdown(fd, SHUT_WR);
-  return call_return(&call, count < 0 ? -errno : (int32_t)count);
+  return send_flagged(env, info, MSG_MORE, true);
 }
 
 // sendPair(descriptor, region, offset, length, Uint8Array, array offset): a head out of attached
